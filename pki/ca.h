@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A private CA in a directory: root key and certificate, issuing intermediate with a URI name constraint, and a journal
+// (SQLite) of every leaf it signed.
+//   DIR/root.key DIR/root.crt       the root; its key can be moved offline, issuing does not need it
+//   DIR/issuing.key DIR/issuing.crt the intermediate that signs leaves
+//   DIR/trust.crt                   what nodes trust: the root
+//   DIR/journal.db                  who, what, when
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+
+struct ca;
+struct error;
+
+// Makes a new CA for `domain` (a SPIFFE trust domain) in `directory`, which must be empty or missing. P-256 keys, mode
+// 0600. Root 10 years, intermediate 90 days, path length 0, critical nameConstraints permitted;URI:domain.
+int ca_init(const char *directory, const char *domain, struct error *error);
+
+int ca_open(const char *directory, struct ca **ret, struct error *error);
+struct ca *ca_close(struct ca *ca); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct ca *, ca_close);
+const char *ca_domain(const struct ca *ca); // borrowed
+
+struct ca_request {
+	const char *identity; // SPIFFE ID within the CA's trust domain
+	const char *dns;      // one DNS SAN, or NULL
+	int64_t lifetime_s; // 60 s to 398 days, from now or from a start to come; cut at the issuer's end
+	int64_t not_before_s; // offset from now, -300 by default (clock skew); tests ask for others
+	const char *certificate_path; // leaf, then intermediate; written atomically, mode 0644
+	const char *key_path;	      // new P-256 key, mode 0600; written before the certificate
+	bool reuse_key;		      // sign the key that is already at key_path
+};
+
+// Issues by the profile of README.md, "Certificates", and journals it before anything is written.
+int ca_issue(struct ca *ca, const struct ca_request *request, struct error *error);
+
+struct ca_entry {
+	const char *serial; // hexadecimal
+	const char *identity;
+	time_t issued;
+	time_t not_before;
+	time_t not_after;
+};
+
+// Calls `each` for every issued certificate, newest first; a non-zero return stops the walk and is returned.
+int ca_list(struct ca *ca, int (*each)(const struct ca_entry *entry, void *data), void *data,
+	    struct error *error);

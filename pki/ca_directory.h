@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files in a CA's directory, and what must hold of them and of the places that certificates are written to.
+#pragma once
+
+#include <stdbool.h>
+
+struct error;
+
+// In the order in which they are made: without a journal, a CA was never finished.
+enum ca_file {
+	CA_ROOT_KEY,
+	CA_ROOT_CERTIFICATE,
+	CA_ISSUING_KEY,
+	CA_ISSUING_CERTIFICATE,
+	CA_TRUST,
+	CA_JOURNAL
+};
+#define CA_FILES (CA_JOURNAL + 1)
+
+// "DIRECTORY/root.key", new; NULL: out of memory.
+char *ca_directory_path(const char *directory, enum ca_file file);
+
+// Makes the directory, mode 0700, or takes an empty one that not everybody may write to. -errno.
+int ca_directory_make(const char *directory, bool *ret_made, struct error *error);
+
+// -EPERM when anybody but the owner may read or write a private key.
+int ca_directory_check_secret(const char *path, struct error *error);
+
+// Whether a file may be written at `path`: in a directory that exists and is writable, and not over a file of the CA.
+int ca_directory_check_output(const char *directory, const char *path, struct error *error);

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one file that speaks to SQLite. A rollback journal and synchronous=FULL: what journal_add() returned for survives a
+// power cut, and the database is one file at rest.
+
+#include "pki/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sqlite3.h>
+
+#include "base/error.h"
+#include "pki/ca.h"
+
+#define BUSY_MS	       5000
+#define SCHEMA_VERSION 1
+
+struct journal {
+	sqlite3 *database;
+	char *path;
+};
+
+static const char schema[] = "BEGIN IMMEDIATE;"
+			     "CREATE TABLE certificates ("
+			     " serial TEXT PRIMARY KEY NOT NULL,"
+			     " identity TEXT NOT NULL,"
+			     " dns TEXT,"
+			     " issued INTEGER NOT NULL,"
+			     " not_before INTEGER NOT NULL,"
+			     " not_after INTEGER NOT NULL,"
+			     " spki_sha256 TEXT NOT NULL);"
+			     "CREATE INDEX certificates_identity ON certificates (identity);"
+			     "PRAGMA user_version = 1;"
+			     "COMMIT;";
+
+static void statement_finalizep(sqlite3_stmt **statement)
+{
+	sqlite3_finalize(*statement);
+}
+
+// Says what SQLite says, as an errno.
+static int journal_failed(const struct journal *journal, struct error *error)
+{
+	int code = journal->database ? sqlite3_errcode(journal->database) : SQLITE_NOMEM;
+	int number = code == SQLITE_BUSY || code == SQLITE_LOCKED     ? EBUSY
+		     : code == SQLITE_NOMEM			      ? ENOMEM
+		     : code == SQLITE_FULL			      ? ENOSPC
+		     : code == SQLITE_READONLY || code == SQLITE_PERM ? EACCES
+								      : EIO;
+
+	error_set(error, number, "the journal cannot be used: %s",
+		  journal->database ? sqlite3_errmsg(journal->database) : "out of memory");
+	error_where(error, "%s", journal->path);
+	if (number == EBUSY)
+		error_remedy(error, "another process holds it; try again when that is done");
+	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+		error_remedy(error, "restore it from a backup");
+	return -number;
+}
+
+static int check_schema(const struct journal *journal, struct error *error)
+{
+	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(journal->database, "PRAGMA user_version", -1, &statement, NULL) !=
+		    SQLITE_OK ||
+	    sqlite3_step(statement) != SQLITE_ROW)
+		return journal_failed(journal, error);
+	int version = sqlite3_column_int(statement, 0);
+	if (version == SCHEMA_VERSION)
+		return 0;
+	error_set(error, EINVAL, "the journal has the format %d", version);
+	error_where(error, "%s", journal->path);
+	error_expected(error, "format %d", SCHEMA_VERSION);
+	return error_remedy(error, version > SCHEMA_VERSION ? "a newer mutun wrote it: use that one"
+							    : "restore it from a backup");
+}
+
+// Opens without any look at what the file holds.
+static int open_file(const char *path, struct journal **ret, struct error *error)
+{
+	_cleanup_(journal_closep) struct journal *journal = calloc(1, sizeof(*journal));
+
+	if (!journal || !(journal->path = strdup(path))) {
+		error_set(error, ENOMEM, "out of memory");
+		return -ENOMEM;
+	}
+	if (sqlite3_open_v2(path, &journal->database, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+		return journal_failed(journal, error);
+	sqlite3_busy_timeout(journal->database, BUSY_MS);
+	if (sqlite3_exec(journal->database,
+			 "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;", NULL, NULL,
+			 NULL) != SQLITE_OK)
+		return journal_failed(journal, error);
+	*ret = take(journal);
+	return 0;
+}
+
+int journal_create(const char *path, struct error *error)
+{
+	// SQLite would make it readable for everybody; its own temporary files take over the mode of this one.
+	_cleanup_(closep) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		int code = errno;
+		error_set(error, code, "the journal cannot be made: %s", strerror(code));
+		return error_where(error, "%s", path);
+	}
+	_cleanup_(journal_closep) struct journal *journal = NULL;
+	int r = open_file(path, &journal, error);
+	if (r < 0)
+		return r;
+	if (sqlite3_exec(journal->database, schema, NULL, NULL, NULL) != SQLITE_OK)
+		return journal_failed(journal, error);
+	return 0;
+}
+
+int journal_open(const char *path, struct journal **ret, struct error *error)
+{
+	_cleanup_(journal_closep) struct journal *journal = NULL;
+
+	int r = open_file(path, &journal, error);
+	if (r < 0)
+		return r;
+	r = check_schema(journal, error);
+	if (r < 0)
+		return r;
+	*ret = take(journal);
+	return 0;
+}
+
+struct journal *journal_close(struct journal *journal)
+{
+	if (!journal)
+		return NULL;
+	sqlite3_close(journal->database);
+	free(journal->path);
+	free(journal);
+	return NULL;
+}
+
+static int bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+	return text ? sqlite3_bind_text(statement, index, text, -1, SQLITE_TRANSIENT)
+		    : sqlite3_bind_null(statement, index);
+}
+
+int journal_add(struct journal *journal, const struct journal_record *record, struct error *error)
+{
+	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	char spki[2 * SPKI_HASH_SIZE + 1];
+
+	for (size_t i = 0; i < SPKI_HASH_SIZE; i++)
+		snprintf(spki + 2 * i, 3, "%02x", record->spki_hash[i]);
+	if (sqlite3_prepare_v2(journal->database,
+			       "INSERT INTO certificates (serial, identity, dns, issued, "
+			       "not_before, not_after, spki_sha256) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			       -1, &statement, NULL) != SQLITE_OK ||
+	    bind_text(statement, 1, record->serial) != SQLITE_OK ||
+	    bind_text(statement, 2, record->identity) != SQLITE_OK ||
+	    bind_text(statement, 3, record->dns) != SQLITE_OK ||
+	    sqlite3_bind_int64(statement, 4, record->issued) != SQLITE_OK ||
+	    sqlite3_bind_int64(statement, 5, record->not_before) != SQLITE_OK ||
+	    sqlite3_bind_int64(statement, 6, record->not_after) != SQLITE_OK ||
+	    bind_text(statement, 7, spki) != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE)
+		return journal_failed(journal, error);
+	return 0;
+}
+
+int journal_walk(struct journal *journal, int (*each)(const struct ca_entry *entry, void *data),
+		 void *data, struct error *error)
+{
+	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	int r;
+
+	// By row, which is the order of issuing under any clock.
+	if (sqlite3_prepare_v2(journal->database,
+			       "SELECT serial, identity, issued, not_before, not_after "
+			       "FROM certificates ORDER BY rowid DESC",
+			       -1, &statement, NULL) != SQLITE_OK)
+		return journal_failed(journal, error);
+	while ((r = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct ca_entry entry = {
+			.serial = (const char *)sqlite3_column_text(statement, 0),
+			.identity = (const char *)sqlite3_column_text(statement, 1),
+			.issued = sqlite3_column_int64(statement, 2),
+			.not_before = sqlite3_column_int64(statement, 3),
+			.not_after = sqlite3_column_int64(statement, 4),
+		};
+		if (!entry.serial || !entry.identity)
+			return journal_failed(journal, error);
+		r = each(&entry, data);
+		if (r)
+			return r;
+	}
+	return r == SQLITE_DONE ? 0 : journal_failed(journal, error);
+}

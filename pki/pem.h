@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys and certificates into PEM files, and keys out of them. Errors name the file.
+#pragma once
+
+#include <openssl/x509.h>
+
+struct error;
+
+// PKCS#8 without a passphrase, mode 0600, atomically.
+int pem_write_key(const char *path, EVP_PKEY *key, struct error *error);
+// `issuer` (may be NULL) follows the certificate; mode 0644, atomically.
+int pem_write_certificate(const char *path, X509 *certificate, X509 *issuer, struct error *error);
+// Returns a new key. -errno of reading; -EINVAL.
+int pem_read_key(const char *path, EVP_PKEY **ret, struct error *error);
+// The first certificate of a file. Returns a new one. As above.
+int pem_read_certificate(const char *path, X509 **ret, struct error *error);

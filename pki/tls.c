@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: Apache-2.0
+// No second place sets TLS options. OpenSSL's own verification is replaced as a whole by verify_chain(), because the store
+// must be picked by the leaf's trust domain before a path is sought; X509_verify_cert() with one common store would let
+// the CA of one domain vouch for names of another.
+
+#include "pki/tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "pki/certificate.h"
+#include "pki/credential.h"
+#include "pki/identity.h"
+#include "pki/reason.h"
+#include "pki/trust.h"
+#include "pki/verify.h"
+
+#define SECURITY_LEVEL \
+	2 // 112 bits; RSA 2048 has no more. Kinds of keys are judged by pki/algorithm.h
+#define CIPHERSUITES	 "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+#define GROUPS_CLASSICAL "X25519:P-256"
+// "*" sends a key share for both, so that a peer without the hybrid needs no second round; "?" skips what is not built in.
+#define GROUPS_HYBRID "?*X25519MLKEM768:*X25519:P-256"
+#define OPENSSL_3_5   0x30500000ul
+#define SIGALGS                                           \
+	"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:" \
+	"RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+// A certificate's DER, its length and its extensions (RFC 8446, 4.4.2), with a little room for those.
+#define CERT_LIST_MAX  (CHAIN_LENGTH_MAX * (CERTIFICATE_MAX + 64L))
+#define GROUP_MLKEM768 0x11ec // X25519MLKEM768 in the IANA registry of TLS groups
+
+static const unsigned char alpn[] = "\x07" TLS_ALPN;
+static_assert(sizeof(alpn) - 2 == 7, "the first byte is the length of the name");
+
+struct tls_context {
+	atomic_uint references;
+	enum tls_role role;
+	struct credential *credential;
+	struct trust *trust;
+	SSL_CTX *ssl;
+};
+
+// What belongs to one SSL object.
+struct tls_peer {
+	struct tls_context *context;
+	char *expected;
+	struct verdict *verdict;
+	bool refused;
+	struct error error; // when refused
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static OSSL_LIB_CTX *library;
+static int peer_index = -1;
+
+static void peer_free(void *parent, void *data, CRYPTO_EX_DATA *all, int index, long argl,
+		      void *argp)
+{
+	struct tls_peer *peer = data;
+
+	(void)parent;
+	(void)all;
+	(void)index;
+	(void)argl;
+	(void)argp;
+	if (!peer)
+		return;
+	tls_context_put(peer->context);
+	verdict_put(peer->verdict);
+	free(peer->expected);
+	free(peer);
+}
+
+static void library_init(void)
+{
+	// Before anything else can make OpenSSL read its configuration file, which may name foreign providers and weaker
+	// defaults.
+	if (!OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL))
+		return;
+	OSSL_LIB_CTX *built = OSSL_LIB_CTX_new();
+	peer_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, peer_free);
+	if (!built || peer_index < 0 || !OSSL_PROVIDER_load(built, "default")) {
+		OSSL_LIB_CTX_free(built);
+		return;
+	}
+	library = built;
+}
+
+OSSL_LIB_CTX *tls_library(void)
+{
+	pthread_once(&once, library_init);
+	return library;
+}
+
+static struct tls_peer *peer_of(const SSL *ssl)
+{
+	return SSL_get_ex_data(ssl, peer_index);
+}
+
+static bool alpn_is_ours(const SSL *ssl)
+{
+	const unsigned char *name;
+	unsigned size;
+
+	SSL_get0_alpn_selected(ssl, &name, &size);
+	return size == sizeof(alpn) - 2 && memcmp(name, alpn + 1, size) == 0;
+}
+
+static int alpn_select(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
+		       const unsigned char *offered, unsigned size, void *data)
+{
+	(void)ssl;
+	(void)data;
+	// NOACK would go on without a protocol.
+	if (SSL_select_next_proto((unsigned char **)ret, ret_size, alpn, sizeof(alpn) - 1, offered,
+				  size) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int check_alpn(const SSL *ssl, struct error *error)
+{
+	if (alpn_is_ours(ssl))
+		return 0;
+	error_set(error, EPROTO, "the peer agreed on no application protocol (ALPN)");
+	error_expected(error, "%s", TLS_ALPN);
+	return -EPROTO;
+}
+
+static int check_expected(const struct tls_peer *peer, const struct verdict *verdict,
+			  struct error *error)
+{
+	const char *identity = verdict_identity(verdict);
+
+	if (!peer->expected || identity_match(peer->expected, identity))
+		return 0;
+	error_set(error, EACCES,
+		  peer->context->role == TLS_CLIENT
+			  ? "gateway presented %.*s, the link expects %.*s"
+			  : "client presented %.*s, where %.*s is expected",
+		  IDENTITY_SHOWN_MAX, identity, IDENTITY_SHOWN_MAX, peer->expected);
+	return -EACCES;
+}
+
+// The certificates above the leaf. OpenSSL counts the leaf among the untrusted ones.
+static STACK_OF(X509) * without_leaf(X509_STORE_CTX *store)
+{
+	STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+	STACK_OF(X509) *rest = sent ? sk_X509_dup(sent) : sk_X509_new_null();
+
+	if (rest && sk_X509_value(rest, 0) == X509_STORE_CTX_get0_cert(store))
+		sk_X509_shift(rest);
+	return rest;
+}
+
+static int judge(SSL *ssl, struct tls_peer *peer, X509_STORE_CTX *store, int *code)
+{
+	struct verdict *verdict = NULL;
+	enum verify_role role =
+		peer->context->role == TLS_CLIENT ? VERIFY_PEER_IS_SERVER : VERIFY_PEER_IS_CLIENT;
+
+	// In TLS 1.3 the protocol was agreed before any certificate comes.
+	*code = X509_V_ERR_APPLICATION_VERIFICATION;
+	int r = check_alpn(ssl, &peer->error);
+	if (r < 0)
+		return r;
+	STACK_OF(X509) *untrusted = without_leaf(store);
+	*code = X509_V_ERR_OUT_OF_MEM;
+	if (!untrusted)
+		return error_set(&peer->error, ENOMEM, "out of memory");
+	r = verify_chain(peer->context->trust, X509_STORE_CTX_get0_cert(store), untrusted, role,
+			 clock_wall(), &verdict, code, &peer->error);
+	sk_X509_free(untrusted);
+	if (r < 0)
+		return r;
+	*code = X509_V_ERR_HOSTNAME_MISMATCH;
+	r = check_expected(peer, verdict, &peer->error);
+	if (r < 0) {
+		verdict_put(verdict);
+		return r;
+	}
+	*code = X509_V_OK;
+	verdict_put(peer->verdict);
+	peer->verdict = verdict;
+	return 0;
+}
+
+static int verify_peer(X509_STORE_CTX *store, void *data)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_peer *peer = peer_of(ssl);
+	int code;
+
+	(void)data;
+	// A second certificate on one connection is none of ours.
+	if (!peer || peer->verdict || peer->refused) {
+		X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+		return 0;
+	}
+	peer->refused = judge(ssl, peer, store, &code) < 0;
+	X509_STORE_CTX_set_error(store, code);
+	return !peer->refused;
+}
+
+static bool set_protocol(SSL_CTX *ssl)
+{
+	SSL_CTX_set_security_level(ssl, SECURITY_LEVEL);
+	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
+					 SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT);
+#ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION // since OpenSSL 3.2
+	SSL_CTX_set_options(ssl, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION |
+					 SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
+#endif
+	SSL_CTX_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS |
+				      SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_max_cert_list(ssl, CERT_LIST_MAX);
+	return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) &&
+	       SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) &&
+	       SSL_CTX_set_ciphersuites(ssl, CIPHERSUITES) &&
+	       SSL_CTX_set1_sigalgs_list(ssl, SIGALGS) &&
+	       // SSL_OP_NO_TICKET alone still sends two tickets in TLS 1.3.
+	       SSL_CTX_set_num_tickets(ssl, 0) && SSL_CTX_set_max_early_data(ssl, 0) &&
+	       SSL_CTX_set_recv_max_early_data(ssl, 0);
+}
+
+static bool set_groups(SSL_CTX *ssl)
+{
+	if (OpenSSL_version_num() >= OPENSSL_3_5 && SSL_CTX_set1_groups_list(ssl, GROUPS_HYBRID))
+		return true;
+	return SSL_CTX_set1_groups_list(ssl, GROUPS_CLASSICAL) == 1;
+}
+
+static bool set_role(SSL_CTX *ssl, enum tls_role role)
+{
+	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_cert_verify_callback(ssl, verify_peer, NULL);
+	if (role == TLS_SERVER) {
+		SSL_CTX_set_alpn_select_cb(ssl, alpn_select, NULL);
+		return true;
+	}
+	return SSL_CTX_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0; // zero is success here
+}
+
+static bool set_credential(SSL_CTX *ssl, const struct credential *credential)
+{
+	return SSL_CTX_use_certificate(ssl, credential_leaf(credential)) == 1 &&
+	       SSL_CTX_use_PrivateKey(ssl, credential_key(credential)) == 1 &&
+	       SSL_CTX_set1_chain(ssl, credential_chain(credential)) == 1 &&
+	       SSL_CTX_check_private_key(ssl) == 1;
+}
+
+static int no_context(struct error *error, const char *what)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	error_set(error, EINVAL, "%s: %s", what, reason ? reason : "out of memory");
+	ERR_clear_error();
+	return -EINVAL;
+}
+
+int tls_context_new(enum tls_role role, struct credential *credential, struct trust *trust,
+		    struct tls_context **ret, struct error *error)
+{
+	if (!tls_library())
+		return error_set(error, ENOMEM, "OpenSSL's default provider cannot be loaded");
+
+	_cleanup_(tls_context_putp) struct tls_context *context = calloc(1, sizeof(*context));
+	if (!context)
+		return error_set(error, ENOMEM, "out of memory");
+	atomic_init(&context->references, 1);
+	context->role = role;
+	context->credential = credential_get(credential);
+	context->trust = trust_get(trust);
+	ERR_clear_error();
+	context->ssl = SSL_CTX_new_ex(
+		library, NULL, role == TLS_CLIENT ? TLS_client_method() : TLS_server_method());
+	if (!context->ssl || !set_protocol(context->ssl) || !set_groups(context->ssl) ||
+	    !set_role(context->ssl, role))
+		return no_context(error, "OpenSSL refused the TLS settings");
+	if (!set_credential(context->ssl, credential))
+		return no_context(error, "OpenSSL refused our certificate");
+	ERR_clear_error();
+	*ret = take(context);
+	return 0;
+}
+
+struct tls_context *tls_context_get(struct tls_context *context)
+{
+	atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
+	return context;
+}
+
+struct tls_context *tls_context_put(struct tls_context *context)
+{
+	if (!context ||
+	    atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	SSL_CTX_free(context->ssl);
+	credential_put(context->credential);
+	trust_put(context->trust);
+	free(context);
+	return NULL;
+}
+
+struct credential *tls_context_credential(const struct tls_context *context)
+{
+	return context->credential;
+}
+
+struct trust *tls_context_trust(const struct tls_context *context)
+{
+	return context->trust;
+}
+
+// Hands `ssl` its state. On failure nothing is kept.
+static bool set_peer(SSL *ssl, struct tls_context *context, const char *expected)
+{
+	struct tls_peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return false;
+	peer->expected = expected ? strdup(expected) : NULL;
+	if ((expected && !peer->expected) || !SSL_set_ex_data(ssl, peer_index, peer)) {
+		free(peer->expected);
+		free(peer);
+		return false;
+	}
+	peer->context = tls_context_get(context);
+	return true;
+}
+
+static bool set_memory(SSL *ssl)
+{
+	BIO *in = BIO_new(BIO_s_mem());
+	BIO *out = BIO_new(BIO_s_mem());
+
+	if (!in || !out) {
+		BIO_free(in);
+		BIO_free(out);
+		return false;
+	}
+	// An empty BIO means "later", not the end.
+	BIO_set_mem_eof_return(in, -1);
+	BIO_set_mem_eof_return(out, -1);
+	SSL_set_bio(ssl, in, out);
+	return true;
+}
+
+SSL *tls_new(struct tls_context *context, const char *expected)
+{
+	SSL *ssl = SSL_new(context->ssl);
+
+	if (!ssl || !set_peer(ssl, context, expected) || !set_memory(ssl)) {
+		SSL_free(ssl);
+		ERR_clear_error();
+		return NULL;
+	}
+	if (context->role == TLS_CLIENT)
+		SSL_set_connect_state(ssl);
+	else
+		SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+struct verdict *tls_verdict(const SSL *ssl)
+{
+	return peer_of(ssl)->verdict;
+}
+
+int tls_check(const SSL *ssl, struct error *error)
+{
+	int r = check_alpn(ssl, error);
+
+	if (r < 0)
+		return r;
+	if (!SSL_is_init_finished(ssl) || SSL_version(ssl) != TLS1_3_VERSION)
+		return error_set(error, EPROTO, "the handshake is not one of TLS 1.3");
+	if (SSL_session_reused(ssl))
+		return error_set(error, EPROTO, "the peer resumed an old TLS session");
+	if (!tls_verdict(ssl) || SSL_get_verify_result(ssl) != X509_V_OK)
+		return error_set(error, EACCES, "the peer's certificate was not judged");
+	return 0;
+}
+
+int tls_failure(SSL *ssl, struct error *error)
+{
+	const struct tls_peer *peer = peer_of(ssl);
+	unsigned long entry, first = 0;
+	int r = 0;
+
+	if (peer->refused) {
+		if (error)
+			*error = peer->error;
+		ERR_clear_error();
+		return peer->error.code == EPROTO ? -EPROTO : -EACCES;
+	}
+	while (r == 0 && (entry = ERR_get_error()) != 0) {
+		first = first ? first : entry;
+		r = reason_handshake(entry, error);
+	}
+	ERR_clear_error();
+	if (r < 0)
+		return r;
+	if (first) {
+		const char *reason = ERR_reason_error_string(first);
+		return error_set(error, EPROTO, "TLS failed: %s (code %lx)",
+				 reason ? reason : "unknown", first);
+	}
+	return error_set(error, EPROTO,
+			 SSL_is_init_finished(ssl)
+				 ? "the peer closed the connection"
+				 : "the connection ended during the TLS handshake");
+}
+
+int tls_export(SSL *ssl, const char *label, const void *context, size_t context_size, void *ret,
+	       size_t size)
+{
+	int r = SSL_export_keying_material(ssl, ret, size, label, strlen(label), context,
+					   context_size, 1);
+
+	ERR_clear_error();
+	return r == 1 ? 0 : -EPROTO;
+}
+
+const char *tls_group(const SSL *ssl)
+{
+	// A NID where OpenSSL has one, else the number on the wire.
+	long group = SSL_ctrl((SSL *)ssl, SSL_CTRL_GET_NEGOTIATED_GROUP, 0, NULL);
+
+	if (group == NID_X25519)
+		return "X25519";
+	if (group == NID_X9_62_prime256v1)
+		return "P-256";
+	if (group == (TLSEXT_nid_unknown | GROUP_MLKEM768))
+		return "X25519MLKEM768";
+	return "?";
+}

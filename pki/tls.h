@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one place that builds an SSL_CTX, and where OpenSSL's errors become sentences. TLS 1.3 only, both certificates
+// always, no tickets, no early data, no compression, ALPN "mutun/1" or nothing.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <openssl/ssl.h>
+
+#include "base/cleanup.h"
+
+struct credential;
+struct error;
+struct trust;
+struct verdict;
+
+#define TLS_ALPN "mutun/1"
+
+enum tls_role { TLS_CLIENT, TLS_SERVER };
+
+// An immutable, counted object: one credential and one trust for one role. Old SSL objects keep what they were made from.
+struct tls_context;
+
+// The library context of all of mutun: built once, with a configuration of its own (not /etc/ssl/openssl.cnf). Its first
+// call comes before any other use of OpenSSL in the process. NULL when the default provider cannot be loaded.
+OSSL_LIB_CTX *tls_library(void);
+
+// Takes references of credential and trust. Returns a new context.
+int tls_context_new(enum tls_role role, struct credential *credential, struct trust *trust,
+		    struct tls_context **ret, struct error *error);
+struct tls_context *tls_context_get(struct tls_context *context);
+struct tls_context *tls_context_put(struct tls_context *context); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct tls_context *, tls_context_put);
+struct credential *tls_context_credential(const struct tls_context *context); // borrowed
+struct trust *tls_context_trust(const struct tls_context *context);	      // borrowed
+
+// A new connection with memory BIOs on both sides, in its role's state. `expected` (may be NULL) is a pattern that the
+// peer's identity must match, copied. NULL: out of memory.
+SSL *tls_new(struct tls_context *context, const char *expected);
+
+// After SSL_do_handshake() returned 1, before anything is read or written: ALPN was agreed, TLS 1.3, no old session resumed,
+// peer judged. 0, -EPROTO or -EACCES. (A client is then still not admitted: the server judges later.)
+int tls_check(const SSL *ssl, struct error *error);
+// After the handshake: the judgement over the peer, borrowed from `ssl`; NULL before.
+struct verdict *tls_verdict(const SSL *ssl);
+// Why the handshake failed, as a sentence: our own refusal of the peer's certificate, the peer's alert in words
+// ("the peer refused our certificate: expired"), a protocol fault. Clears OpenSSL's error queue. Returns -EACCES (peer or
+// own certificate refused) or -EPROTO.
+int tls_failure(SSL *ssl, struct error *error);
+
+// RFC 8446, 7.5. 0 or -EPROTO.
+int tls_export(SSL *ssl, const char *label, const void *context, size_t context_size, void *ret,
+	       size_t size);
+// "X25519", "X25519MLKEM768" ...: the key exchange group that was negotiated; "?" where OpenSSL cannot say.
+const char *tls_group(const SSL *ssl);

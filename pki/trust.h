@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom this node believes: per trust domain the CA certificates it accepts. One immutable, counted object, safe to share
+// between threads. Each trust domain has a store of its own, so that the CA of one can never vouch for names of another.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#include <openssl/x509_vfy.h>
+
+#include "base/cleanup.h"
+
+struct error;
+struct trust;
+
+#define TRUST_FILE_MAX (4u << 20)
+
+struct trust_source {
+	const char *domain; // trust domain
+	const char *path;   // PEM bundle
+};
+
+// Reads every bundle. A bundle must hold at least one certificate, all of them CA certificates (basicConstraints
+// CA:TRUE, keyCertSign) that are not all expired at `now`. Several sources of one domain add up. Borrows `sources` for
+// the call. Errors name the file. Returns a new reference. -errno of reading, or -EINVAL.
+int trust_load(OSSL_LIB_CTX *library, const struct trust_source *sources, size_t count, time_t now,
+	       struct trust **ret, struct error *error);
+struct trust *trust_get(struct trust *trust);
+struct trust *trust_put(struct trust *trust); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct trust *, trust_put);
+
+// The store of a trust domain (`length` bytes of `domain`), borrowed; NULL when this node does not trust that domain.
+X509_STORE *trust_store(const struct trust *trust, const char *domain, size_t length);
+// How many CA certificates that domain has; 0 as above.
+size_t trust_domain_count(const struct trust *trust, const char *domain, size_t length);
+// All trust domains, "corp.example, partner.example", cut to fit. Returns `text`.
+const char *trust_domains(const struct trust *trust, char *text, size_t size);
+OSSL_LIB_CTX *trust_library(const struct trust *trust); // the one it was loaded with
+// SHA-256 over all domains and certificates, independent of their order in the files.
+const uint8_t *trust_fingerprint(const struct trust *trust);
+size_t trust_count(const struct trust *trust); // CA certificates in all domains

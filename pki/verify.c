@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of the judgement: sizes, leaf rules (cheap, and they name the peer), the store of the peer's own trust domain,
+// path validation, then what OpenSSL does not ask of intermediates. No step looks at the subject's common name.
+
+#include "pki/verify.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "base/error.h"
+#include "pki/identity.h"
+#include "pki/reason.h"
+#include "pki/trust.h"
+
+#define INTERMEDIATES_MAX (CHAIN_LENGTH_MAX - 1)
+#define AUTH_LEVEL	  2 // 112 bits: RSA 2048 passes, SHA-1 does not (SSL_CTX_set_security_level(3))
+
+struct verdict {
+	atomic_uint references;
+	enum verify_role role;
+	char *identity;
+	X509 *leaf;
+	STACK_OF(X509) * untrusted; // the intermediates as the peer sent them
+	char serial[SERIAL_TEXT_MAX];
+	char issuer[256];
+	uint8_t spki_hash[SPKI_HASH_SIZE];
+	time_t not_after;
+	time_t leaf_not_after;
+};
+
+DEFINE_CLEANUP(X509_STORE_CTX *, X509_STORE_CTX_free);
+
+static int check_sizes(STACK_OF(X509) * untrusted, int *code, struct error *error)
+{
+	int count = untrusted ? sk_X509_num(untrusted) : 0;
+
+	if (count > INTERMEDIATES_MAX) {
+		*code = X509_V_ERR_CERT_CHAIN_TOO_LONG;
+		error_set(error, EACCES, "the peer sent %d certificates", count + 1);
+		error_expected(error, "at most %d", CHAIN_LENGTH_MAX);
+		return -EACCES;
+	}
+	for (int i = 0; i < count; i++) {
+		if (i2d_X509(sk_X509_value(untrusted, i), NULL) <= CERTIFICATE_MAX)
+			continue;
+		*code = X509_V_ERR_CERT_REJECTED;
+		return error_set(error, EACCES,
+				 "the peer sent a CA certificate of more than %d "
+				 "bytes",
+				 CERTIFICATE_MAX);
+	}
+	return 0;
+}
+
+// The code is turned into the one the caller's callers know; the sentence stays.
+static int refused(struct error *error)
+{
+	if (error)
+		error->code = EACCES;
+	return -EACCES;
+}
+
+static int check_intermediates(STACK_OF(X509) * chain, int *code, struct error *error)
+{
+	// The last one is the anchor, which was checked when it was loaded.
+	for (int i = 1; i < sk_X509_num(chain) - 1; i++) {
+		if (certificate_check_intermediate(sk_X509_value(chain, i), error) == 0)
+			continue;
+		*code = X509_V_ERR_CERT_REJECTED;
+		return refused(error);
+	}
+	return 0;
+}
+
+static int check_path(X509_STORE_CTX *store, const struct reason_context *context,
+		      enum verify_role role, int *code, struct error *error)
+{
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
+
+	// Any CA in the bundle may be the anchor, also an intermediate.
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
+	X509_VERIFY_PARAM_set_depth(param, INTERMEDIATES_MAX);
+	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_time(param, context->now);
+	X509_STORE_CTX_set_purpose(store, role == VERIFY_PEER_IS_CLIENT ? X509_PURPOSE_SSL_CLIENT
+									: X509_PURPOSE_SSL_SERVER);
+	bool good = X509_verify_cert(store) == 1;
+	ERR_clear_error();
+	if (good)
+		return check_intermediates(X509_STORE_CTX_get0_chain(store), code, error);
+	*code = X509_STORE_CTX_get_error(store);
+	if (*code == X509_V_OK)
+		*code = X509_V_ERR_UNSPECIFIED;
+	return reason_path(store, context, error);
+}
+
+static int earliest_end(STACK_OF(X509) * chain, time_t *ret, time_t *ret_leaf)
+{
+	time_t not_before, not_after, earliest = 0, leaf = 0;
+
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		if (certificate_lifetime(sk_X509_value(chain, i), &not_before, &not_after) < 0)
+			return -EINVAL;
+		if (i == 0)
+			leaf = not_after;
+		if (i == 0 || not_after < earliest)
+			earliest = not_after;
+	}
+	*ret = earliest;
+	*ret_leaf = leaf;
+	return 0;
+}
+
+static int verdict_new(X509 *leaf, STACK_OF(X509) * untrusted, STACK_OF(X509) * chain,
+		       enum verify_role role, struct verdict **ret)
+{
+	_cleanup_(verdict_putp) struct verdict *verdict = calloc(1, sizeof(*verdict));
+
+	if (!verdict)
+		return -ENOMEM;
+	atomic_init(&verdict->references, 1);
+	verdict->role = role;
+	X509_up_ref(leaf);
+	verdict->leaf = leaf;
+	verdict->untrusted = untrusted ? X509_chain_up_ref(untrusted) : sk_X509_new_null();
+	if (!verdict->untrusted)
+		return -ENOMEM;
+	certificate_serial(leaf, verdict->serial);
+	certificate_name(X509_get_issuer_name(leaf), verdict->issuer, sizeof(verdict->issuer));
+	if (certificate_spki_hash(leaf, verdict->spki_hash) < 0 ||
+	    earliest_end(chain, &verdict->not_after, &verdict->leaf_not_after) < 0)
+		return -EINVAL;
+	*ret = take(verdict);
+	return 0;
+}
+
+static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrusted,
+		 enum verify_role role, time_t now, struct verdict **ret, int *code,
+		 struct error *error)
+{
+	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *store = NULL;
+	_cleanup_(freep) char *identity = NULL;
+	const char *domain;
+
+	int r = check_sizes(untrusted, code, error);
+	if (r < 0)
+		return r;
+	*code = X509_V_ERR_CERT_REJECTED;
+	if (certificate_check_leaf(leaf, &identity, error) < 0)
+		return refused(error);
+
+	size_t length = identity_domain(identity, &domain);
+	X509_STORE *anchors = trust_store(trust, domain, length);
+	if (!anchors) {
+		char known[160];
+		*code = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
+		error_set(error, EACCES, "trust domain of %.*s is not trusted here",
+			  IDENTITY_SHOWN_MAX, identity);
+		error_expected(error, "%s", trust_domains(trust, known, sizeof(known)));
+		return -EACCES;
+	}
+
+	*code = X509_V_ERR_OUT_OF_MEM;
+	store = X509_STORE_CTX_new_ex(trust_library(trust), NULL);
+	if (!store || !X509_STORE_CTX_init(store, anchors, leaf, untrusted))
+		return error_set(error, EACCES, "out of memory");
+	struct reason_context context = {identity, domain, length,
+					 trust_domain_count(trust, domain, length), now};
+	r = check_path(store, &context, role, code, error);
+	if (r < 0)
+		return r;
+	*code = X509_V_ERR_UNSPECIFIED;
+	if (verdict_new(leaf, untrusted, X509_STORE_CTX_get0_chain(store), role, ret) < 0)
+		return error_set(error, EACCES, "certificate of %.*s cannot be kept",
+				 IDENTITY_SHOWN_MAX, identity);
+	(*ret)->identity = take(identity);
+	*code = X509_V_OK;
+	return 0;
+}
+
+int verify_chain(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrusted,
+		 enum verify_role role, time_t now, struct verdict **ret, int *ret_x509,
+		 struct error *error)
+{
+	int code = X509_V_ERR_UNSPECIFIED;
+	int r = judge(trust, leaf, untrusted, role, now, ret, &code, error);
+
+	if (ret_x509)
+		*ret_x509 = code;
+	return r;
+}
+
+int verify_again(const struct trust *trust, const struct verdict *verdict, time_t now,
+		 struct verdict **ret, struct error *error)
+{
+	return verify_chain(trust, verdict->leaf, verdict->untrusted, verdict->role, now, ret, NULL,
+			    error);
+}
+
+struct verdict *verdict_get(struct verdict *verdict)
+{
+	atomic_fetch_add_explicit(&verdict->references, 1, memory_order_relaxed);
+	return verdict;
+}
+
+struct verdict *verdict_put(struct verdict *verdict)
+{
+	if (!verdict ||
+	    atomic_fetch_sub_explicit(&verdict->references, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	free(verdict->identity);
+	X509_free(verdict->leaf);
+	sk_X509_pop_free(verdict->untrusted, X509_free);
+	free(verdict);
+	return NULL;
+}
+
+const char *verdict_identity(const struct verdict *verdict)
+{
+	return verdict->identity;
+}
+
+const char *verdict_serial(const struct verdict *verdict)
+{
+	return verdict->serial;
+}
+
+const char *verdict_issuer(const struct verdict *verdict)
+{
+	return verdict->issuer;
+}
+
+const uint8_t *verdict_spki_hash(const struct verdict *verdict)
+{
+	return verdict->spki_hash;
+}
+
+time_t verdict_not_after(const struct verdict *verdict)
+{
+	return verdict->not_after;
+}
+
+time_t verdict_leaf_not_after(const struct verdict *verdict)
+{
+	return verdict->leaf_not_after;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one judgement over a peer's certificate: strict identity, store of its trust domain, path (RFC 5280, 6.1), leaf
+// rules, lifetime. Handshakes and live sessions are judged by the same code.
+#pragma once
+
+#include <stdint.h>
+#include <time.h>
+#include <openssl/x509.h>
+
+#include "base/cleanup.h"
+#include "pki/certificate.h"
+
+struct error;
+struct trust;
+
+// What the peer was in the handshake; its certificate must be good for that.
+enum verify_role { VERIFY_PEER_IS_CLIENT, VERIFY_PEER_IS_SERVER };
+
+// The outcome: an immutable, counted object.
+struct verdict;
+
+// Judges `leaf` with the certificates that came along (`untrusted`, may be NULL), at wall-clock time `now`.
+// 0 and a new verdict, or -EACCES with a sentence such as
+// "certificate of spiffe://corp.example/laptop/alice expired 3 days ago". `ret_x509` (may be NULL) gets the X509_V_ERR_
+// code that tells a TLS peer best (RFC 8446, 6.2).
+int verify_chain(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrusted,
+		 enum verify_role role, time_t now, struct verdict **ret, int *ret_x509,
+		 struct error *error);
+// The same judgement over the chain of an earlier verdict, against the trust of today. Returns a new verdict.
+int verify_again(const struct trust *trust, const struct verdict *verdict, time_t now,
+		 struct verdict **ret, struct error *error);
+
+struct verdict *verdict_get(struct verdict *verdict);
+struct verdict *verdict_put(struct verdict *verdict); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct verdict *, verdict_put);
+const char *verdict_identity(const struct verdict *verdict);
+const char *verdict_serial(const struct verdict *verdict); // hexadecimal
+const char *verdict_issuer(const struct verdict *verdict); // RFC 2253 name
+const uint8_t *verdict_spki_hash(const struct verdict *verdict);
+time_t verdict_not_after(
+	const struct verdict *verdict); // the earliest of the verified chain, anchor included
+time_t verdict_leaf_not_after(const struct verdict *verdict);
