@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is alive, in simulated time: ticks come when the deadline says, late by up to some milliseconds.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tun/liveness.h"
+#include "tun/packet.h"
+
+#define KEEPALIVE_MS 15000u
+#define MS_NS	     UINT64_C(1000000)
+#define FOREVER	     UINT64_C(600000)
+
+// A path that carries probes and answers for as long as it works.
+struct world {
+	struct liveness liveness;
+	struct liveness_facts facts;
+	uint64_t now;
+	uint64_t rtt_ms;
+	uint64_t broken_at;    // nothing arrives from then on
+	uint64_t answer_at;    // of the probe on its way; UINT64_MAX: none
+	uint64_t speaks_every; // inner packets; 0: silent
+	unsigned late_ms;      // of every tick
+};
+
+static struct world world_of(bool initiator, uint64_t rtt_ms, uint64_t speaks_every)
+{
+	return (struct world){
+		.liveness = {.initiator = initiator,
+			     .keepalive_ms = KEEPALIVE_MS,
+			     .channel_heard_ms = 1000},
+		.facts = {.heard_ms = 1000, .rtt_ns = rtt_ms * MS_NS},
+		.now = 1000,
+		.rtt_ms = rtt_ms,
+		.broken_at = UINT64_MAX,
+		.answer_at = UINT64_MAX,
+		.speaks_every = speaks_every,
+	};
+}
+
+// Lets time pass until `until`; returns when the peer was taken for dead, 0: it was not.
+static uint64_t run(struct world *world, uint64_t until)
+{
+	uint64_t tick = world->now;
+	for (; world->now < until; world->now++) {
+		if (world->answer_at == world->now && world->now < world->broken_at)
+			world->facts.heard_ms = world->now;
+		if (world->speaks_every && world->now % world->speaks_every == 0) {
+			world->facts.spoke_ms = world->now;
+			// What is sent is acknowledged, as TCP does.
+			if (world->now < world->broken_at && world->rtt_ms < world->speaks_every)
+				world->facts.heard_ms = world->now;
+		}
+		if (world->now < tick)
+			continue;
+		switch (liveness_tick(&world->liveness, &world->facts, world->now)) {
+		case LIVENESS_NOTHING:
+			break;
+		case LIVENESS_PROBE:
+			if (world->answer_at == UINT64_MAX || world->answer_at < world->now)
+				world->answer_at = world->now + world->rtt_ms;
+			break;
+		case LIVENESS_DEAD:
+			return world->now;
+		}
+		tick = liveness_deadline(&world->liveness, world->now) + world->late_ms;
+		assert_true(tick > world->now);
+	}
+	return 0;
+}
+
+static void a_dead_gateway_is_noticed_within_3_s_of_traffic(void **state)
+{
+	(void)state;
+	for (uint64_t phase = 0; phase < 1000; phase++) {
+		struct world world = world_of(true, 1, 20);
+		world.late_ms = (unsigned)(phase % 7);
+		world.broken_at = 5000 + phase;
+		assert_int_equal(run(&world, world.broken_at), 0);
+		uint64_t dead = run(&world, world.broken_at + 10000);
+		assert_true(dead > world.broken_at && dead <= world.broken_at + 3000);
+	}
+}
+
+static void an_idle_gateway_is_asked_and_lives(void **state)
+{
+	(void)state;
+	struct world world = world_of(true, 30, 0);
+	assert_int_equal(run(&world, FOREVER), 0);
+	world.broken_at = world.now;
+	uint64_t dead = run(&world, world.now + 60000);
+	assert_true(dead != 0 && dead <= world.broken_at + KEEPALIVE_MS + 3000);
+}
+
+static void a_far_gateway_is_given_its_time(void **state)
+{
+	(void)state;
+	for (uint64_t rtt_ms = 600; rtt_ms <= 2000; rtt_ms += 200) {
+		struct world world = world_of(true, rtt_ms, 50);
+		assert_int_equal(run(&world, 120000), 0);
+	}
+	// Also before its distance is known.
+	struct world world = world_of(true, 2000, 50);
+	world.facts.rtt_ns = 0;
+	assert_int_equal(run(&world, 60000), 0);
+}
+
+static void it_is_said_once_and_counts_anew(void **state)
+{
+	(void)state;
+	struct world world = world_of(true, 1, 20);
+	world.broken_at = 0;
+	uint64_t first = run(&world, 20000);
+	assert_true(first != 0);
+	world.now++;
+	uint64_t second = run(&world, 40000);
+	assert_true(second >= first + DEAD_AFTER_MS);
+}
+
+static void a_responder_lets_go_after_four_periods(void **state)
+{
+	(void)state;
+	struct world world = world_of(false, 20, 0);
+	assert_int_equal(run(&world, FOREVER), 0);
+	world.broken_at = world.now;
+	uint64_t heard = world.facts.heard_ms;
+	uint64_t dead = run(&world, world.now + 200000);
+	assert_true(dead > heard + LIVENESS_PERIODS * KEEPALIVE_MS);
+	assert_true(dead <= heard + LIVENESS_PERIODS * KEEPALIVE_MS + 6000);
+}
+
+static void a_word_on_the_channel_is_a_sign_of_life(void **state)
+{
+	(void)state;
+	struct world world = world_of(false, 20, 0);
+	world.broken_at = 0;
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(run(&world, world.now + KEEPALIVE_MS), 0);
+		world.liveness.channel_heard_ms = world.now;
+	}
+	assert_true(run(&world, world.now + 100000) != 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_dead_gateway_is_noticed_within_3_s_of_traffic),
+		cmocka_unit_test(an_idle_gateway_is_asked_and_lives),
+		cmocka_unit_test(a_far_gateway_is_given_its_time),
+		cmocka_unit_test(it_is_said_once_and_counts_anew),
+		cmocka_unit_test(a_responder_lets_go_after_four_periods),
+		cmocka_unit_test(a_word_on_the_channel_is_a_sign_of_life),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,600 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "tun/message.h"
+
+#define SESSION "\"session\":\"00112233445566778899aabbccddeeff\""
+#define HELLO_REST                                                                              \
+	"\"software\":\"mutun\",\"host\":\"laptop\",\"index\":1,\"ciphers\":[\"aes-256-gcm\"]," \
+	"\"lanes\":1,\"mtu\":1400}"
+#define HELLO "{\"type\":\"HELLO\",\"protocol\":1," HELLO_REST
+#define READY                                                                                \
+	"{\"type\":\"READY\"," SESSION ",\"resumed\":false,\"index\":7,\"epoch\":1,"         \
+	"\"cipher\":\"aes-256-gcm\",\"lanes\":2,\"mtu\":1400,"                               \
+	"\"addresses\":[\"10.90.0.2/16\"],\"routes\":[\"10.20.0.0/16\"],\"keepalive_s\":15," \
+	"\"udp_port\":443,\"time\":1700000000,\"expires\":1700086400}"
+
+// Without the NUL, on purpose.
+static void copy(char *to, const char *from, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		to[i] = from[i];
+}
+
+static int decode(const char *text, struct message *ret, struct error *error)
+{
+	// A block of the exact size lets AddressSanitizer see a read past the end.
+	size_t size = strlen(text);
+	char *exact = malloc(size ? size : 1);
+	assert_non_null(exact);
+	copy(exact, text, size);
+	int r = message_decode(exact, size, ret, error);
+	free(exact);
+	return r;
+}
+
+static void assert_refused(const char *text, const char *what)
+{
+	struct message message;
+	struct error error = {0};
+	memset(&message, 0x5a, sizeof(message));
+	int r = decode(text, &message, &error);
+	if (r != -EPROTO || !strstr(error.what, what))
+		print_message("%s\n -> %d %s\n", text, r, error.what);
+	assert_int_equal(r, -EPROTO);
+	assert_non_null(strstr(error.what, what));
+	for (size_t i = 0; i < sizeof(message); i++)
+		assert_int_equal(((uint8_t *)&message)[i], 0x5a);
+	assert_int_equal(decode(text, &message, NULL), -EPROTO);
+}
+
+static void assert_taken(const char *text)
+{
+	struct message message;
+	struct error error = {0};
+	int r = decode(text, &message, &error);
+	if (r != 0)
+		print_message("%s\n -> %s\n", text, error.what);
+	assert_int_equal(r, 0);
+	message_done(&message);
+}
+
+// `text` with its first `from` replaced by `to`.
+static const char *replace(const char *text, const char *from, const char *to)
+{
+	static char result[8192];
+	const char *at = strstr(text, from);
+	assert_non_null(at);
+	int n = snprintf(result, sizeof(result), "%.*s%s%s", (int)(at - text), text, to,
+			 at + strlen(from));
+	assert_true(n > 0 && (size_t)n < sizeof(result));
+	return result;
+}
+
+// Encodes, checks the text where one is given, decodes.
+static void pass(const struct message *message, const char *text, struct message *ret)
+{
+	struct buffer buffer;
+	struct error error = {0};
+	buffer_init(&buffer, MESSAGE_SIZE_MAX, false);
+	assert_int_equal(message_encode(message, &buffer), 0);
+	if (text) {
+		assert_int_equal(buffer.size, strlen(text));
+		assert_memory_equal(buffer_head(&buffer), text, buffer.size);
+	}
+	int r = message_decode(buffer_head(&buffer), buffer.size, ret, &error);
+	if (r != 0)
+		print_message("%s\n", error.what);
+	assert_int_equal(r, 0);
+	assert_int_equal(ret->type, message->type);
+	buffer_done(&buffer);
+}
+
+static void test_hello(void **unused)
+{
+	struct message out;
+	struct message in = {
+		.type = MESSAGE_HELLO,
+		.hello =
+			{
+				.protocol = MESSAGE_PROTOCOL,
+				.software = "mutun 0.1.0",
+				.host = "büro \"7\"",
+				.resume = true,
+				.session = {0, 1, 0xfe, 0xff},
+				.index = UINT32_MAX,
+				.ciphers = {CIPHER_CHACHA20_POLY1305, CIPHER_AES_256_GCM},
+				.cipher_count = 2,
+				.lanes = 64,
+				.mtu = 65000,
+			},
+	};
+	(void)unused;
+	pass(&in,
+	     "{\"type\":\"HELLO\",\"protocol\":1,\"software\":\"mutun 0.1.0\",\"host\":\"büro "
+	     "\\\"7\\\"\",\"session\":\"0001feff000000000000000000000000\",\"index\":4294967295,"
+	     "\"ciphers\":[\"chacha20-poly1305\",\"aes-256-gcm\"],\"lanes\":64,\"mtu\":65000}",
+	     &out);
+	assert_int_equal(out.hello.protocol, 1);
+	assert_string_equal(out.hello.software, "mutun 0.1.0");
+	assert_string_equal(out.hello.host, "büro \"7\"");
+	assert_true(out.hello.resume);
+	assert_memory_equal(out.hello.session, in.hello.session, SESSION_ID_SIZE);
+	assert_int_equal(out.hello.index, UINT32_MAX);
+	assert_int_equal(out.hello.cipher_count, 2);
+	assert_int_equal(out.hello.ciphers[0], CIPHER_CHACHA20_POLY1305);
+	assert_int_equal(out.hello.ciphers[1], CIPHER_AES_256_GCM);
+	assert_int_equal(out.hello.lanes, 64);
+	assert_int_equal(out.hello.mtu, 65000);
+	in.hello.resume = false;
+	pass(&in, NULL, &out);
+	assert_false(out.hello.resume);
+	assert_int_equal(out.hello.session[2], 0);
+}
+
+static struct prefix prefix(const char *addr, uint8_t length)
+{
+	struct prefix result = {.length = length};
+	assert_int_equal(addr_parse(addr, &result.addr), 0);
+	return result;
+}
+
+static void test_ready(void **unused)
+{
+	struct prefix routes[] = {prefix("10.20.0.0", 16), prefix("::", 0)};
+	struct message out;
+	struct message in = {
+		.type = MESSAGE_READY,
+		.ready =
+			{
+				.session = {1, [15] = 2},
+				.resumed = true,
+				.index = 9,
+				.epoch = 3,
+				.cipher = CIPHER_CHACHA20_POLY1305,
+				.lanes = 4,
+				.mtu = 1280,
+				.addresses = {prefix("10.90.0.2", 16), prefix("fd90::2", 64)},
+				.address_count = 2,
+				.routes = routes,
+				.route_count = 2,
+				.keepalive_s = 3600,
+				.udp_port = 65535,
+				.time = 1700000000,
+				.expires = INT64_MAX,
+			},
+	};
+	(void)unused;
+	pass(&in, NULL, &out);
+	assert_memory_equal(out.ready.session, in.ready.session, SESSION_ID_SIZE);
+	assert_true(out.ready.resumed);
+	assert_int_equal(out.ready.index, 9);
+	assert_int_equal(out.ready.epoch, 3);
+	assert_int_equal(out.ready.cipher, CIPHER_CHACHA20_POLY1305);
+	assert_int_equal(out.ready.lanes, 4);
+	assert_int_equal(out.ready.mtu, 1280);
+	assert_int_equal(out.ready.address_count, 2);
+	assert_int_equal(out.ready.route_count, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(prefix_equal(&out.ready.addresses[i], &in.ready.addresses[i]));
+		assert_true(prefix_equal(&out.ready.routes[i], &routes[i]));
+	}
+	assert_int_equal(out.ready.keepalive_s, 3600);
+	assert_int_equal(out.ready.udp_port, 65535);
+	assert_int_equal(out.ready.time, 1700000000);
+	assert_true(out.ready.expires == INT64_MAX);
+	message_done(&out);
+	assert_null(out.ready.routes);
+}
+
+static void test_config_reauth_ping(void **unused)
+{
+	struct prefix route = prefix("192.0.2.0", 24);
+	struct message out;
+	struct message config = {.type = MESSAGE_CONFIG,
+				 .config = {.addresses = {prefix("10.0.0.1", 32)},
+					    .address_count = 1,
+					    .routes = &route,
+					    .route_count = 1,
+					    .mtu = 1400}};
+	struct message reauth = {.type = MESSAGE_REAUTH,
+				 .reauth = {.within_s = 3600, .reason = "trust changed"}};
+	struct message pong = {.type = MESSAGE_PONG, .ping = {.token = INT64_MAX}};
+	(void)unused;
+	pass(&config,
+	     "{\"type\":\"CONFIG\",\"addresses\":[\"10.0.0.1/32\"],\"routes\":[\"192.0.2.0/24\"],"
+	     "\"mtu\":1400}",
+	     &out);
+	assert_true(prefix_equal(&out.config.addresses[0], &config.config.addresses[0]));
+	assert_true(prefix_equal(&out.config.routes[0], &route));
+	assert_int_equal(out.config.mtu, 1400);
+	message_done(&out);
+	config.config.route_count = config.config.address_count = 0;
+	pass(&config, NULL, &out);
+	assert_null(out.config.routes);
+	message_done(&out);
+	pass(&reauth, "{\"type\":\"REAUTH\",\"within_s\":3600,\"reason\":\"trust changed\"}", &out);
+	assert_int_equal(out.reauth.within_s, 3600);
+	assert_string_equal(out.reauth.reason, "trust changed");
+	pass(&pong, "{\"type\":\"PONG\",\"token\":9223372036854775807}", &out);
+	assert_true(out.ping.token == INT64_MAX);
+	pong = (struct message){.type = MESSAGE_PING};
+	pass(&pong, "{\"type\":\"PING\",\"token\":0}", &out);
+}
+
+static void test_bye(void **unused)
+{
+	struct message out;
+	struct message in = {.type = MESSAGE_BYE, .bye = {.code = BYE_EXPIRED, .text = "late"}};
+	(void)unused;
+	pass(&in, "{\"type\":\"BYE\",\"code\":\"expired\",\"text\":\"late\"}", &out);
+	assert_int_equal(out.bye.code, BYE_EXPIRED);
+	assert_int_equal(out.bye.retry_after_s, 0);
+	assert_int_equal(out.bye.sent_count, 0);
+	in.bye.retry_after_s = 86400;
+	in.bye.sent_count = MESSAGE_LANES_MAX;
+	in.bye.sent[63] = INT64_MAX;
+	for (int code = BYE_SHUTDOWN; code <= BYE_KEYS; code++) {
+		in.bye.code = (enum bye_code)code;
+		pass(&in, NULL, &out);
+		assert_int_equal(out.bye.code, code);
+	}
+	assert_int_equal(out.bye.retry_after_s, 86400);
+	assert_int_equal(out.bye.sent_count, MESSAGE_LANES_MAX);
+	assert_true(out.bye.sent[63] == INT64_MAX);
+}
+
+// What would be refused at the other end must not keep a BYE from arriving.
+static void test_texts_are_cleaned(void **unused)
+{
+	static const struct {
+		const char *text, *clean;
+	} cases[] = {
+		{"a\nb\x1b[31m\x7f", "a?b?[31m?"},
+		{"\xc2\x80\xc2\x9f\xc2\xa0", "????\xc2\xa0"},
+		{"\xc0\x80 \xe0\x80\x80 \xf4\x90\x80\x80", "?? ??? ????"},
+		{"\xed\xa0\x80 \xff \xe2\x82", "??? ? ??"},
+		{"\xe2\x82\xac \xf0\x9f\x98\x80", "\xe2\x82\xac \xf0\x9f\x98\x80"},
+		{"", ""},
+	};
+	struct message in = {.type = MESSAGE_BYE};
+	struct message out;
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(in.bye.text, sizeof(in.bye.text), "%s", cases[i].text);
+		pass(&in, NULL, &out);
+		assert_string_equal(out.bye.text, cases[i].clean);
+	}
+	memset(in.bye.text, 'x', sizeof(in.bye.text)); // no NUL at all
+	pass(&in, NULL, &out);
+	assert_int_equal(strlen(out.bye.text), MESSAGE_TEXT_MAX - 1);
+}
+
+static void test_unknown_fields_and_ciphers(void **unused)
+{
+	struct message message;
+	(void)unused;
+	assert_taken("{\"type\":\"PING\",\"token\":1,\"more\":{\"x\":[1,2]}}");
+	assert_taken("  {\"token\":1,\"type\":\"PING\"}\n");
+	assert_int_equal(decode(replace(HELLO, "[\"aes-256-gcm\"]",
+					"[\"new\",\"chacha20-poly1305\",\"aes-512\"]"),
+				&message, NULL),
+			 0);
+	assert_int_equal(message.hello.cipher_count, 1);
+	assert_int_equal(message.hello.ciphers[0], CIPHER_CHACHA20_POLY1305);
+	assert_refused(replace(HELLO, "aes-256-gcm", "aes-512"), "HELLO.ciphers names none");
+	assert_refused(replace(HELLO, "[\"aes-256-gcm\"]", "[]"), "HELLO.ciphers names none");
+	assert_refused(replace(HELLO, "[\"aes-256-gcm\"]", "[\"aes-256-gcm\",\"aes-256-gcm\"]"),
+		       "HELLO.ciphers names one twice");
+	assert_refused(replace(HELLO, "[\"aes-256-gcm\"]", "[\"aes-256-gcm\",7]"),
+		       "HELLO.ciphers has an element");
+	assert_refused(replace(HELLO, "[\"aes-256-gcm\"]", "\"aes-256-gcm\""),
+		       "HELLO.ciphers is no array");
+}
+
+static void test_not_json(void **unused)
+{
+	static const char *const cases[] = {
+		"",
+		" ",
+		"{",
+		"{\"type\":\"PING\",\"token\":1",
+		"{\"type\":\"PING\",\"token\":1}x",
+		"{\"type\":\"PING\",\"token\":1}{}",
+		"{\"type\":\"PING\",\"token\":1,\"token\":1}",
+		"{\"type\":\"PING\",\"type\":\"PING\",\"token\":1}",
+		"{\"type\":\"PING\",\"token\":01}",
+		"{\"type\":\"PING\",\"token\":NaN}",
+		"{\"type\":\"PING\",\"token\":9223372036854775808}",
+		"{\"type\":\"PING\",\"token\":1,\"x\":\"a\\u0000b\"}",
+		"{\"type\":\"PING\",\"token\":1,\"a\\u0000b\":1}",
+		"{\"type\":\"PING\",\"token\":1,\"x\":\"\x01\"}",
+		"{\"type\":\"PING\",\"token\":1,\"x\":\"\xff\"}",
+		"{\"type\":\"PING\",\"token\":1,\"x\":\"\\ud800\"}",
+		"{type:\"PING\",\"token\":1}",
+		"\xef\xbb\xbf{\"type\":\"PING\",\"token\":1}",
+	};
+	struct message message;
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_refused(cases[i], "not valid JSON");
+	assert_int_equal(message_decode("{}\0", 3, &message, NULL), -EPROTO);
+	assert_int_equal(message_decode(NULL, 0, &message, NULL), -EPROTO);
+	assert_refused("[]", "no JSON object with a type");
+	assert_refused("{}", "no JSON object with a type");
+	assert_refused("{\"type\":7}", "no JSON object with a type");
+	assert_refused("{\"type\":\"NOISE\"}", "unknown message \"NOISE\"");
+	assert_refused("{\"type\":\"ping\",\"token\":1}", "unknown message \"ping\"");
+	assert_refused("{\"type\":\"\"}", "unknown message \"\"");
+}
+
+static void test_truncated_anywhere(void **unused)
+{
+	struct message message;
+	(void)unused;
+	for (size_t size = 0; size < strlen(READY); size++)
+		assert_int_equal(message_decode(READY, size, &message, NULL), -EPROTO);
+	assert_taken(READY);
+	assert_taken(HELLO);
+}
+
+static void test_deep_and_long(void **unused)
+{
+	char *text = malloc(MESSAGE_SIZE_MAX + 2);
+	struct message message;
+	(void)unused;
+	assert_non_null(text);
+	memset(text, '[', MESSAGE_SIZE_MAX);
+	assert_int_equal(message_decode(text, MESSAGE_SIZE_MAX, &message, NULL), -EPROTO);
+	for (unsigned i = 0; i + 5 <= MESSAGE_SIZE_MAX; i += 5)
+		copy(text + i, "{\"a\":", 5);
+	assert_int_equal(message_decode(text, MESSAGE_SIZE_MAX, &message, NULL), -EPROTO);
+	memset(text, ' ', MESSAGE_SIZE_MAX + 1);
+	copy(text, "{\"type\":\"PING\",\"token\":1}", 25);
+	assert_int_equal(message_decode(text, MESSAGE_SIZE_MAX, &message, NULL), 0);
+	assert_int_equal(message_decode(text, MESSAGE_SIZE_MAX + 1, &message, NULL), -EPROTO);
+	free(text);
+}
+
+// Every field: missing, of another type.
+static void test_fields_are_needed(void **unused)
+{
+	static const char *const messages[] = {
+		HELLO,
+		READY,
+		"{\"type\":\"CONFIG\",\"addresses\":[],\"routes\":[],\"mtu\":1400}",
+		"{\"type\":\"REAUTH\",\"within_s\":1,\"reason\":\"x\"}",
+		"{\"type\":\"PING\",\"token\":1}",
+		"{\"type\":\"PONG\",\"token\":1}",
+		"{\"type\":\"BYE\",\"code\":\"dead\",\"text\":\"x\"}",
+	};
+	static const char *const fields[] = {
+		"protocol", "software", "host",	       "index", "ciphers",  "lanes",
+		"mtu",	    "session",	"resumed",     "epoch", "cipher",   "addresses",
+		"routes",   "time",	"keepalive_s", "token", "udp_port", "expires",
+		"within_s", "reason",	"code",	       "text",
+	};
+	unsigned checked = 0;
+	(void)unused;
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		assert_taken(messages[i]);
+		for (size_t j = 0; j < sizeof(fields) / sizeof(fields[0]); j++) {
+			char from[40], to[80], what[80];
+			snprintf(from, sizeof(from), "\"%s\":", fields[j]);
+			if (!strstr(messages[i], from))
+				continue;
+			snprintf(to, sizeof(to), "\"-%s\":", fields[j]);
+			snprintf(what, sizeof(what), ".%s is missing", fields[j]);
+			assert_refused(replace(messages[i], from, to), what);
+			snprintf(to, sizeof(to), "\"%s\":{},\"-%s\":", fields[j], fields[j]);
+			snprintf(what, sizeof(what), ".%s is ", fields[j]);
+			assert_refused(replace(messages[i], from, to), what);
+			snprintf(to, sizeof(to), "\"%s\":null,\"-%s\":", fields[j], fields[j]);
+			assert_refused(replace(messages[i], from, to), what);
+			snprintf(to, sizeof(to), "\"%s\":1.0,\"-%s\":", fields[j], fields[j]);
+			assert_refused(replace(messages[i], from, to), what);
+			checked++;
+		}
+	}
+	assert_int_equal(checked, 7 + 13 + 3 + 2 + 1 + 1 + 2);
+}
+
+static void test_ranges(void **unused)
+{
+	static const struct {
+		const char *text, *from, *bad[4], *good[3];
+	} cases[] = {
+		{HELLO, "\"protocol\":1", {"0", "-1", "65536", "\"1\""}, {"1", "2", "65535"}},
+		{HELLO, "\"index\":1", {"0", "-1", "4294967296", "1.0"}, {"1", "4294967295"}},
+		{HELLO, "\"lanes\":1", {"0", "65", "true"}, {"1", "64"}},
+		{HELLO, "\"mtu\":1400", {"1279", "65001", "1e3"}, {"1280", "65000"}},
+		{READY, "\"epoch\":1", {"0", "4294967296", "-9223372036854775808"}, {"4294967295"}},
+		{READY, "\"resumed\":false", {"0", "1", "\"true\""}, {"true"}},
+		{READY, "\"keepalive_s\":15", {"0", "3601"}, {"1", "3600"}},
+		{READY, "\"udp_port\":443", {"0", "65536"}, {"1", "65535"}},
+		{READY, "\"time\":1700000000", {"-1", "1.5"}, {"0"}},
+		{READY, "\"cipher\":\"aes-256-gcm\"", {"\"AES-256-GCM\"", "\"\"", "0"}, {NULL}},
+		{READY,
+		 "\"addresses\":[\"10.90.0.2/16\"]",
+		 {"[\"10.90.0.2\"]", "[\"10.90.0.2/33\"]", "[7]", "[\"10.90.0.2/16 \"]"},
+		 {"[]", "[\"fd00::1/128\"]", "[\"10.0.0.0/0\"]"}},
+		{READY,
+		 "\"addresses\":[\"10.90.0.2/16\"]",
+		 {"[\"/16\"]", "[\"host/16\"]", "[\"10.90.0.2/\"]", "[\"10.90.0.2/016\"]"},
+		 {NULL}},
+		{READY,
+		 "\"routes\":[\"10.20.0.0/16\"]",
+		 {"[\"10.20.0.0\"]", "[\"10.20.0.1/16\"]", "[\"\"]", "[\"10.20.0.0/16/1\"]"},
+		 {"[]", "[\"0.0.0.0/0\",\"::/0\"]"}},
+	};
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *colon = strchr(cases[i].from, ':');
+		char to[128];
+		for (size_t j = 0; j < 4 && cases[i].bad[j]; j++) {
+			snprintf(to, sizeof(to), "%.*s%s", (int)(colon + 1 - cases[i].from),
+				 cases[i].from, cases[i].bad[j]);
+			assert_refused(replace(cases[i].text, cases[i].from, to), ".");
+		}
+		for (size_t j = 0; j < 3 && cases[i].good[j]; j++) {
+			snprintf(to, sizeof(to), "%.*s%s", (int)(colon + 1 - cases[i].from),
+				 cases[i].from, cases[i].good[j]);
+			assert_taken(replace(cases[i].text, cases[i].from, to));
+		}
+	}
+}
+
+static void test_sessions_and_texts(void **unused)
+{
+	static const char *const sessions[] = {
+		"",
+		"00112233445566778899aabbccddeef",
+		"00112233445566778899aabbccddeeff0",
+		"00112233445566778899aabbccddeefg",
+		"0x112233445566778899aabbccddeeff",
+		"00:12233445566778899aabbccddeeff",
+	};
+	char text[400], member[600];
+	struct message message;
+	(void)unused;
+	for (size_t i = 0; i < sizeof(sessions) / sizeof(sessions[0]); i++) {
+		snprintf(member, sizeof(member), "\"session\":\"%s\"", sessions[i]);
+		assert_refused(replace(READY, SESSION, member), "READY.session is malformed");
+	}
+	assert_int_equal(decode(replace(READY, "aabbccddeeff", "AABBccddeeff"), &message, NULL), 0);
+	assert_int_equal(message.ready.session[10], 0xaa);
+	assert_int_equal(message.ready.session[1], 0x11);
+	message_done(&message);
+	assert_refused(replace(HELLO, "laptop", "lap\\ntop"), "HELLO.host has a control character");
+	assert_refused(replace(HELLO, "laptop", "\\u001b[2J"), "HELLO.host has a control");
+	assert_refused(replace(HELLO, "laptop", "\\u009b2J"), "HELLO.host has a control");
+	assert_refused(replace(HELLO, "laptop", "\\u007f"), "HELLO.host has a control");
+	assert_taken(replace(HELLO, "laptop", ""));
+	memset(text, 'x', sizeof(text));
+	text[MESSAGE_TEXT_MAX - 1] = '\0';
+	assert_taken(replace(HELLO, "laptop", text));
+	text[MESSAGE_TEXT_MAX - 1] = 'x';
+	text[MESSAGE_TEXT_MAX] = '\0';
+	assert_refused(replace(HELLO, "laptop", text), "HELLO.host is too long");
+}
+
+static void test_optional_fields(void **unused)
+{
+	static const char bye[] = "{\"type\":\"BYE\",\"code\":\"dead\",\"text\":\"x\",\"more\":0}";
+	static const char *const bad[] = {
+		"\"retry_after_s\":-1",	  "\"retry_after_s\":86401",
+		"\"retry_after_s\":null", "\"sent\":7",
+		"\"sent\":[-1]",	  "\"sent\":[1.0]",
+		"\"sent\":[null]",	  "\"sent\":{}",
+	};
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_refused(replace(bye, "\"more\":0", bad[i]), "BYE.");
+	assert_taken(replace(bye, "\"more\":0", "\"retry_after_s\":0,\"sent\":[]"));
+	assert_taken(replace(bye, "\"more\":0", "\"sent\":[0,9223372036854775807]"));
+	assert_refused(replace(bye, "dead", "DEAD"), "BYE.code is not known");
+	assert_refused("{\"type\":\"HELLO\",\"protocol\":1,\"session\":null," HELLO_REST,
+		       "HELLO.session is not a string");
+}
+
+static void append_elements(char *text, size_t size, const char *element, unsigned count)
+{
+	size_t at = strlen(text);
+	for (unsigned i = 0; i < count; i++)
+		at += (size_t)snprintf(text + at, size - at, "%s%s", i ? "," : "", element);
+}
+
+static void assert_count(const char *head, const char *element, const char *tail, unsigned max)
+{
+	char text[65536];
+	struct message message;
+	for (unsigned count = max; count <= max + 1; count++) {
+		snprintf(text, sizeof(text), "%s", head);
+		append_elements(text, sizeof(text), element, count);
+		size_t at = strlen(text);
+		snprintf(text + at, sizeof(text) - at, "%s", tail);
+		assert_int_equal(decode(text, &message, NULL), count > max ? -EPROTO : 0);
+		if (count == max)
+			message_done(&message);
+	}
+}
+
+static void test_counts(void **unused)
+{
+	(void)unused;
+	assert_count("{\"type\":\"CONFIG\",\"mtu\":1400,\"routes\":[],\"addresses\":[",
+		     "\"10.0.0.1/8\"", "]}", MESSAGE_ADDRESSES_MAX);
+	assert_count("{\"type\":\"CONFIG\",\"mtu\":1400,\"addresses\":[],\"routes\":[",
+		     "\"10.0.0.0/8\"", "]}", MESSAGE_ROUTES_MAX);
+	assert_count("{\"type\":\"BYE\",\"code\":\"dead\",\"text\":\"\",\"sent\":[", "1", "]}",
+		     MESSAGE_LANES_MAX);
+}
+
+static void test_encode_limits(void **unused)
+{
+	struct prefix *routes = calloc(MESSAGE_ROUTES_MAX + 1, sizeof(*routes));
+	struct message in = {.type = MESSAGE_CONFIG, .config = {.mtu = 1400, .routes = routes}};
+	struct message out;
+	struct buffer small;
+	(void)unused;
+	assert_non_null(routes);
+	for (unsigned i = 0; i <= MESSAGE_ROUTES_MAX; i++)
+		routes[i] = prefix("1111:2222:3333:4444:5555:6666:7777:8888", 128);
+	in.config.route_count = MESSAGE_ROUTES_MAX; // the longest there is still fits
+	pass(&in, NULL, &out);
+	assert_int_equal(out.config.route_count, MESSAGE_ROUTES_MAX);
+	message_done(&out);
+	buffer_init(&small, 100, false);
+	assert_int_equal(message_encode(&in, &small), -ENOBUFS);
+	in.config.route_count++;
+	assert_int_equal(message_encode(&in, &small), -ENOBUFS);
+	assert_int_equal(small.size, 0);
+	buffer_done(&small);
+	free(routes);
+}
+
+static void test_names(void **unused)
+{
+	enum cipher cipher;
+	(void)unused;
+	assert_string_equal(message_name(MESSAGE_HELLO), "HELLO");
+	assert_string_equal(message_name(MESSAGE_BYE), "BYE");
+	assert_string_equal(bye_name(BYE_SHUTDOWN), "shutdown");
+	assert_string_equal(bye_name(BYE_KEYS), "keys");
+	assert_int_equal(cipher_parse("chacha20-poly1305", &cipher), 0);
+	assert_int_equal(cipher, CIPHER_CHACHA20_POLY1305);
+	assert_int_equal(cipher_parse("aes-128-gcm", &cipher), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_config_reauth_ping),
+		cmocka_unit_test(test_bye),
+		cmocka_unit_test(test_texts_are_cleaned),
+		cmocka_unit_test(test_unknown_fields_and_ciphers),
+		cmocka_unit_test(test_not_json),
+		cmocka_unit_test(test_truncated_anywhere),
+		cmocka_unit_test(test_deep_and_long),
+		cmocka_unit_test(test_fields_are_needed),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_sessions_and_texts),
+		cmocka_unit_test(test_optional_fields),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_encode_limits),
+		cmocka_unit_test(test_names),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

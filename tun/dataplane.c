@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tun/dataplane.h"
+
+#include <errno.h>
+#include <string.h>
+#include <openssl/rand.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/rcu.h"
+#include "pki/tls.h"
+#include "tun/host.h"
+#include "tun/session.h"
+#include "tun/worker.h"
+
+#define INDEX_SLOTS (1u << DATAPLANE_INDEX_BITS)
+#define INDEX_MASK  (INDEX_SLOTS - 1)
+#define INDEX_TRIES 256u
+
+struct dataplane {
+	struct dataplane_options options;
+	struct routes *routes;
+	struct worker *workers[PACKET_LANES_MAX];
+	struct endpoint listening[DATAPLANE_SLOTS]; // by slot; AF_UNSPEC: free
+	_Atomic(struct path *) retired;
+	_Atomic(struct session *) index[INDEX_SLOTS];
+};
+
+static void close_slot(struct dataplane *dataplane, unsigned slot)
+{
+	for (unsigned i = 0; i < dataplane->options.workers; i++)
+		if (dataplane->workers[i])
+			worker_remove_socket(dataplane->workers[i], slot);
+	dataplane->listening[slot].addr.family = AF_UNSPEC;
+}
+
+static int open_slot(struct dataplane *dataplane, unsigned slot, const struct endpoint *endpoint,
+		     struct error *error)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	bool shared = endpoint->port != 0;
+	for (unsigned i = 0; i < dataplane->options.workers; i++) {
+		int fd = datagram_open(endpoint, shared, dataplane->options.mark);
+		int r = fd < 0 ? fd : worker_add_socket(dataplane->workers[i], slot, fd);
+		if (r < 0) {
+			close_slot(dataplane, slot);
+			error_set(error, -r, "cannot open UDP %s: %s",
+				  endpoint_text(endpoint, text), strerror(-r));
+			return error_remedy(error, "see who has it with: ss -ulpn");
+		}
+	}
+	dataplane->listening[slot] = *endpoint;
+	return 0;
+}
+
+// A kernel without one of the families does without it.
+static int open_dialling(struct dataplane *dataplane, struct error *error)
+{
+	struct endpoint any = {.addr.family = AF_INET};
+	int r = open_slot(dataplane, DATAPLANE_DIAL_4, &any, error);
+	any.addr.family = AF_INET6;
+	if (open_slot(dataplane, DATAPLANE_DIAL_6, &any, NULL) < 0)
+		log_debug("no IPv6 on this host: endpoints are dialled over IPv4 alone");
+	return r;
+}
+
+int dataplane_new(const struct dataplane_options *options, struct dataplane **ret,
+		  struct error *error)
+{
+	_cleanup_(dataplane_freep) struct dataplane *dataplane = calloc(1, sizeof(*dataplane));
+	if (!dataplane)
+		return error_set(error, ENOMEM, "out of memory");
+	dataplane->options = *options;
+	dataplane->routes = routes_new();
+	if (!dataplane->routes)
+		return error_set(error, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < options->workers; i++) {
+		int r = worker_start(dataplane, i, host_queue(options->host, i), options->mtu,
+				     &dataplane->workers[i]);
+		if (r < 0)
+			return error_set(error, -r, "cannot start worker %u: %s", i, strerror(-r));
+	}
+	int r = open_dialling(dataplane, error);
+	if (r < 0)
+		return r;
+	*ret = take(dataplane);
+	return 0;
+}
+
+struct dataplane *dataplane_free(struct dataplane *dataplane)
+{
+	if (!dataplane)
+		return NULL;
+	for (unsigned i = 0; i < dataplane->options.workers; i++)
+		worker_stop(dataplane->workers[i]);
+	dataplane_collect(dataplane);
+	routes_free(dataplane->routes);
+	free(dataplane);
+	return NULL;
+}
+
+static bool listed(const struct endpoint *endpoint, const struct endpoint *list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (endpoint_equal(endpoint, &list[i]))
+			return true;
+	return false;
+}
+
+static int free_slot(const struct dataplane *dataplane)
+{
+	for (unsigned slot = DATAPLANE_DIAL_6 + 1; slot < DATAPLANE_SLOTS; slot++)
+		if (dataplane->listening[slot].addr.family == AF_UNSPEC)
+			return (int)slot;
+	return -ENOSPC;
+}
+
+// Closes the listening slots in [0, DATAPLANE_SLOTS) whose bit is set.
+static void close_slots(struct dataplane *dataplane, uint32_t slots)
+{
+	for (unsigned slot = DATAPLANE_DIAL_6 + 1; slot < DATAPLANE_SLOTS; slot++)
+		if (slots >> slot & 1)
+			close_slot(dataplane, slot);
+}
+
+int dataplane_listen(struct dataplane *dataplane, const struct endpoint *endpoints, unsigned count,
+		     struct error *error)
+{
+	uint32_t opened = 0;
+	uint32_t gone = 0;
+	for (unsigned slot = DATAPLANE_DIAL_6 + 1; slot < DATAPLANE_SLOTS; slot++)
+		if (dataplane->listening[slot].addr.family != AF_UNSPEC &&
+		    !listed(&dataplane->listening[slot], endpoints, count))
+			gone |= 1u << slot;
+	for (unsigned i = 0; i < count; i++) {
+		if (listed(&endpoints[i], dataplane->listening, DATAPLANE_SLOTS))
+			continue;
+		int slot = free_slot(dataplane);
+		int r = slot < 0 ? error_set(error, ENOSPC, "more than %u endpoints to listen on",
+					     DATAPLANE_SLOTS - 2)
+				 : open_slot(dataplane, (unsigned)slot, &endpoints[i], error);
+		if (r < 0) {
+			close_slots(dataplane, opened);
+			return r;
+		}
+		opened |= 1u << slot;
+	}
+	close_slots(dataplane, gone);
+	return 0;
+}
+
+struct routes *dataplane_routes(struct dataplane *dataplane)
+{
+	return dataplane->routes;
+}
+
+unsigned dataplane_workers(const struct dataplane *dataplane)
+{
+	return dataplane->options.workers;
+}
+
+void dataplane_drops(const struct dataplane *dataplane, uint64_t drops[DROP_LAST + 1])
+{
+	for (unsigned d = 0; d <= DROP_LAST; d++) {
+		drops[d] = 0;
+		for (unsigned i = 0; i < dataplane->options.workers; i++)
+			drops[d] += atomic_load_explicit(&dataplane->workers[i]->drops[d],
+							 memory_order_relaxed);
+	}
+}
+
+int dataplane_add_session(struct dataplane *dataplane, struct session *session)
+{
+	for (unsigned i = 0; i < INDEX_TRIES; i++) {
+		uint32_t index;
+		struct session *free_place = NULL;
+		if (RAND_bytes_ex(tls_library(), (unsigned char *)&index, sizeof(index), 0) != 1)
+			return -EIO;
+		if (index == 0)
+			continue;
+		session->index = index;
+		if (atomic_compare_exchange_strong(&dataplane->index[index & INDEX_MASK],
+						   &free_place, session))
+			return 0;
+	}
+	return -ENOSPC;
+}
+
+void dataplane_remove_session(struct dataplane *dataplane, struct session *session)
+{
+	atomic_store(&dataplane->index[session->index & INDEX_MASK], NULL);
+}
+
+struct session *dataplane_find(struct dataplane *dataplane, uint32_t index)
+{
+	struct session *session =
+		atomic_load_explicit(&dataplane->index[index & INDEX_MASK], memory_order_acquire);
+	return session && session->index == index ? session : NULL;
+}
+
+void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type)
+{
+	for (unsigned i = 0; i < dataplane->options.workers; i++) {
+		struct worker_task *task = calloc(1, sizeof(*task));
+		if (!task)
+			return;
+		task->link = type;
+		task->index = index;
+		worker_post(dataplane->workers[i], task);
+	}
+}
+
+bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker, const void *data,
+			 size_t size, const void *peer)
+{
+	struct worker_task *task = calloc(1, sizeof(*task) + size);
+	if (!task)
+		return false;
+	memcpy(task->data, data, size);
+	memcpy(&task->peer, peer, sizeof(task->peer));
+	task->size = size;
+	return worker_post(dataplane->workers[worker], task);
+}
+
+void dataplane_retire_path(struct dataplane *dataplane, struct path *path)
+{
+	path->next = atomic_load_explicit(&dataplane->retired, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(&dataplane->retired, &path->next, path))
+		continue;
+}
+
+void dataplane_collect(struct dataplane *dataplane)
+{
+	struct path *path = atomic_exchange(&dataplane->retired, NULL);
+	if (!path)
+		return;
+	rcu_wait();
+	while (path) {
+		struct path *next = path->next;
+		free(path);
+		path = next;
+	}
+}
+
+static const char *const drop_names[] = {
+	[DROP_NONE] = "none",		[DROP_SHORT] = "short",	  [DROP_TYPE] = "type",
+	[DROP_INDEX] = "index",		[DROP_EPOCH] = "epoch",	  [DROP_LANE] = "lane",
+	[DROP_REPLAY] = "replay",	[DROP_TAG] = "tag",	  [DROP_LIMIT] = "limit",
+	[DROP_MALFORMED] = "malformed", [DROP_SOURCE] = "source", [DROP_ROUTE] = "route",
+	[DROP_KEYS] = "keys",		[DROP_PATH] = "path",	  [DROP_SIZE] = "size",
+	[DROP_SEND] = "send",		[DROP_DEVICE] = "device", [DROP_QUEUE] = "queue",
+};
+static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == DROP_LAST + 1, "a name for each");
+
+const char *drop_name(enum drop drop)
+{
+	return drop_names[drop];
+}

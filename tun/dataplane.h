@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all workers share: the routes, the table of receiver indices, the sockets by slot, and the workers themselves.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "tun/packet.h"
+#include "tun/route.h"
+
+struct dataplane;
+struct error;
+struct host;
+struct path;
+struct session;
+struct worker;
+
+#define DATAPLANE_SLOTS \
+	18u // sockets per worker: two to dial from (IPv4, IPv6), the others to listen on
+#define DATAPLANE_DIAL_4     0u
+#define DATAPLANE_DIAL_6     1u
+#define DATAPLANE_INDEX_BITS 16u // slots of the index table; the other bits are random
+
+struct dataplane_options {
+	struct host *host; // borrowed; has a TUN queue per worker
+	unsigned workers;  // 1..PACKET_LANES_MAX
+	unsigned mtu;	   // largest inner packet
+	uint32_t mark;	   // of outer packets
+};
+
+// Starts the workers. Returns a new object; the error says what to do.
+int dataplane_new(const struct dataplane_options *options, struct dataplane **ret,
+		  struct error *error);
+// Stops the workers and closes the sockets. No session may be left. Takes NULL, returns NULL.
+struct dataplane *dataplane_free(struct dataplane *dataplane);
+DEFINE_CLEANUP(struct dataplane *, dataplane_free);
+
+// Listens on these UDP endpoints and no others; new ones are bound before old ones are closed. On failure nothing changed.
+int dataplane_listen(struct dataplane *dataplane, const struct endpoint *endpoints, unsigned count,
+		     struct error *error);
+
+struct routes *dataplane_routes(struct dataplane *dataplane);
+unsigned dataplane_workers(const struct dataplane *dataplane);
+// Counts of all workers that belong to no session.
+void dataplane_drops(const struct dataplane *dataplane, uint64_t drops[DROP_LAST + 1]);
+
+// Index table. Adding chooses the session's index. -ENOSPC.
+int dataplane_add_session(struct dataplane *dataplane, struct session *session);
+void dataplane_remove_session(struct dataplane *dataplane, struct session *session);
+// Workers, under RCU. NULL: none.
+struct session *dataplane_find(struct dataplane *dataplane, uint32_t index);
+
+// Asks every worker to send a link message to the peer of the session with this index.
+void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type);
+// Wakes worker number `worker` to take a datagram that another one received; copies it. false: its inbox is full.
+bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker, const void *data,
+			 size_t size, const void *peer);
+// Paths that workers replaced, freed at the next call of dataplane_collect() on the control thread.
+void dataplane_retire_path(struct dataplane *dataplane, struct path *path);
+void dataplane_collect(struct dataplane *dataplane);

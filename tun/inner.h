@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// A strict look into an inner IP packet: what the data plane needs to judge it.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct inner {
+	struct addr source;
+	struct addr destination;
+};
+
+// The packet must be exactly one IPv4 or IPv6 packet of `size` bytes: version, header length, total length. false: it is
+// not (RFC 791, 3.1; RFC 8200, 3).
+bool inner_parse(const uint8_t *packet, size_t size, struct inner *ret);

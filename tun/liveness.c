@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tun/liveness.h"
+
+#include "tun/packet.h"
+
+#define TICK_INITIATOR_MS 500u
+#define TICK_RESPONDER_MS 5000u
+
+static uint64_t dead_after(const struct liveness_facts *facts)
+{
+	uint64_t four_trips = 4 * facts->rtt_ns / 1000000;
+	if (facts->rtt_ns == 0)
+		return DEAD_UNMEASURED_MS;
+	return four_trips > DEAD_AFTER_MS ? four_trips : DEAD_AFTER_MS;
+}
+
+void liveness_probing(struct liveness *liveness, uint64_t now_ms)
+{
+	if (liveness->probing_since_ms == 0)
+		liveness->probing_since_ms = now_ms;
+	liveness->probe_next_ms = now_ms + PROBE_AGAIN_MS;
+}
+
+static enum liveness_wish tick_initiator(struct liveness *liveness,
+					 const struct liveness_facts *facts, uint64_t now_ms)
+{
+	if (liveness->probing_since_ms && facts->heard_ms >= liveness->probing_since_ms)
+		liveness->probing_since_ms = 0;
+	if (liveness->probing_since_ms) {
+		if (now_ms - liveness->probing_since_ms >= dead_after(facts)) {
+			liveness->probing_since_ms = 0;
+			return LIVENESS_DEAD;
+		}
+		if (now_ms < liveness->probe_next_ms)
+			return LIVENESS_NOTHING;
+	} else {
+		bool unanswered = facts->spoke_ms > facts->heard_ms &&
+				  now_ms >= facts->heard_ms + ANSWER_WITHIN_MS;
+		if (!unanswered && now_ms < facts->heard_ms + liveness->keepalive_ms)
+			return LIVENESS_NOTHING;
+	}
+	liveness_probing(liveness, now_ms);
+	return LIVENESS_PROBE;
+}
+
+static enum liveness_wish tick_responder(struct liveness *liveness,
+					 const struct liveness_facts *facts, uint64_t now_ms)
+{
+	uint64_t heard = facts->heard_ms;
+	if (heard < liveness->channel_heard_ms)
+		heard = liveness->channel_heard_ms;
+	if (now_ms > heard + LIVENESS_PERIODS * liveness->keepalive_ms)
+		return LIVENESS_DEAD;
+	if (now_ms < liveness->probe_next_ms)
+		return LIVENESS_NOTHING;
+	liveness->probe_next_ms = now_ms + liveness->keepalive_ms;
+	return LIVENESS_PROBE;
+}
+
+enum liveness_wish liveness_tick(struct liveness *liveness, const struct liveness_facts *facts,
+				 uint64_t now_ms)
+{
+	return liveness->initiator ? tick_initiator(liveness, facts, now_ms)
+				   : tick_responder(liveness, facts, now_ms);
+}
+
+uint64_t liveness_deadline(const struct liveness *liveness, uint64_t now_ms)
+{
+	uint64_t next = now_ms + (liveness->initiator ? TICK_INITIATOR_MS : TICK_RESPONDER_MS);
+	bool probes = !liveness->initiator || liveness->probing_since_ms;
+	return probes && liveness->probe_next_ms < next ? liveness->probe_next_ms : next;
+}

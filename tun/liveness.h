@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether the peer of a session is alive, and when to ask. No I/O and no clock: facts and `now` in, one wish and the next
+// deadline out. Times are monotonic milliseconds.
+//
+// The initiator asks: with a probe when it has sent for ANSWER_WITHIN_MS without hearing anything, and after a keepalive
+// period of silence. The responder keeps paths measured with a probe per period, and lets go after LIVENESS_PERIODS of silence.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIVENESS_PERIODS 4u
+
+struct liveness {
+	bool initiator;
+	uint64_t keepalive_ms;
+	uint64_t probing_since_ms; // the first probe that nobody answered; 0: none
+	uint64_t probe_next_ms;
+	uint64_t channel_heard_ms; // last sign of life on a channel
+};
+
+struct liveness_facts {
+	uint64_t heard_ms; // last authenticated packet
+	uint64_t spoke_ms; // last inner packet sent
+	uint64_t rtt_ns;   // 0: not measured yet
+};
+
+enum liveness_wish { LIVENESS_NOTHING, LIVENESS_PROBE, LIVENESS_DEAD };
+
+// What is due now. LIVENESS_PROBE: the owner sends a probe; LIVENESS_DEAD is said once, then counting begins anew.
+enum liveness_wish liveness_tick(struct liveness *liveness, const struct liveness_facts *facts,
+				 uint64_t now_ms);
+// The owner sends a probe for a reason of its own.
+void liveness_probing(struct liveness *liveness, uint64_t now_ms);
+// When to tick again at the latest.
+uint64_t liveness_deadline(const struct liveness *liveness, uint64_t now_ms);

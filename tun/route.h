@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Routes: prefix -> session, longest match (RFC 4632, 5.1). An immutable snapshot for the workers, published whole; the
+// control thread keeps the list it is built from.
+#pragma once
+
+#include <stddef.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+
+struct routes;
+struct session;
+
+struct routes *routes_new(void); // NULL: out of memory
+struct routes *
+routes_free(struct routes *routes); // no reader may be left; takes NULL, returns NULL
+DEFINE_CLEANUP(struct routes *, routes_free);
+
+// Control thread. The owner of a prefix already there stays: -EEXIST. `session` is borrowed until it is removed.
+// Publishes the new snapshot and waits for the readers of the old one.
+int routes_add(struct routes *routes, const struct prefix *prefixes, unsigned count,
+	       struct session *session);
+// Removes all routes of the session but those in `keep` (may be NULL), likewise.
+void routes_remove(struct routes *routes, const struct session *session, const struct prefix *keep,
+		   unsigned keep_count);
+// The owner of exactly this prefix; NULL.
+struct session *routes_owner(const struct routes *routes, const struct prefix *prefix);
+size_t routes_count(const struct routes *routes);
+// In order of addition; false past the end.
+bool routes_at(const struct routes *routes, size_t position, struct prefix *ret,
+	       struct session **ret_session);
+
+// Workers, under RCU. NULL: no route.
+struct session *route_lookup(const struct routes *routes, const struct addr *addr);

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tun/session.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "base/clock.h"
+#include "base/rcu.h"
+#include "pki/credential.h"
+#include "pki/tls.h"
+#include "pki/verify.h"
+#include "tun/channel.h"
+#include "tun/dataplane.h"
+#include "tun/liveness.h"
+
+#define EXPORTER_LABEL "EXPORTER-mutun-data-1"
+#define UNSEEN_AGAIN_MS \
+	250u // an old epoch that the peer still sends with is looked at again after this
+
+struct session_control {
+	char *name;
+	struct liveness liveness;
+	struct verdict *verdict;
+	time_t own_not_after;
+	char group[32];
+	struct epoch *newest;
+	struct epoch *previous;		      // drains; NULL once it has
+	struct epoch_mark mark;		      // of the previous, when the newest came
+	uint64_t peer_sent[PACKET_LANES_MAX]; // of the previous, as the peer says
+	unsigned peer_sent_count;
+	uint64_t installed_ms;
+	uint64_t retire_ms[SESSION_EPOCHS]; // CLOCK_NEVER: not due
+	uint64_t switch_ms;		    // CLOCK_NEVER: done
+	struct epoch_totals retired;	    // of epochs that are gone
+	struct session_renewal renewal;
+	unsigned renewals;
+	uint64_t renewals_lost;
+	bool rekey_said;
+};
+
+static uint64_t load(const _Atomic uint64_t *value)
+{
+	return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static char *make_name(const char *identity, const uint8_t *id)
+{
+	char *name;
+	int n = asprintf(&name, "%s (%02x%02x%02x%02x)", identity, id[0], id[1], id[2], id[3]);
+	return n < 0 ? NULL : name;
+}
+
+static int control_new(bool initiator, const char *identity, const uint8_t *id,
+		       unsigned keepalive_s, struct session_control **ret)
+{
+	struct session_control *control = calloc(1, sizeof(*control));
+	if (!control)
+		return -ENOMEM;
+	control->name = make_name(identity, id);
+	if (!control->name) {
+		free(control);
+		return -ENOMEM;
+	}
+	control->liveness = (struct liveness){
+		.initiator = initiator,
+		.keepalive_ms = keepalive_s * 1000ull,
+		.channel_heard_ms = clock_ms(),
+	};
+	control->switch_ms = CLOCK_NEVER;
+	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
+		control->retire_ms[i] = CLOCK_NEVER;
+	*ret = control;
+	return 0;
+}
+
+int session_new(struct dataplane *dataplane, bool initiator, const char *identity,
+		const uint8_t *id, unsigned keepalive_s, struct session **ret)
+{
+	_cleanup_(session_freep) struct session *session = calloc(1, sizeof(*session));
+	if (!session)
+		return -ENOMEM;
+	session->initiator = initiator;
+	session->identity = strdup(identity);
+	if (!session->identity)
+		return -ENOMEM;
+	if (id)
+		memcpy(session->id, id, SESSION_ID_SIZE);
+	else if (RAND_bytes_ex(tls_library(), session->id, SESSION_ID_SIZE, 0) != 1)
+		return -EIO;
+	int r = control_new(initiator, identity, session->id, keepalive_s, &session->control);
+	if (r < 0)
+		return r;
+	r = dataplane_add_session(dataplane, session);
+	if (r < 0)
+		return r;
+	session->dataplane = dataplane;
+	*ret = take(session);
+	return 0;
+}
+
+static void add_totals(struct epoch_totals *to, const struct epoch *epoch)
+{
+	if (epoch)
+		epoch_add_totals(epoch, to);
+}
+
+// Whether it was sent with.
+static bool stop_sending(struct session *session, struct epoch *epoch)
+{
+	return atomic_compare_exchange_strong(&session->tx, &epoch, NULL);
+}
+
+// Takes an epoch out of sight, waits for the workers, keeps its counts.
+static void retire(struct session *session, unsigned slot)
+{
+	struct session_control *control = session->control;
+	struct epoch *epoch = atomic_exchange(&session->epochs[slot], NULL);
+	control->retire_ms[slot] = CLOCK_NEVER;
+	if (!epoch)
+		return;
+	stop_sending(session, epoch);
+	rcu_wait();
+	// A worker that had it in hand may have switched to it since: look again, now that nobody can.
+	if (stop_sending(session, epoch))
+		rcu_wait();
+	add_totals(&control->retired, epoch);
+	if (control->previous == epoch)
+		control->previous = NULL;
+	if (control->newest == epoch)
+		control->newest = NULL;
+	epoch_free(epoch);
+}
+
+struct session *session_free(struct session *session)
+{
+	if (!session)
+		return NULL;
+	if (session->control) {
+		for (unsigned i = 0; i < SESSION_EPOCHS; i++)
+			retire(session, i);
+	}
+	if (session->dataplane) {
+		struct routes *routes = dataplane_routes(session->dataplane);
+		routes_remove(routes, session, NULL, 0);
+		dataplane_remove_session(session->dataplane, session);
+		rcu_wait();
+	}
+	for (unsigned i = 0; i < PACKET_LANES_MAX; i++)
+		free(atomic_load(&session->paths[i]));
+	free(atomic_load(&session->known));
+	if (session->control) {
+		verdict_put(session->control->verdict);
+		free(session->control->name);
+	}
+	free(session->control);
+	free(session->identity);
+	free(session);
+	return NULL;
+}
+
+void session_restart(struct session *session, const uint8_t *id, unsigned keepalive_s)
+{
+	struct session_control *control = session->control;
+	char *name = make_name(session->identity, id);
+	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
+		retire(session, i);
+	memcpy(session->id, id, SESSION_ID_SIZE);
+	control->liveness.keepalive_ms = keepalive_s * 1000ull;
+	control->liveness.probing_since_ms = 0;
+	control->renewal = (struct session_renewal){0};
+	if (name) {
+		free(control->name);
+		control->name = name;
+	}
+}
+
+static int derive(const struct session *session, struct channel *channel,
+		  const struct session_keys *keys, struct epoch **ret)
+{
+	uint8_t context[SESSION_ID_SIZE + 4];
+	uint32_t number = htobe32(keys->epoch);
+	memcpy(context, session->id, SESSION_ID_SIZE);
+	memcpy(context + SESSION_ID_SIZE, &number, sizeof(number));
+	struct epoch_options options = {
+		.number = keys->epoch,
+		.cipher = keys->cipher,
+		.initiator = session->initiator,
+		.remote_index = keys->remote_index,
+		.peer_lanes = keys->peer_lanes,
+	};
+	int r = channel_export(channel, EXPORTER_LABEL, context, sizeof(context), options.secret,
+			       sizeof(options.secret));
+	if (r < 0)
+		return r;
+	*ret = epoch_new(&options);
+	OPENSSL_cleanse(&options, sizeof(options));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static uint64_t drain_ms(const struct session *session)
+{
+	uint64_t drain = 3 * load(&session->rtt_ns) / 1000000 + DRAIN_MIN_MS;
+	return drain < DRAIN_MAX_MS ? drain : DRAIN_MAX_MS;
+}
+
+// The renewal before has drained, or another one comes already: what was lost in it is known now.
+static void settle_renewal(struct session_control *control)
+{
+	if (!control->previous || control->renewal.complete)
+		return;
+	control->renewal.lost = epoch_lost(control->previous, &control->mark, control->peer_sent,
+					   control->peer_sent_count) +
+				epoch_lost(control->newest, NULL, NULL, 0);
+	control->renewals_lost += control->renewal.lost;
+	control->renewal.complete = true;
+}
+
+static void begin_renewal(struct session *session, const char *reason, uint64_t now_ms)
+{
+	struct session_control *control = session->control;
+	settle_renewal(control);
+	control->previous = control->newest;
+	control->peer_sent_count = 0;
+	if (!control->previous)
+		return;
+	epoch_mark(control->previous, &control->mark);
+	control->retire_ms[control->previous->options.number % SESSION_EPOCHS] =
+		now_ms + drain_ms(session);
+	control->renewals++;
+	control->renewal = (struct session_renewal){.at_ms = now_ms};
+	snprintf(control->renewal.reason, sizeof(control->renewal.reason), "%s", reason);
+}
+
+int session_install(struct session *session, struct channel *channel,
+		    const struct session_keys *keys, uint64_t now_ms)
+{
+	struct session_control *control = session->control;
+	struct epoch *epoch;
+	if (control->newest && keys->epoch <= control->newest->options.number)
+		return -EINVAL;
+	int r = derive(session, channel, keys, &epoch);
+	if (r < 0)
+		return r;
+	unsigned slot = keys->epoch % SESSION_EPOCHS;
+	retire(session, slot);
+	begin_renewal(session, keys->reason, now_ms);
+	control->newest = epoch;
+	control->installed_ms = now_ms;
+	control->retire_ms[slot] = CLOCK_NEVER;
+	control->rekey_said = false;
+	atomic_store(&session->mtu, keys->mtu);
+	atomic_store(&session->epochs[slot], epoch);
+
+	session_set_verdict(session, channel_verdict(channel));
+	session_set_expiry(session,
+			   credential_not_after(tls_context_credential(channel_context(channel))));
+	snprintf(control->group, sizeof(control->group), "%s", channel_group(channel));
+	if (session->initiator)
+		session_switch(session);
+	else
+		control->switch_ms = now_ms + SWITCH_AFTER_MS;
+	return 0;
+}
+
+void session_switch(struct session *session)
+{
+	struct session_control *control = session->control;
+	control->switch_ms = CLOCK_NEVER;
+	if (!control->newest || atomic_exchange(&session->tx, control->newest) == control->newest)
+		return;
+	rcu_wait(); // the counters of the epoch before are final from here on
+}
+
+uint32_t session_newest_epoch(const struct session *session)
+{
+	const struct epoch *newest = session->control->newest;
+	return newest ? newest->options.number : 0;
+}
+
+unsigned session_sent(const struct session *session, uint64_t sent[PACKET_LANES_MAX])
+{
+	const struct epoch *previous = session->control->previous;
+	return previous ? epoch_sent(previous, sent) : 0;
+}
+
+void session_peer_sent(struct session *session, const uint64_t *sent, unsigned count)
+{
+	struct session_control *control = session->control;
+	if (!control->previous)
+		return;
+	memcpy(control->peer_sent, sent, count * sizeof(*sent));
+	control->peer_sent_count = count;
+}
+
+struct path *path_new(const struct datagram_peer *peer, bool confirmed)
+{
+	struct path *path = calloc(1, sizeof(*path));
+	if (!path)
+		return NULL;
+	path->peer = *peer;
+	atomic_init(&path->confirmed, confirmed);
+	if (RAND_bytes_ex(tls_library(), (unsigned char *)&path->secret, sizeof(path->secret), 0) ==
+	    1)
+		return path;
+	free(path);
+	return NULL;
+}
+
+void session_replace_path(struct session *session, unsigned lane, struct path *path)
+{
+	struct path *old =
+		atomic_exchange_explicit(&session->paths[lane], path, memory_order_acq_rel);
+	atomic_store_explicit(&session->newest_lane, lane, memory_order_release);
+	if (old)
+		dataplane_retire_path(session->dataplane, old);
+}
+
+void session_set_path(struct session *session, const struct datagram_peer *peer)
+{
+	const struct epoch *newest = session->control->newest;
+	unsigned lanes = newest ? newest->options.peer_lanes : 1;
+	for (unsigned i = 0; i < lanes; i++) {
+		struct path *path = path_new(peer, true);
+		if (path)
+			session_replace_path(session, i, path);
+	}
+}
+
+void session_set_known_address(struct session *session, const struct addr *addr)
+{
+	struct addr *copy = malloc(sizeof(*copy));
+	if (copy)
+		*copy = *addr;
+	struct addr *old = atomic_exchange(&session->known, copy);
+	if (!old)
+		return;
+	rcu_wait();
+	free(old);
+}
+
+bool session_knows_address(const struct session *session, const struct addr *addr)
+{
+	const struct addr *known = atomic_load_explicit(&session->known, memory_order_acquire);
+	return known && addr_equal(known, addr);
+}
+
+void session_probe(struct session *session, uint64_t now_ms)
+{
+	liveness_probing(&session->control->liveness, now_ms);
+	dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
+}
+
+void session_heard(struct session *session, uint64_t now_ms)
+{
+	session->control->liveness.channel_heard_ms = now_ms;
+}
+
+void session_set_verdict(struct session *session, struct verdict *verdict)
+{
+	struct verdict *old = session->control->verdict;
+	session->control->verdict = verdict_get(verdict);
+	verdict_put(old);
+}
+
+void session_set_expiry(struct session *session, time_t own_not_after)
+{
+	session->control->own_not_after = own_not_after;
+}
+
+static time_t expires_at(const struct session_control *control)
+{
+	if (!control->verdict)
+		return 0;
+	time_t theirs = verdict_not_after(control->verdict);
+	return theirs < control->own_not_after ? theirs : control->own_not_after;
+}
+
+static void retire_drained(struct session *session, uint64_t now_ms)
+{
+	struct session_control *control = session->control;
+	// A peer that never got READY still sends with the old epoch: wait for it to show the new one.
+	bool wait = !epoch_seen(control->newest) && now_ms < control->installed_ms + UNSEEN_MAX_MS;
+	for (unsigned i = 0; i < SESSION_EPOCHS; i++) {
+		if (now_ms < control->retire_ms[i])
+			continue;
+		const struct epoch *epoch = atomic_load(&session->epochs[i]);
+		if (wait) {
+			control->retire_ms[i] = now_ms + UNSEEN_AGAIN_MS;
+			continue;
+		}
+		if (epoch == control->previous)
+			settle_renewal(control);
+		retire(session, i);
+	}
+}
+
+static bool is_dead(struct session *session, uint64_t now_ms)
+{
+	struct liveness_facts facts = {
+		.heard_ms = load(&session->heard_ms),
+		.spoke_ms = load(&session->spoke_ms),
+		.rtt_ns = load(&session->rtt_ns),
+	};
+	switch (liveness_tick(&session->control->liveness, &facts, now_ms)) {
+	case LIVENESS_NOTHING:
+		return false;
+	case LIVENESS_PROBE:
+		dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
+		return false;
+	case LIVENESS_DEAD:
+		return true;
+	}
+	return false;
+}
+
+enum session_event session_tick(struct session *session, uint64_t now_ms)
+{
+	struct session_control *control = session->control;
+	if (!control->newest)
+		return SESSION_NOTHING;
+	if (now_ms >= control->switch_ms)
+		session_switch(session);
+	retire_drained(session, now_ms);
+	if (clock_wall() >= expires_at(control))
+		return SESSION_EXPIRED;
+	if (epoch_must_close(control->newest))
+		return SESSION_KEYS;
+	if (!control->rekey_said && epoch_wants_rekey(control->newest)) {
+		control->rekey_said = true;
+		return SESSION_REKEY;
+	}
+	return is_dead(session, now_ms) ? SESSION_DEAD : SESSION_NOTHING;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t session_deadline(const struct session *session)
+{
+	const struct session_control *control = session->control;
+	uint64_t now_ms = clock_ms();
+	uint64_t next = liveness_deadline(&control->liveness, now_ms);
+	if (!control->newest)
+		return CLOCK_NEVER;
+	next = earlier(next, control->switch_ms);
+	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
+		next = earlier(next, control->retire_ms[i]);
+	int64_t left_s = (int64_t)(expires_at(control) - clock_wall());
+	next = earlier(next, now_ms + (left_s > 0 ? (uint64_t)left_s * 1000 : 0));
+	return next;
+}
+
+void session_status(const struct session *session, struct session_status *ret)
+{
+	const struct session_control *control = session->control;
+	const struct epoch *tx = atomic_load(&session->tx);
+	const struct path *path = atomic_load(&session->paths[atomic_load(&session->newest_lane)]);
+	*ret = (struct session_status){
+		.totals = control->retired,
+		.epoch = tx ? tx->options.number : 0,
+		.cipher = tx ? tx->options.cipher : CIPHER_AES_256_GCM,
+		.group = control->group,
+		.rtt_ns = load(&session->rtt_ns),
+		.has_path = path != NULL,
+		.renewals = control->renewals,
+		.renewals_lost = control->renewals_lost,
+		.renewal = control->renewal,
+		.expires = expires_at(control),
+		.verdict = control->verdict,
+	};
+	if (path)
+		ret->endpoint = path->peer.remote;
+	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
+		add_totals(&ret->totals, atomic_load(&session->epochs[i]));
+	for (unsigned i = 0; i <= DROP_LAST; i++)
+		ret->drops[i] = load(&session->drops[i]);
+}
+
+struct verdict *session_verdict(const struct session *session)
+{
+	return session->control->verdict;
+}
+
+const char *session_name(const struct session *session)
+{
+	return session->control->name;
+}

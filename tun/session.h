@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lasting relation with a peer: identity, epochs, paths, counters, deadlines. It outlives its channels.
+//
+// Threads: the control thread makes, changes and frees sessions; workers find them through the data plane under RCU. Each
+// field says who writes it. "published" fields are atomic pointers that the control thread swaps; what they pointed to is
+// freed after a grace period.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "tun/datagram.h"
+#include "tun/epoch.h"
+#include "tun/message.h"
+#include "tun/packet.h"
+
+struct channel;
+struct dataplane;
+struct verdict;
+
+#define SESSION_EPOCHS 8u // live at once, by number & 7
+
+// Where packets for one of the peer's lanes go. Immutable but for the atomics.
+struct path {
+	struct datagram_peer peer;
+	_Atomic bool confirmed;	    // the far end has shown that it gets what is sent there
+	_Atomic uint64_t in, out;   // bytes from and to it while it is not confirmed
+	_Atomic uint64_t probed_ms; // when the last probe left
+	// Token of a probe = this xor the monotonic nanoseconds at which it left: nothing to remember, and a peer that is not there
+	// cannot know it.
+	uint64_t secret;
+	struct path *next; // in the list of the retired
+};
+
+struct session {
+	// Written before publication.
+	struct dataplane *dataplane;
+	bool initiator;
+	uint8_t id[SESSION_ID_SIZE];
+	uint32_t index; // packets to us carry it
+	char *identity;
+
+	// Published by the control thread. A worker of the responder also moves `tx` on when the peer shows the new epoch.
+	_Atomic(struct epoch *) epochs[SESSION_EPOCHS];
+	_Atomic(struct epoch *) tx;
+	_Atomic unsigned mtu; // largest inner packet to send
+
+	// Written by the worker that opens the lane, and by the control thread.
+	_Atomic(struct path *) paths[PACKET_LANES_MAX]; // by the peer's lane
+	_Atomic unsigned newest_lane;			// whose path was set last
+	_Atomic(struct addr *) known; // where the peer's TLS connection comes from
+
+	// Written by workers.
+	_Atomic uint64_t heard_ms; // last authenticated packet
+	_Atomic uint64_t spoke_ms; // last inner packet sent
+	_Atomic uint64_t rtt_ns;   // 0: not measured yet
+	_Atomic uint64_t drops[DROP_LAST + 1];
+
+	struct session_control *control; // the control thread's own
+};
+
+enum session_event {
+	SESSION_NOTHING,
+	SESSION_REKEY,	 // usage limit near: prove again soon
+	SESSION_DEAD,	 // the peer does not answer
+	SESSION_EXPIRED, // a certificate's time is over
+	SESSION_KEYS,	 // too many forged packets: close
+};
+
+struct session_renewal {
+	uint64_t at_ms; // monotonic; 0: none yet
+	char reason[MESSAGE_TEXT_MAX];
+	bool complete; // the old epoch has drained, so that `lost` is final
+	uint64_t lost; // packets of the peer
+};
+
+struct session_status {
+	struct epoch_totals totals;
+	uint32_t epoch; // that is sent with; 0: none
+	enum cipher cipher;
+	const char *group; // key exchange of the channel; borrowed until the next session_install()
+	uint64_t rtt_ns;
+	bool has_path;
+	struct endpoint endpoint;
+	unsigned renewals;
+	uint64_t renewals_lost; // packets of the peer, in all of them
+	struct session_renewal renewal;
+	time_t expires;
+	const struct verdict *verdict; // borrowed, likewise
+	uint64_t drops[DROP_LAST + 1];
+};
+
+// A new session with the peer of `identity` (copied), without keys; published in the data plane's index. `id` NULL: chosen at
+// random. -ENOSPC: no index left. `keepalive_s`: 1..3600.
+int session_new(struct dataplane *dataplane, bool initiator, const char *identity,
+		const uint8_t *id, unsigned keepalive_s, struct session **ret);
+// Keys first, then routes and index; waits for the workers. Takes NULL, returns NULL.
+struct session *session_free(struct session *session);
+DEFINE_CLEANUP(struct session *, session_free);
+
+// The peer gave the session a new id (it does not know the old one): all epochs go, counters, index and routes stay.
+void session_restart(struct session *session, const uint8_t *id, unsigned keepalive_s);
+
+struct session_keys {
+	uint32_t epoch;
+	enum cipher cipher;
+	uint32_t remote_index;
+	unsigned peer_lanes;
+	unsigned mtu;
+	const char *reason; // of a renewal, for people; copied
+};
+
+// Derives the epoch from an open channel and installs its receive keys; from then on the session belongs to what the channel
+// proved (verdict, expiry). The initiator sends with it at once; the responder when it opens the first packet of it, or
+// after SWITCH_AFTER_MS. -EINVAL: the epoch is not newer than all before; -EPROTO, -ENOMEM.
+int session_install(struct session *session, struct channel *channel,
+		    const struct session_keys *keys, uint64_t now_ms);
+// Send with the newest epoch from now on.
+void session_switch(struct session *session);
+uint32_t session_newest_epoch(const struct session *session); // 0: none
+// What was sent in the epoch before the newest, for BYE; returns the number of lanes. Call after session_switch().
+unsigned session_sent(const struct session *session, uint64_t sent[PACKET_LANES_MAX]);
+// What the peer says it sent in the epoch before the newest.
+void session_peer_sent(struct session *session, const uint64_t *sent, unsigned count);
+
+// Where to send, for all lanes: the peer proved over TLS that it is there.
+void session_set_path(struct session *session, const struct datagram_peer *peer);
+// The address that the peer's TLS connection comes from: a UDP path from there counts as confirmed at once.
+void session_set_known_address(struct session *session, const struct addr *addr);
+bool session_knows_address(const struct session *session, const struct addr *addr);
+// Ask the peer for a sign of life now; every worker does, so that every lane's path is open.
+void session_probe(struct session *session, uint64_t now_ms);
+// The channel heard from the peer: it lives, whatever the data path does.
+void session_heard(struct session *session, uint64_t now_ms);
+// The old proof was judged again.
+void session_set_verdict(struct session *session, struct verdict *verdict);
+void session_set_expiry(struct session *session, time_t own_not_after);
+
+// Does what is due; one event per call, SESSION_NOTHING when all is done.
+enum session_event session_tick(struct session *session, uint64_t now_ms);
+uint64_t session_deadline(const struct session *session);
+void session_status(const struct session *session, struct session_status *ret);
+struct verdict *
+session_verdict(const struct session *session); // borrowed; NULL before the first epoch
+
+// "spiffe://corp.example/laptop/alice (3f9a1c02)": the way a session is always named in the log. Borrowed.
+const char *session_name(const struct session *session);
+
+// A new path to `peer`; NULL: out of memory.
+struct path *path_new(const struct datagram_peer *peer, bool confirmed);
+
+// Workers. Replaces a lane's path; the old one is freed by the control thread later.
+void session_replace_path(struct session *session, unsigned lane, struct path *path);
+static inline void session_count_drop(struct session *session, enum drop drop)
+{
+	atomic_fetch_add_explicit(&session->drops[drop], 1, memory_order_relaxed);
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// One packet thread, run to completion: a TUN queue, UDP sockets, buffers, counters. It takes no lock, and waits for
+// nothing but packets.
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "tun/datagram.h"
+#include "tun/dataplane.h"
+
+struct worker_task {
+	struct worker_task *next;
+	enum link_message_type
+		link; // to send to the session's peer; 0: `data` is a datagram that another worker received
+	uint32_t index; // receiver index of the session
+	struct datagram_peer peer;
+	size_t size;
+	uint8_t data[];
+};
+
+// The vnet header that stands before every packet on a TUN queue (IFF_VNET_HDR, 12 bytes).
+#define WORKER_VNET_HEADER 12u
+#define WORKER_INBOX_MAX   1024u
+
+struct worker {
+	struct dataplane *dataplane;
+	unsigned number;
+	size_t mtu;
+	int tun; // borrowed from the host
+	int epoll;
+	int wake; // eventfd
+	pthread_t thread;
+	_Atomic bool stop;
+	_Atomic int sockets[DATAPLANE_SLOTS]; // -1: none; opened and closed by the control thread
+	uint64_t now_ms;		      // taken once per round
+	struct datagram_batch out, in;
+	uint8_t *frame;			     // vnet header and one inner packet
+	_Atomic(struct worker_task *) inbox; // newest first
+	_Atomic unsigned inbox_count;
+	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session
+};
+
+// Starts the thread. `tun` is borrowed. 0 or -errno.
+int worker_start(struct dataplane *dataplane, unsigned number, int tun, size_t mtu,
+		 struct worker **ret);
+// Stops the thread and closes the sockets. Takes NULL, returns NULL.
+struct worker *worker_stop(struct worker *worker);
+
+// Control thread: gives the worker a socket (taken) in a free slot, or takes it away (closed after a grace period).
+int worker_add_socket(struct worker *worker, unsigned slot, int fd);
+void worker_remove_socket(struct worker *worker, unsigned slot);
+
+// Any thread. Takes the task; false (and the task is freed): the inbox is full.
+bool worker_post(struct worker *worker, struct worker_task *task);
+
+static inline void worker_count_drop(struct worker *worker, enum drop drop)
+{
+	atomic_fetch_add_explicit(&worker->drops[drop], 1, memory_order_relaxed);
+}
