@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "client/conversation.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "client/greeting.h"
+#include "client/initiator_state.h"
+#include "client/resolve.h"
+#include "pki/verify.h"
+#include "tun/dataplane.h"
+#include "tun/session.h"
+
+#define LINGER_MS 10000u // for the gateway's last word on an old channel
+
+void conversation_error(struct initiator *initiator, const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	initiator->last_error = *error;
+	log_warning("link %s: %s", initiator->name, error_text(error, text, sizeof(text)));
+}
+
+void conversation_reason(struct initiator *initiator, const char *reason)
+{
+	snprintf(initiator->reason, sizeof(initiator->reason), "%s", reason);
+}
+
+void conversation_forget(struct initiator *initiator, struct connection *connection)
+{
+	if (connection == initiator->next)
+		initiator->next = NULL;
+	if (connection == initiator->previous)
+		initiator->previous = NULL;
+	if (connection == initiator->current) {
+		initiator->current = NULL;
+		initiator->pong_due_ms = CLOCK_NEVER;
+	}
+	connection_free(connection);
+}
+
+static void release_session(struct initiator *initiator)
+{
+	log_info("link %s: session %s is over", initiator->name, session_name(initiator->session));
+	initiator->session = session_free(initiator->session);
+	pushed_clear(&initiator->pushed);
+}
+
+void conversation_drop(struct initiator *initiator)
+{
+	if (!initiator->session)
+		return;
+	// A try under way has asked to go on with this session.
+	if (initiator->next || initiator->resolve) {
+		initiator->resolve = resolve_free(initiator->resolve);
+		if (initiator->next)
+			conversation_forget(initiator, initiator->next);
+		link_failed(initiator->link, 0, clock_ms());
+	}
+	release_session(initiator);
+}
+
+static void linger(struct initiator *initiator, struct connection *connection, uint64_t now)
+{
+	struct message bye = {.type = MESSAGE_BYE};
+	bye.bye.code = BYE_RENEWED;
+	snprintf(bye.bye.text, sizeof(bye.bye.text), "%s", initiator->reason);
+	bye.bye.sent_count = session_sent(initiator->session, bye.bye.sent);
+	if (!connection)
+		return;
+	if (connection_send(connection, &bye) < 0) {
+		connection_free(connection);
+		return;
+	}
+	connection_free(initiator->previous);
+	initiator->previous = connection;
+	initiator->previous_until_ms = now + LINGER_MS;
+}
+
+static void say_hello(struct initiator *initiator)
+{
+	struct message hello;
+	greeting_hello(initiator->session, dataplane_workers(initiator->tools.dataplane),
+		       initiator->mtu, &hello);
+	connection_send(initiator->next, &hello);
+	link_hello_sent(initiator->link, clock_ms());
+}
+
+// The session that READY speaks of: the one we have, or a new one. HELLO carried the index of a session object that exists
+// before the gateway has named it.
+static int ensure_session(struct initiator *initiator, const char *identity)
+{
+	struct message_bye bye = {.code = BYE_SHUTDOWN, .text = "moved to another gateway"};
+	struct session *session = initiator->session;
+	if (session && strcmp(session->identity, identity) == 0)
+		return 0;
+	if (initiator->current)
+		connection_close(take(initiator->current), &bye);
+	if (session)
+		release_session(initiator);
+	return session_new(initiator->tools.dataplane, true, identity, NULL, 15,
+			   &initiator->session);
+}
+
+static int push(struct initiator *initiator, const struct prefix *addresses, unsigned address_count,
+		struct prefix *routes, unsigned route_count, unsigned mtu, struct error *error)
+{
+	struct message_config config = {
+		.address_count = address_count,
+		.routes = routes,
+		.route_count = route_count,
+		.mtu = mtu,
+	};
+	memcpy(config.addresses, addresses, sizeof(config.addresses));
+	return pushed_set(&initiator->pushed, initiator->session, &config, error);
+}
+
+static void on_ready(struct initiator *initiator, const struct message_ready *ready)
+{
+	uint64_t now = clock_ms();
+	struct connection *connection = initiator->next;
+	struct error error;
+	int r = greeting_ready(initiator->session, connection, ready, initiator->mtu,
+			       initiator->reason, now);
+	if (r < 0)
+		error_set(&error, -r, "the gateway's READY cannot be used: %s", strerror(-r));
+	else
+		r = push(initiator, ready->addresses, ready->address_count, ready->routes,
+			 ready->route_count, ready->mtu, &error);
+	if (r < 0) {
+		conversation_error(initiator, &error);
+		conversation_forget(initiator, connection);
+		link_failed(initiator->link, 0, now);
+		return;
+	}
+	initiator->next = NULL;
+	linger(initiator, take(initiator->current), now);
+	initiator->current = connection;
+	initiator->keepalive_ms = ready->keepalive_s * 1000ull;
+	initiator->ping_ms = now + initiator->keepalive_ms;
+	initiator->pong_due_ms = CLOCK_NEVER;
+	initiator->last_error.code = 0;
+	link_ready(initiator->link, now);
+	session_probe(initiator->session, now);
+	log_info("link %s: %s with %s, epoch %u%s%s", initiator->name,
+		 ready->resumed ? "session goes on" : "up", session_name(initiator->session),
+		 ready->epoch, ready->resumed ? ": " : "", ready->resumed ? initiator->reason : "");
+	conversation_reason(initiator, "hourly rekey");
+}
+
+void conversation_lost(struct initiator *initiator, const char *reason, uint64_t retry_after_ms)
+{
+	conversation_reason(initiator, reason);
+	link_down(initiator->link, retry_after_ms, clock_ms());
+}
+
+static bool ends_session(enum bye_code code)
+{
+	switch (code) {
+	case BYE_SHUTDOWN:
+	case BYE_RENEWED:
+	case BYE_DEAD:
+	case BYE_FULL:
+		return false;
+	case BYE_REPLACED:
+	case BYE_DISCONNECTED:
+	case BYE_REFUSED:
+	case BYE_EXPIRED:
+	case BYE_UNTRUSTED:
+	case BYE_PROTOCOL:
+	case BYE_KEYS:
+		return true;
+	}
+	return true;
+}
+
+static void on_bye(struct initiator *initiator, struct connection *connection,
+		   const struct message_bye *bye)
+{
+	struct error error;
+	uint64_t retry_after_ms = bye->retry_after_s * 1000ull;
+	if (connection == initiator->previous) {
+		session_peer_sent(initiator->session, bye->sent, bye->sent_count);
+		conversation_forget(initiator, connection);
+		return;
+	}
+	error_set(&error, ECONNRESET, "the gateway said %s: %s", bye_name(bye->code), bye->text);
+	conversation_error(initiator, &error);
+	bool was_current = connection == initiator->current;
+	conversation_forget(initiator, connection);
+	if (ends_session(bye->code))
+		conversation_drop(initiator);
+	if (was_current)
+		conversation_lost(initiator, "the gateway ended the channel", retry_after_ms);
+	else
+		link_failed(initiator->link, retry_after_ms, clock_ms());
+}
+
+static void protocol_fault(struct initiator *initiator, struct connection *connection,
+			   const char *what)
+{
+	struct error error;
+	error_set(&error, EPROTO, "the gateway sent %s out of turn", what);
+	conversation_error(initiator, &error);
+	bool was_current = connection == initiator->current;
+	conversation_forget(initiator, connection);
+	if (was_current)
+		conversation_lost(initiator, "channel lost", 0);
+	else
+		link_failed(initiator->link, 0, clock_ms());
+}
+
+static void on_message(struct initiator *initiator, struct connection *connection,
+		       const struct message *message)
+{
+	struct message pong = {.type = MESSAGE_PONG, .ping = message->ping};
+	struct error error;
+	if (initiator->session && connection == initiator->current)
+		session_heard(initiator->session, clock_ms());
+	if (connection == initiator->next && message->type != MESSAGE_READY &&
+	    message->type != MESSAGE_BYE) {
+		protocol_fault(initiator, connection, message_name(message->type));
+		return;
+	}
+	switch (message->type) {
+	case MESSAGE_READY:
+		if (connection == initiator->next)
+			on_ready(initiator, &message->ready);
+		else
+			protocol_fault(initiator, connection, "READY");
+		return;
+	case MESSAGE_CONFIG:
+		if (connection == initiator->current &&
+		    pushed_set(&initiator->pushed, initiator->session, &message->config, &error) <
+			    0)
+			conversation_error(initiator, &error);
+		return;
+	case MESSAGE_REAUTH:
+		conversation_reason(initiator, message->reauth.reason);
+		link_reauth(initiator->link, message->reauth.within_s * 1000ull, clock_ms());
+		return;
+	case MESSAGE_PING:
+		connection_send(connection, &pong);
+		return;
+	case MESSAGE_PONG:
+		initiator->pong_due_ms = CLOCK_NEVER;
+		return;
+	case MESSAGE_BYE:
+		on_bye(initiator, connection, &message->bye);
+		return;
+	case MESSAGE_HELLO:
+		protocol_fault(initiator, connection, "HELLO");
+		return;
+	}
+}
+
+static void on_open(struct initiator *initiator, struct connection *connection)
+{
+	const char *identity = verdict_identity(channel_verdict(connection_channel(connection)));
+	if (connection != initiator->next)
+		return;
+	int r = ensure_session(initiator, identity);
+	if (r < 0) {
+		struct error error;
+		error_set(&error, -r, "cannot make a session: %s", strerror(-r));
+		conversation_error(initiator, &error);
+		conversation_forget(initiator, connection);
+		link_failed(initiator->link, 0, clock_ms());
+		return;
+	}
+	say_hello(initiator);
+}
+
+static void on_end(struct initiator *initiator, struct connection *connection, bool failed)
+{
+	bool was_next = connection == initiator->next;
+	bool was_current = connection == initiator->current;
+	struct error error;
+	error_set(&error, ECONNRESET, "the gateway closed the channel");
+	if (failed)
+		error = *connection_error(connection);
+	if (was_next || was_current)
+		conversation_error(initiator, &error);
+	conversation_forget(initiator, connection);
+	if (was_next)
+		link_failed(initiator->link, 0, clock_ms());
+	else if (was_current)
+		conversation_lost(initiator, "channel lost", 0);
+}
+
+void conversation_end(struct initiator *initiator, enum bye_code code, const char *text)
+{
+	struct message_bye bye = {.code = code};
+	struct error error;
+	snprintf(bye.text, sizeof(bye.text), "%.255s", text);
+	error_set(&error, EKEYEXPIRED, "session ended: %s", text);
+	conversation_error(initiator, &error);
+	if (initiator->current)
+		connection_close(take(initiator->current), &bye);
+	conversation_drop(initiator);
+	conversation_lost(initiator, "channel lost", 0);
+}
+
+void conversation_event(struct connection *connection, const struct channel_event *event,
+			void *data)
+{
+	struct initiator *initiator = data;
+	switch (event->type) {
+	case CHANNEL_NONE:
+	case CHANNEL_PACKET:
+		return;
+	case CHANNEL_OPEN:
+		on_open(initiator, connection);
+		break;
+	case CHANNEL_MESSAGE:
+		on_message(initiator, connection, &event->message);
+		break;
+	case CHANNEL_CLOSED:
+	case CHANNEL_FAILED:
+		on_end(initiator, connection, event->type == CHANNEL_FAILED);
+		break;
+	}
+	initiator_follow(initiator);
+}
