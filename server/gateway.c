@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "server/gateway.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "pki/tls.h"
+#include "pki/verify.h"
+#include "server/lease.h"
+#include "server/member.h"
+#include "tun/connection.h"
+#include "tun/dataplane.h"
+#include "tun/session.h"
+
+#define HELLO_WITHIN_US	  5000000u
+#define REPLACED_RETRY_S  30u // a second machine with the same identity does not fight for it
+#define REFUSED_RETRY_S	  10u
+#define FULL_RETRY_S	  30u
+#define HANDSHAKE_THREADS 2u
+
+struct gateway {
+	sd_event *event;
+	struct dataplane *dataplane;
+	struct gateway_options options;
+	struct tls_context *context;
+	struct listener *listener;
+	struct leases *leases;
+	struct table *by_identity; // members; keys are theirs
+	struct guest *guests;
+};
+
+// An authenticated connection that has not said HELLO yet.
+struct guest {
+	struct gateway *gateway;
+	struct connection *connection;
+	sd_event_source *timer;
+	struct guest *next, **at;
+};
+
+static struct guest *guest_free(struct guest *guest)
+{
+	*guest->at = guest->next;
+	if (guest->next)
+		guest->next->at = guest->at;
+	sd_event_source_disable_unref(guest->timer);
+	connection_free(guest->connection);
+	free(guest);
+	return NULL;
+}
+
+static void refuse(struct guest *guest, enum bye_code code, unsigned retry_after_s,
+		   const char *text)
+{
+	char peer[ENDPOINT_TEXT_MAX];
+	struct endpoint endpoint = connection_peer(guest->connection);
+	struct message_bye bye = {.code = code, .retry_after_s = retry_after_s};
+	snprintf(bye.text, sizeof(bye.text), "%.255s", text);
+	log_limited(LOG_LEVEL_WARNING, "%s refused: %s", endpoint_text(&endpoint, peer), text);
+	connection_close(take(guest->connection), &bye);
+	guest_free(guest);
+}
+
+static struct member *find_member(const struct gateway *gateway, const char *identity)
+{
+	return table_find(gateway->by_identity, identity, strlen(identity));
+}
+
+static void remove_member(struct gateway *gateway, struct member *member,
+			  const struct message_bye *bye)
+{
+	const char *identity = member_identity(member);
+	table_remove(gateway->by_identity, identity, strlen(identity));
+	lease_release(gateway->leases, identity, clock_wall());
+	member_free(member, bye);
+}
+
+static void on_member_over(struct member *member, void *data)
+{
+	remove_member(data, member, NULL);
+}
+
+static struct member_tools tools_of(struct gateway *gateway)
+{
+	return (struct member_tools){
+		.event = gateway->event,
+		.dataplane = gateway->dataplane,
+		.keepalive_s = gateway->options.keepalive_s,
+		.mtu = gateway->options.mtu,
+		.over = on_member_over,
+		.data = gateway,
+	};
+}
+
+// A live session of the same identity that this HELLO does not continue gives way: a node that restarted must get in at once.
+static void replace(struct gateway *gateway, struct member *member)
+{
+	struct message_bye bye = {
+		.code = BYE_REPLACED,
+		.text = "the same identity joined from elsewhere",
+		.retry_after_s = REPLACED_RETRY_S,
+	};
+	log_info("session %s ends: its identity joined anew", session_name(member_session(member)));
+	remove_member(gateway, member, &bye);
+}
+
+static bool continues(const struct member *member, const struct message_hello *hello)
+{
+	return hello->resume &&
+	       memcmp(member_session(member)->id, hello->session, SESSION_ID_SIZE) == 0;
+}
+
+static int admit(struct gateway *gateway, const char *identity, struct member **ret,
+		 struct error *error)
+{
+	struct member_tools tools = tools_of(gateway);
+	struct member *member;
+	struct grant grant;
+	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
+			    &grant, error);
+	if (r < 0)
+		return r;
+	r = member_new(&tools, identity, &grant, &member, error);
+	if (r == 0) {
+		const char *key = member_identity(member);
+		r = table_add(gateway->by_identity, key, strlen(key), member);
+		if (r < 0) {
+			member_free(member, NULL);
+			error_set(error, -r, "out of memory");
+		}
+	}
+	if (r < 0) {
+		lease_release(gateway->leases, identity, clock_wall());
+		return r;
+	}
+	*ret = member;
+	return 0;
+}
+
+static void on_hello(struct guest *guest, const struct message_hello *hello)
+{
+	struct gateway *gateway = guest->gateway;
+	const char *identity =
+		verdict_identity(channel_verdict(connection_channel(guest->connection)));
+	struct member *member = find_member(gateway, identity);
+	struct error error;
+	if (hello->protocol != MESSAGE_PROTOCOL) {
+		snprintf(error.what, sizeof(error.what), "this gateway speaks version %u, not %u",
+			 MESSAGE_PROTOCOL, hello->protocol);
+		refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
+		return;
+	}
+	// The rules may have changed since this identity was admitted.
+	if (!admit_allows(&gateway->options.admit, identity)) {
+		error_set(&error, EACCES, "identity %s is not admitted here", identity);
+		refuse(guest, BYE_REFUSED, REFUSED_RETRY_S, error.what);
+		return;
+	}
+	if (member && !continues(member, hello)) {
+		replace(gateway, member);
+		member = NULL;
+	}
+	if (!member && table_count(gateway->by_identity) >= gateway->options.max_sessions) {
+		refuse(guest, BYE_FULL, FULL_RETRY_S, "no session left on this gateway");
+		return;
+	}
+	if (!member && admit(gateway, identity, &member, &error) < 0) {
+		refuse(guest, error.code == ENOSPC ? BYE_FULL : BYE_REFUSED, REFUSED_RETRY_S,
+		       error.what);
+		return;
+	}
+	uint16_t port = connection_local(guest->connection).port;
+	if (member_take_channel(member, guest->connection, hello, port, &error) < 0) {
+		remove_member(gateway, member, NULL);
+		refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
+		return;
+	}
+	guest->connection = NULL;
+	guest_free(guest);
+}
+
+static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
+{
+	struct guest *guest = data;
+	(void)connection;
+	switch (event->type) {
+	case CHANNEL_NONE:
+	case CHANNEL_OPEN:
+		return;
+	case CHANNEL_MESSAGE:
+		if (event->message.type == MESSAGE_HELLO)
+			on_hello(guest, &event->message.hello);
+		else
+			refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
+		return;
+	case CHANNEL_PACKET:
+		refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
+		return;
+	case CHANNEL_CLOSED:
+	case CHANNEL_FAILED:
+		guest_free(guest);
+		return;
+	}
+}
+
+static int on_no_hello(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	refuse(data, BYE_PROTOCOL, 0, "no HELLO came");
+	return 0;
+}
+
+static void on_opened(struct connection *connection, void *data)
+{
+	struct gateway *gateway = data;
+	struct guest *guest = calloc(1, sizeof(*guest));
+	if (!guest) {
+		connection_free(connection);
+		return;
+	}
+	guest->gateway = gateway;
+	guest->connection = connection;
+	guest->next = gateway->guests;
+	guest->at = &gateway->guests;
+	if (guest->next)
+		guest->next->at = &guest->next;
+	gateway->guests = guest;
+	int r = sd_event_add_time_relative(gateway->event, &guest->timer, CLOCK_MONOTONIC,
+					   HELLO_WITHIN_US, 0, on_no_hello, guest);
+	if (r == 0 || r > 0)
+		r = connection_attach(connection, gateway->event, on_channel, guest);
+	if (r < 0)
+		guest_free(guest);
+}
+
+static struct lease_options lease_options_of(const struct gateway_options *options,
+					     struct lease_fixed *fixed)
+{
+	struct lease_options lease = {
+		.path = options->lease_path,
+		.pools = options->admit.pools,
+		.pool_count = options->admit.pool_count,
+		.fixed = fixed,
+	};
+	for (unsigned i = 0; i < options->admit.peer_count; i++) {
+		const struct admit_peer *peer = &options->admit.peers[i];
+		if (peer->address_count == 0)
+			continue;
+		fixed[lease.fixed_count++] = (struct lease_fixed){
+			.identity = peer->identity,
+			.addresses = peer->addresses,
+			.address_count = peer->address_count,
+		};
+	}
+	return lease;
+}
+
+static int open_leases(struct gateway *gateway, const struct gateway_options *options,
+		       struct error *error)
+{
+	_cleanup_(freep) struct lease_fixed *fixed =
+		calloc(options->admit.peer_count + 1, sizeof(*fixed));
+	if (!fixed)
+		return error_set(error, ENOMEM, "out of memory");
+	struct lease_options lease = lease_options_of(options, fixed);
+	return gateway->leases ? leases_reload(gateway->leases, &lease, error)
+			       : leases_open(&lease, &gateway->leases, error);
+}
+
+int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gateway_options *options,
+		struct tls_context *context, struct gateway **ret, struct error *error)
+{
+	static const struct listener_limits limits = {
+		.threads = HANDSHAKE_THREADS,
+		.half_open = 512,
+		.half_open_source = 8,
+		.starts_per_second = 5,
+		.starts_burst = 10,
+	};
+	_cleanup_(gateway_freep) struct gateway *gateway = calloc(1, sizeof(*gateway));
+	if (!gateway)
+		return error_set(error, ENOMEM, "out of memory");
+	gateway->event = event;
+	gateway->dataplane = dataplane;
+	gateway->options = *options;
+	gateway->context = tls_context_get(context);
+	gateway->by_identity = table_new();
+	if (!gateway->by_identity)
+		return error_set(error, ENOMEM, "out of memory");
+	int r = open_leases(gateway, options, error);
+	if (r == 0)
+		r = dataplane_listen(dataplane, options->listen, options->listen_count, error);
+	if (r == 0)
+		r = listener_new(event, options->listen, options->listen_count, options->mark,
+				 &limits, context, on_opened, gateway, &gateway->listener, error);
+	if (r < 0)
+		return r;
+	*ret = take(gateway);
+	return 0;
+}
+
+struct gateway *gateway_free(struct gateway *gateway)
+{
+	struct message_bye bye = {.code = BYE_SHUTDOWN, .text = "the gateway stops"};
+	size_t cursor = 0;
+	struct member *member;
+	if (!gateway)
+		return NULL;
+	listener_free(gateway->listener);
+	while (gateway->guests)
+		guest_free(gateway->guests);
+	while (gateway->by_identity && (member = table_next(gateway->by_identity, &cursor)))
+		remove_member(gateway, member, &bye);
+	dataplane_listen(gateway->dataplane, NULL, 0, NULL);
+	table_free(gateway->by_identity);
+	leases_close(gateway->leases);
+	tls_context_put(gateway->context);
+	free(gateway);
+	return NULL;
+}
+
+// What the new configuration makes of one live session.
+static void reload_member(struct gateway *gateway, struct member *member)
+{
+	const char *identity = member_identity(member);
+	struct message_bye bye = {.code = BYE_REFUSED, .retry_after_s = REFUSED_RETRY_S};
+	struct error error;
+	struct grant grant;
+	member_set_keepalive(member, gateway->options.keepalive_s);
+	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
+			    &grant, &error);
+	if (r == 0)
+		r = member_set_grant(member, &grant, &error);
+	if (r == 0)
+		return;
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
+	log_info("session %s ends: %s", session_name(member_session(member)), error.what);
+	remove_member(gateway, member, &bye);
+}
+
+int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
+		   struct error *error)
+{
+	size_t cursor = 0;
+	struct member *member;
+	int r = listener_set_endpoints(gateway->listener, options->listen, options->listen_count,
+				       error);
+	if (r == 0)
+		r = dataplane_listen(gateway->dataplane, options->listen, options->listen_count,
+				     error);
+	if (r == 0)
+		r = open_leases(gateway, options, error);
+	if (r < 0) {
+		listener_set_endpoints(gateway->listener, gateway->options.listen,
+				       gateway->options.listen_count, NULL);
+		dataplane_listen(gateway->dataplane, gateway->options.listen,
+				 gateway->options.listen_count, NULL);
+		return r;
+	}
+	gateway->options = *options;
+	while ((member = table_next(gateway->by_identity, &cursor)))
+		reload_member(gateway, member);
+	return 0;
+}
+
+void gateway_set_context(struct gateway *gateway, struct tls_context *context, const char *reason)
+{
+	struct tls_context *old = gateway->context;
+	size_t cursor = 0;
+	struct member *member;
+	gateway->context = tls_context_get(context);
+	tls_context_put(old);
+	listener_set_context(gateway->listener, context);
+	while ((member = table_next(gateway->by_identity, &cursor))) {
+		struct error error;
+		struct message_bye bye = {.code = BYE_UNTRUSTED};
+		if (member_judge(member, context, &error) == 0) {
+			member_reauth(member, gateway->options.reauth_within_s, reason);
+			continue;
+		}
+		snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
+		log_warning("session %s ends: %s", session_name(member_session(member)),
+			    error.what);
+		remove_member(gateway, member, &bye);
+	}
+}
+
+unsigned gateway_disconnect(struct gateway *gateway, const char *identity)
+{
+	struct message_bye bye = {
+		.code = BYE_DISCONNECTED,
+		.text = "disconnected by the operator",
+		.retry_after_s = REFUSED_RETRY_S,
+	};
+	struct member *member = find_member(gateway, identity);
+	if (!member)
+		return 0;
+	log_info("session %s ends: %s", session_name(member_session(member)), bye.text);
+	remove_member(gateway, member, &bye);
+	return 1;
+}
+
+unsigned gateway_reauth(struct gateway *gateway, const char *identity, const char *reason)
+{
+	size_t cursor = 0;
+	unsigned count = 0;
+	struct member *member;
+	while ((member = table_next(gateway->by_identity, &cursor))) {
+		if (identity && strcmp(identity, member_identity(member)) != 0)
+			continue;
+		member_reauth(member, identity ? 0 : gateway->options.reauth_within_s, reason);
+		count++;
+	}
+	return count;
+}
+
+void gateway_each(const struct gateway *gateway,
+		  void (*each)(struct session *session, const struct grant *grant, void *data),
+		  void *data)
+{
+	size_t cursor = 0;
+	struct member *member;
+	while ((member = table_next(gateway->by_identity, &cursor)))
+		each(member_session(member), member_grant(member), data);
+}
+
+struct listener_counters gateway_counters(const struct gateway *gateway)
+{
+	return listener_counters(gateway->listener);
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What accepts: listener, leases, and one member per admitted peer.
+#pragma once
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "server/admit.h"
+#include "server/listener.h"
+
+struct dataplane;
+struct error;
+struct gateway;
+struct session;
+struct tls_context;
+
+// Borrowed until the next gateway_reload() or gateway_free().
+struct gateway_options {
+	struct admit_options admit;
+	const struct endpoint *listen;
+	unsigned listen_count;
+	unsigned keepalive_s;
+	unsigned reauth_within_s;
+	unsigned max_sessions;
+	unsigned mtu;
+	uint32_t mark;
+	const char *lease_path; // database
+};
+
+// Opens leases and sockets (TCP and UDP on the same endpoints) and starts to accept. `dataplane` is borrowed, a reference of the
+// context taken. The error says what to do.
+int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gateway_options *options,
+		struct tls_context *context, struct gateway **ret, struct error *error);
+// BYE to everybody. Takes NULL, returns NULL.
+struct gateway *gateway_free(struct gateway *gateway);
+DEFINE_CLEANUP(struct gateway *, gateway_free);
+
+// Sessions that the change does not touch go on; those no longer admitted end; the others are told what is new. On failure
+// nothing changed.
+int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
+		   struct error *error);
+// New credential or trust: every live session is judged again, and asked to prove itself anew within reauth_within_s.
+void gateway_set_context(struct gateway *gateway, struct tls_context *context, const char *reason);
+// The number of sessions that it was (0 or 1).
+unsigned gateway_disconnect(struct gateway *gateway, const char *identity);
+// `identity` NULL: everybody. Returns the number asked.
+unsigned gateway_reauth(struct gateway *gateway, const char *identity, const char *reason);
+
+// Calls `each` for every session.
+void gateway_each(const struct gateway *gateway,
+		  void (*each)(struct session *session, const struct grant *grant, void *data),
+		  void *data);
+struct listener_counters gateway_counters(const struct gateway *gateway);

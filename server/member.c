@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "server/member.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "pki/tls.h"
+#include "pki/verify.h"
+#include "tun/connection.h"
+#include "tun/dataplane.h"
+#include "tun/session.h"
+
+struct member {
+	struct member_tools tools;
+	struct session *session;
+	struct grant grant;
+	struct connection *current;  // NULL: lost, while the session goes on
+	struct connection *previous; // until the peer's last word on it
+	sd_event_source *timer;
+	char reason[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none
+};
+
+static void arm(const struct member *member)
+{
+	uint64_t at = session_deadline(member->session);
+	if (at == CLOCK_NEVER)
+		return;
+	sd_event_source_set_time(member->timer, at * 1000);
+	sd_event_source_set_enabled(member->timer, SD_EVENT_ONESHOT);
+}
+
+static void end(struct member *member, enum bye_code code, const char *text)
+{
+	struct message_bye bye = {.code = code};
+	snprintf(bye.text, sizeof(bye.text), "%.255s", text);
+	log_info("session %s ends: %s", session_name(member->session), text);
+	if (member->current)
+		connection_close(take(member->current), &bye);
+	member->tools.over(member, member->tools.data);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct member *member = data;
+	(void)source;
+	(void)usec;
+	switch (session_tick(member->session, clock_ms())) {
+	case SESSION_NOTHING:
+		break;
+	case SESSION_REKEY:
+		member_reauth(member, 0, "usage limit of the data keys");
+		break;
+	case SESSION_DEAD:
+		end(member, BYE_DEAD, "nothing was heard for too long");
+		return 0;
+	case SESSION_EXPIRED:
+		end(member, BYE_EXPIRED, "a certificate has expired");
+		return 0;
+	case SESSION_KEYS:
+		end(member, BYE_KEYS, "too many forged packets");
+		return 0;
+	}
+	arm(member);
+	return 0;
+}
+
+static void forget(struct member *member, struct connection *connection)
+{
+	if (connection == member->current)
+		member->current = NULL;
+	if (connection == member->previous)
+		member->previous = NULL;
+	connection_free(connection);
+}
+
+// The peer has moved on to a newer channel, and says what it sent in the epoch of this one.
+static void on_renewed(struct member *member, struct connection *connection,
+		       const struct message_bye *theirs)
+{
+	struct message_bye bye = {.code = BYE_RENEWED, .text = "a newer channel took over"};
+	session_switch(member->session);
+	session_peer_sent(member->session, theirs->sent, theirs->sent_count);
+	bye.sent_count = session_sent(member->session, bye.sent);
+	if (connection == member->previous)
+		member->previous = NULL;
+	connection_close(connection, &bye);
+}
+
+static void on_bye(struct member *member, struct connection *connection,
+		   const struct message_bye *bye)
+{
+	if (connection != member->current) {
+		on_renewed(member, connection, bye);
+		return;
+	}
+	log_info("session %s ends: the peer said %s: %s", session_name(member->session),
+		 bye_name(bye->code), bye->text);
+	member->tools.over(member, member->tools.data);
+}
+
+static void on_message(struct member *member, struct connection *connection,
+		       const struct message *message)
+{
+	struct message pong = {.type = MESSAGE_PONG, .ping = message->ping};
+	session_heard(member->session, clock_ms());
+	switch (message->type) {
+	case MESSAGE_PING:
+		connection_send(connection, &pong);
+		return;
+	case MESSAGE_PONG:
+		return;
+	case MESSAGE_BYE:
+		on_bye(member, connection, &message->bye);
+		return;
+	case MESSAGE_REAUTH: // the dialling side decides for itself when to prove identity again
+		return;
+	case MESSAGE_HELLO:
+	case MESSAGE_READY:
+	case MESSAGE_CONFIG:
+		log_warning("session %s: %s out of turn", session_name(member->session),
+			    message_name(message->type));
+		end(member, BYE_PROTOCOL, "a message came out of turn");
+		return;
+	}
+}
+
+static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
+{
+	struct member *member = data;
+	char text[ERROR_TEXT_MAX];
+	switch (event->type) {
+	case CHANNEL_NONE:
+	case CHANNEL_OPEN:
+	case CHANNEL_PACKET:
+		return;
+	case CHANNEL_MESSAGE:
+		on_message(member, connection, &event->message);
+		return;
+	case CHANNEL_FAILED:
+		log_info("session %s: channel lost: %s", session_name(member->session),
+			 error_text(connection_error(connection), text, sizeof(text)));
+		forget(member, connection);
+		return;
+	case CHANNEL_CLOSED:
+		if (connection == member->current)
+			log_info("session %s: the peer closed the channel",
+				 session_name(member->session));
+		forget(member, connection);
+		return;
+	}
+}
+
+static int add_routes(struct member *member, const struct grant *grant, struct error *error)
+{
+	struct routes *routes = dataplane_routes(member->tools.dataplane);
+	int r = routes_add(routes, grant->addresses, grant->address_count, member->session);
+	if (r == 0 && grant->peer)
+		r = routes_add(routes, grant->peer->networks, grant->peer->network_count,
+			       member->session);
+	if (r == -EEXIST)
+		return error_set(error, EEXIST,
+				 "an address or network of %s is in use by another session",
+				 member->session->identity);
+	return r < 0 ? error_set(error, -r, "cannot add routes: %s", strerror(-r)) : 0;
+}
+
+int member_new(const struct member_tools *tools, const char *identity, const struct grant *grant,
+	       struct member **ret, struct error *error)
+{
+	struct member *member = calloc(1, sizeof(*member));
+	if (!member)
+		return error_set(error, ENOMEM, "out of memory");
+	member->tools = *tools;
+	member->grant = *grant;
+	int r = session_new(tools->dataplane, false, identity, NULL, tools->keepalive_s,
+			    &member->session);
+	if (r == 0)
+		r = sd_event_add_time(tools->event, &member->timer, CLOCK_BOOTTIME, UINT64_MAX,
+				      1000, on_timer, member);
+	if (r < 0)
+		error_set(error, -r, "cannot make a session: %s", strerror(-r));
+	else
+		r = add_routes(member, grant, error);
+	if (r < 0) {
+		member_free(member, NULL);
+		return r;
+	}
+	*ret = member;
+	return 0;
+}
+
+struct member *member_free(struct member *member, const struct message_bye *bye)
+{
+	if (!member)
+		return NULL;
+	session_free(member->session);
+	if (member->current && bye)
+		connection_close(take(member->current), bye);
+	connection_free(member->current);
+	connection_free(member->previous);
+	sd_event_source_disable_unref(member->timer);
+	free(member);
+	return NULL;
+}
+
+static const char *renewal_reason(const struct member *member, const struct verdict *now)
+{
+	const struct verdict *before = session_verdict(member->session);
+	if (!before)
+		return "start";
+	if (strcmp(verdict_serial(before), verdict_serial(now)) != 0)
+		return "certificate of the peer renewed";
+	return member->reason[0] ? member->reason : "the peer proved its identity again";
+}
+
+static void send_ready(const struct member *member, struct connection *connection, bool resumed,
+		       const struct session_keys *keys, uint16_t udp_port)
+{
+	struct message message = {.type = MESSAGE_READY};
+	struct message_ready *ready = &message.ready;
+	struct session_status status;
+	session_status(member->session, &status);
+	memcpy(ready->session, member->session->id, SESSION_ID_SIZE);
+	ready->resumed = resumed;
+	ready->index = member->session->index;
+	ready->epoch = keys->epoch;
+	ready->cipher = keys->cipher;
+	ready->lanes = dataplane_workers(member->tools.dataplane);
+	ready->mtu = keys->mtu;
+	memcpy(ready->addresses, member->grant.addresses,
+	       member->grant.address_count * sizeof(ready->addresses[0]));
+	ready->address_count = member->grant.address_count;
+	ready->routes = (struct prefix *)member->grant.routes;
+	ready->route_count = member->grant.route_count;
+	ready->keepalive_s = member->tools.keepalive_s;
+	ready->udp_port = udp_port;
+	ready->time = clock_wall();
+	ready->expires = status.expires;
+	connection_send(connection, &message);
+}
+
+int member_take_channel(struct member *member, struct connection *connection,
+			const struct message_hello *hello, uint16_t udp_port, struct error *error)
+{
+	struct channel *channel = connection_channel(connection);
+	bool resumed = session_newest_epoch(member->session) > 0;
+	struct session_keys keys = {
+		.epoch = session_newest_epoch(member->session) + 1,
+		.cipher = hello->ciphers[0],
+		.remote_index = hello->index,
+		.peer_lanes = hello->lanes,
+		.mtu = hello->mtu < member->tools.mtu ? hello->mtu : member->tools.mtu,
+		.reason = renewal_reason(member, channel_verdict(channel)),
+	};
+	struct endpoint peer = connection_peer(connection);
+	session_set_known_address(member->session, &peer.addr);
+	int r = session_install(member->session, channel, &keys, clock_ms());
+	if (r < 0)
+		return error_set(error, -r, "cannot derive keys: %s", strerror(-r));
+	log_info("session %s %s, epoch %u%s%s", session_name(member->session),
+		 resumed ? "goes on" : "begins", keys.epoch, resumed ? ": " : "",
+		 resumed ? keys.reason : "");
+	member->reason[0] = '\0';
+	connection_detach(connection);
+	r = connection_attach(connection, member->tools.event, on_channel, member);
+	if (r < 0)
+		return error_set(error, -r, "cannot watch the channel: %s", strerror(-r));
+	connection_free(member->previous);
+	member->previous = member->current;
+	member->current = connection;
+	session_heard(member->session, clock_ms());
+	send_ready(member, connection, resumed, &keys, udp_port);
+	arm(member);
+	return 0;
+}
+
+int member_set_grant(struct member *member, const struct grant *grant, struct error *error)
+{
+	struct routes *routes = dataplane_routes(member->tools.dataplane);
+	struct prefix keep[MESSAGE_ADDRESSES_MAX + MESSAGE_ROUTES_MAX];
+	unsigned count = grant->address_count;
+	bool told = grant_equal(&member->grant, grant);
+	memcpy(keep, grant->addresses, count * sizeof(keep[0]));
+	for (unsigned i = 0; grant->peer && i < grant->peer->network_count &&
+			     count < sizeof(keep) / sizeof(keep[0]);
+	     i++)
+		keep[count++] = grant->peer->networks[i];
+	routes_remove(routes, member->session, keep, count);
+	member->grant = *grant;
+	int r = add_routes(member, grant, error);
+	if (r < 0 || told || !member->current)
+		return r;
+	struct message message = {.type = MESSAGE_CONFIG};
+	memcpy(message.config.addresses, grant->addresses,
+	       grant->address_count * sizeof(grant->addresses[0]));
+	message.config.address_count = grant->address_count;
+	message.config.routes = member->grant.routes;
+	message.config.route_count = grant->route_count;
+	message.config.mtu = member->tools.mtu;
+	connection_send(member->current, &message);
+	return 0;
+}
+
+void member_set_keepalive(struct member *member, unsigned keepalive_s)
+{
+	member->tools.keepalive_s = keepalive_s;
+}
+
+void member_reauth(struct member *member, unsigned within_s, const char *reason)
+{
+	struct message message = {.type = MESSAGE_REAUTH};
+	message.reauth.within_s = within_s;
+	snprintf(message.reauth.reason, sizeof(message.reauth.reason), "%s", reason);
+	snprintf(member->reason, sizeof(member->reason), "%s", reason);
+	if (member->current)
+		connection_send(member->current, &message);
+}
+
+int member_judge(struct member *member, struct tls_context *context, struct error *error)
+{
+	struct verdict *verdict;
+	int r = verify_again(tls_context_trust(context), session_verdict(member->session),
+			     clock_wall(), &verdict, error);
+	if (r < 0)
+		return r;
+	session_set_verdict(member->session, verdict);
+	verdict_put(verdict);
+	arm(member);
+	return 0;
+}
+
+struct session *member_session(const struct member *member)
+{
+	return member->session;
+}
+
+const char *member_identity(const struct member *member)
+{
+	return member->session->identity;
+}
+
+const struct grant *member_grant(const struct member *member)
+{
+	return &member->grant;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// One admitted peer on a gateway: its session, its channels, what it was granted.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "server/admit.h"
+#include "tun/message.h"
+
+struct connection;
+struct dataplane;
+struct error;
+struct member;
+struct session;
+struct tls_context;
+
+// What a member needs of its gateway; all borrowed until member_free().
+struct member_tools {
+	sd_event *event;
+	struct dataplane *dataplane;
+	unsigned keepalive_s;
+	unsigned mtu;
+	// The session is over: the gateway forgets the member and frees it. Called once, last.
+	void (*over)(struct member *member, void *data);
+	void *data;
+};
+
+// A new member for an open channel's identity, without keys yet. The grant (copied) becomes routes. The error says what the
+// peer is told.
+int member_new(const struct member_tools *tools, const char *identity, const struct grant *grant,
+	       struct member **ret, struct error *error);
+// Says `bye` on the channel (NULL: nothing), frees. Takes NULL, returns NULL.
+struct member *member_free(struct member *member, const struct message_bye *bye);
+
+// Takes an open channel whose HELLO has been judged: next epoch, READY. On failure the connection is still the caller's.
+int member_take_channel(struct member *member, struct connection *connection,
+			const struct message_hello *hello, uint16_t udp_port, struct error *error);
+// A new grant after a reload: routes, and CONFIG to the peer. The error says why it cannot be.
+int member_set_grant(struct member *member, const struct grant *grant, struct error *error);
+void member_set_keepalive(struct member *member, unsigned keepalive_s);
+// REAUTH to the peer.
+void member_reauth(struct member *member, unsigned within_s, const char *reason);
+// Judges the peer again against this trust. -EACCES with the reason: it must go.
+int member_judge(struct member *member, struct tls_context *context, struct error *error);
+
+struct session *member_session(const struct member *member);   // borrowed
+const char *member_identity(const struct member *member);      // borrowed
+const struct grant *member_grant(const struct member *member); // borrowed
