@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of `mutun` that make a private CA and its certificates (pki/ca.h). Each returns the exit code of the tool.
+#pragma once
+
+#define CMD_CA_INIT_OPTIONS                                                                 \
+	"  --domain DOMAIN    trust domain of all its certificates, such as corp.example\n" \
+	"  --json             answer in JSON\n"
+#define CMD_CA_ISSUE_OPTIONS                                                              \
+	"  --identity ID      SPIFFE ID, or its path in the trust domain: laptop/alice\n" \
+	"  --out PREFIX       writes PREFIX.crt (the chain) and PREFIX.key\n"             \
+	"  --dns NAME         a host name to go into the certificate too\n"               \
+	"  --days N, --hours N, --seconds N\n"                                            \
+	"                     lifetime, 60 seconds to 398 days; 24 hours by default\n"    \
+	"  --reuse-key        for the key that is in PREFIX.key, instead of a new one\n"  \
+	"  --not-before-offset SECONDS\n"                                                 \
+	"                     when it becomes valid, from now; -300 by default\n"         \
+	"  --json             answer in JSON\n"
+#define CMD_CA_LIST_OPTIONS "  --json             answer in JSON\n"
+
+int cmd_ca_init(int argc, char **argv);
+int cmd_ca_issue(int argc, char **argv);
+int cmd_ca_list(int argc, char **argv);

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/cmd_status.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <libsmartcols.h>
+
+#include "base/error.h"
+#include "daemon/ask.h"
+
+#define EXIT_REFUSED	 1
+#define EXIT_USAGE	 2
+#define EXIT_NOT_RUNNING 3
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	return text ? text : "-";
+}
+
+static json_int_t number_of(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static int fail(const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	fprintf(stderr, "mutun: %s\n", error_text(error, text, sizeof(text)));
+	return error->code == ECONNREFUSED ? EXIT_NOT_RUNNING : EXIT_REFUSED;
+}
+
+static void print_json(const json_t *result)
+{
+	json_dumpf(result, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
+// Takes --json out of the arguments; what is left must be at most `max` words, put into `word` (NULL where none).
+static int read_arguments(int argc, char **argv, int max, const char **word, bool *ret_json)
+{
+	int words = 0;
+	*word = NULL;
+	*ret_json = false;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			*ret_json = true;
+		} else if (argv[i][0] == '-' || ++words > max) {
+			fprintf(stderr, "mutun %s: what is \"%s\"? See: mutun %s --help\n", argv[0],
+				argv[i], argv[0]);
+			return -EINVAL;
+		} else {
+			*word = argv[i];
+		}
+	}
+	return 0;
+}
+
+static struct libscols_table *table_new(const char *const *columns, unsigned count)
+{
+	struct libscols_table *table = scols_new_table();
+	for (unsigned i = 0; table && i < count; i++)
+		scols_table_new_column(table, columns[i], 0, 0);
+	return table;
+}
+
+static void table_print(struct libscols_table *table)
+{
+	scols_print_table(table);
+	scols_unref_table(table);
+}
+
+static void join(const json_t *array, char *text, size_t size)
+{
+	size_t at = 0;
+	size_t i;
+	json_t *item;
+	text[0] = '\0';
+	json_array_foreach (array, i, item) {
+		int n = snprintf(text + at, size - at, "%s%s", at ? " " : "",
+				 json_string_value(item));
+		if (n < 0 || (size_t)n >= size - at)
+			return;
+		at += (size_t)n;
+	}
+}
+
+static void bytes_text(json_int_t bytes, char *text, size_t size)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	unsigned unit = 0;
+	while (value >= 1024 && unit < 4) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void print_counts(const char *label, const json_t *counts)
+{
+	const char *name;
+	json_t *count;
+	if (json_object_size(counts) == 0)
+		return;
+	printf("    %s:", label);
+	json_object_foreach ((json_t *)counts, name, count)
+		printf(" %s %" JSON_INTEGER_FORMAT, name, json_integer_value(count));
+	putchar('\n');
+}
+
+static void print_renewal(const json_t *session)
+{
+	const json_t *last = json_object_get(session, "last_renewal");
+	const json_t *lost = json_object_get(last, "lost_packets");
+	if (!json_is_object(last))
+		return;
+	printf("    renewed:     %" JSON_INTEGER_FORMAT " times, last %" JSON_INTEGER_FORMAT
+	       " s ago (%s): ",
+	       number_of(session, "renewals"), number_of(last, "ago_s"), text_of(last, "reason"));
+	if (json_is_integer(lost))
+		printf("%" JSON_INTEGER_FORMAT " packets lost\n", json_integer_value(lost));
+	else
+		puts("old keys still drain");
+}
+
+static void print_session(const json_t *session)
+{
+	char list[512], rx[32], tx[32];
+	const json_t *in = json_object_get(session, "rx");
+	const json_t *out = json_object_get(session, "tx");
+	const json_t *rtt = json_object_get(session, "rtt_ms");
+	printf("  %s (%s)\n", text_of(session, "identity"), text_of(session, "role"));
+	join(json_object_get(session, "addresses"), list, sizeof(list));
+	printf("    addresses:   %s\n", list);
+	join(json_object_get(session, "routes"), list, sizeof(list));
+	printf("    routes:      %s\n", list[0] ? list : "-");
+	printf("    path:        %s %s, ", text_of(session, "path"), text_of(session, "endpoint"));
+	if (json_is_real(rtt))
+		printf("RTT %.2f ms\n", json_real_value(rtt));
+	else
+		puts("RTT not measured yet");
+	printf("    keys:        epoch %" JSON_INTEGER_FORMAT ", %s, %s\n",
+	       number_of(session, "epoch"), text_of(session, "cipher"), text_of(session, "group"));
+	bytes_text(number_of(in, "bytes"), rx, sizeof(rx));
+	bytes_text(number_of(out, "bytes"), tx, sizeof(tx));
+	printf("    received:    %s in %" JSON_INTEGER_FORMAT
+	       " packets; sent: %s in %" JSON_INTEGER_FORMAT " packets\n",
+	       rx, number_of(in, "packets"), tx, number_of(out, "packets"));
+	print_counts("dropped     ", json_object_get(session, "drops"));
+	printf("    certificate: %s\n", text_of(json_object_get(session, "certificate"), "words"));
+	print_renewal(session);
+}
+
+static void print_links(const json_t *links)
+{
+	size_t i;
+	json_t *link;
+	if (json_array_size(links) > 0)
+		puts("\nlinks:");
+	json_array_foreach (links, i, link) {
+		const json_t *error = json_object_get(link, "last_error");
+		printf("  %s: %s, %s\n", text_of(link, "name"), text_of(link, "state"),
+		       text_of(link, "endpoint"));
+		if (json_is_string(error))
+			printf("    last error:  %s\n", json_string_value(error));
+	}
+}
+
+static void print_problem(const char *what, const json_t *object)
+{
+	const json_t *problem = json_object_get(object, "problem");
+	if (json_is_string(problem))
+		printf("%s: NOT USED, the old one stays: %s\n", what, json_string_value(problem));
+}
+
+static void print_status(const json_t *status)
+{
+	const json_t *certificate = json_object_get(status, "certificate");
+	const json_t *sessions = json_object_get(status, "sessions");
+	size_t i;
+	json_t *session;
+	printf("identity:    %s\n", text_of(status, "identity"));
+	printf("certificate: %s\n", text_of(certificate, "words"));
+	print_problem("new certificate", certificate);
+	print_problem("new trust", json_object_get(status, "trust"));
+	printf("policy:      %s\n", text_of(status, "policy"));
+	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
+	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));
+	print_counts("dropped, of no session", json_object_get(status, "drops"));
+	print_links(json_object_get(status, "links"));
+	printf("\nsessions: %zu\n", json_array_size(sessions));
+	json_array_foreach (sessions, i, session)
+		print_session(session);
+}
+
+static void print_sessions(const json_t *result)
+{
+	static const char *const columns[] = {"IDENTITY", "ADDRESSES", "ENDPOINT", "EPOCH",
+					      "RTT",	  "RECEIVED",  "SENT",	   "CERTIFICATE"};
+	struct libscols_table *table = table_new(columns, 8);
+	size_t i;
+	json_t *session;
+	json_array_foreach (json_object_get(result, "sessions"), i, session) {
+		struct libscols_line *line = scols_table_new_line(table, NULL);
+		const json_t *rtt = json_object_get(session, "rtt_ms");
+		char text[512];
+		scols_line_set_data(line, 0, text_of(session, "identity"));
+		join(json_object_get(session, "addresses"), text, sizeof(text));
+		scols_line_set_data(line, 1, text);
+		scols_line_set_data(line, 2, text_of(session, "endpoint"));
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, number_of(session, "epoch"));
+		scols_line_set_data(line, 3, text);
+		snprintf(text, sizeof(text), "%.2f ms", json_real_value(rtt));
+		scols_line_set_data(line, 4, json_is_real(rtt) ? text : "-");
+		bytes_text(number_of(json_object_get(session, "rx"), "bytes"), text, sizeof(text));
+		scols_line_set_data(line, 5, text);
+		bytes_text(number_of(json_object_get(session, "tx"), "bytes"), text, sizeof(text));
+		scols_line_set_data(line, 6, text);
+		scols_line_set_data(line, 7,
+				    text_of(json_object_get(session, "certificate"), "words"));
+	}
+	table_print(table);
+}
+
+static void print_routes(const json_t *result)
+{
+	static const char *const columns[] = {"PREFIX", "IDENTITY"};
+	struct libscols_table *table = table_new(columns, 2);
+	size_t i;
+	json_t *route;
+	json_array_foreach (json_object_get(result, "routes"), i, route) {
+		struct libscols_line *line = scols_table_new_line(table, NULL);
+		scols_line_set_data(line, 0, text_of(route, "prefix"));
+		scols_line_set_data(line, 1, text_of(route, "identity"));
+	}
+	table_print(table);
+}
+
+static int show(int argc, char **argv, void (*print)(const json_t *result))
+{
+	const char *word;
+	struct error error;
+	json_t *result;
+	bool json;
+	if (read_arguments(argc, argv, 0, &word, &json) < 0)
+		return EXIT_USAGE;
+	if (ask(json_pack("{s:s}", "command", argv[0]), &result, &error) < 0)
+		return fail(&error);
+	if (json)
+		print_json(result);
+	else
+		print(result);
+	json_decref(result);
+	return 0;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	return show(argc, argv, print_status);
+}
+
+int cmd_sessions(int argc, char **argv)
+{
+	return show(argc, argv, print_sessions);
+}
+
+int cmd_routes(int argc, char **argv)
+{
+	return show(argc, argv, print_routes);
+}
+
+// A command that changes something: `done` is said with the number of sessions it touched.
+static int act(json_t *request, bool json, const char *done)
+{
+	struct error error;
+	json_t *result;
+	if (ask(request, &result, &error) < 0)
+		return fail(&error);
+	json_t *sessions = json_object_get(result, "sessions");
+	if (json)
+		print_json(result);
+	else if (sessions)
+		printf("%s: %" JSON_INTEGER_FORMAT "\n", done, json_integer_value(sessions));
+	else
+		puts(done);
+	json_decref(result);
+	return 0;
+}
+
+int cmd_reload(int argc, char **argv)
+{
+	const char *word;
+	bool json;
+	if (read_arguments(argc, argv, 0, &word, &json) < 0)
+		return EXIT_USAGE;
+	return act(json_pack("{s:s}", "command", "reload"), json, "configuration reloaded");
+}
+
+int cmd_reauth(int argc, char **argv)
+{
+	const char *which;
+	bool json;
+	if (read_arguments(argc, argv, 1, &which, &json) < 0)
+		return EXIT_USAGE;
+	return act(json_pack("{s:s,s:s?}", "command", "reauth", "which", which), json,
+		   "sessions asked to prove their identity again");
+}
+
+int cmd_disconnect(int argc, char **argv)
+{
+	const char *identity;
+	bool json;
+	if (read_arguments(argc, argv, 1, &identity, &json) < 0)
+		return EXIT_USAGE;
+	if (!identity) {
+		fputs("mutun disconnect: which identity? See: mutun sessions\n", stderr);
+		return EXIT_USAGE;
+	}
+	return act(json_pack("{s:s,s:s}", "command", "disconnect", "identity", identity), json,
+		   "sessions ended");
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration as one immutable object, or all that is wrong with it. Files: FILE, then FILE's sibling directory
+// NAME.d/*.conf in order ("mutun.conf" -> "mutun.d/"). Groups are merged, lists and arrays are appended, a scalar set twice
+// is an error. libconfig's @include is refused: the library ends the process when it includes a directory.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+struct error;
+
+#define CONFIG_PATH "/etc/mutun/mutun.conf"
+
+struct config_federation { // another trust domain
+	char *domain, *trust;
+};
+
+struct config_node {
+	char *certificate; // paths; relative ones are relative to the file that names them
+	char *key;
+	char *trust;
+	struct config_federation *federation;
+	unsigned federation_count;
+	char *state; // directory for leases, default /var/lib/mutun
+};
+
+struct config_interface {
+	char *name;		// "mutun0"
+	unsigned mtu;		// 1280-65000, default 1420
+	unsigned workers;	// 0: one per core; at most 64
+	unsigned table;		// routing table of the kernel, 19797
+	unsigned rule_priority; // 1-32000, 19797
+	unsigned mark;		// firewall mark of the daemon's own packets, 0x4d54
+};
+
+struct config_peer { // what one identity gets from the gateway, beyond a lease
+	char *identity;
+	struct prefix *addresses; // fixed, full length
+	unsigned address_count;
+	struct prefix *networks; // site prefixes behind it
+	unsigned network_count;
+};
+
+struct config_gateway {
+	bool enabled; // a gateway group is there
+	struct endpoint *listen;
+	unsigned listen_count;
+	struct prefix *pools;
+	unsigned pool_count;
+	char **admit; // identity patterns; none: the own trust domain, spiffe://DOMAIN/**
+	unsigned admit_count;
+	struct prefix *routes; // pushed to every client: networks behind the gateway
+	unsigned route_count;
+	struct config_peer *peers; // from `sites` and `clients`, each identity once, sorted by it
+	unsigned peer_count;
+	unsigned keepalive_s;	  // 1-3600, default 15
+	unsigned reauth_within_s; // 0-3600, default 30: spread of REAUTH
+	unsigned max_sessions;	  // 1-60000, default 10000
+};
+
+struct config_target {
+	char *host; // name or address, without brackets
+	uint16_t port;
+};
+
+struct config_link {
+	char *name;
+	struct config_target *to; // in order of preference
+	unsigned to_count;
+	char *identity;		      // pattern that the gateway must match
+	struct prefix *accept_routes; // `accept`: what the gateway may push; none: everything
+	unsigned accept_route_count;
+};
+
+struct config {
+	struct config_node node;
+	struct config_interface interface;
+	struct config_gateway gateway;
+	struct config_link *links;
+	unsigned link_count;
+	enum log_level log_level; // "log = { level = "info"; }"
+	char *control_socket;	  // default /run/mutun/mutund.sock
+};
+
+// All errors of one load, in the order of the files.
+struct config_errors;
+struct config_errors *config_errors_free(struct config_errors *errors);
+DEFINE_CLEANUP(struct config_errors *, config_errors_free);
+size_t config_errors_count(const struct config_errors *errors);
+const struct error *config_errors_at(const struct config_errors *errors, size_t position);
+
+// Reads and checks everything that can be checked without touching the host (files of certificates are not opened). Returns a new
+// object, or -EINVAL and all errors in a new `ret_errors` (never NULL then), or -ENOMEM and NULL.
+int config_load(const char *path, struct config **ret, struct config_errors **ret_errors);
+// The same from memory, with `path` only named in errors; for tests and fuzzing.
+int config_parse(const char *text, const char *path, struct config **ret,
+		 struct config_errors **ret_errors);
+struct config *config_free(struct config *config); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct config *, config_free);
+
+// -EBUSY and the first setting that differs and cannot be changed without a restart in `error`. 0: all can.
+int config_reloadable(const struct config *old, const struct config *new, struct error *error);

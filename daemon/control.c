@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <jansson.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/engine.h"
+#include "daemon/report.h"
+
+#define REQUEST_MAX    4096u
+#define ANSWER_MAX     (64u << 20)
+#define CLIENTS_MAX    32u
+#define CLIENT_LIFE_US 10000000u
+
+struct control {
+	sd_event *event;
+	sd_event_source *source;
+	struct engine *engine;
+	char *path;
+	int fd;
+	struct client *clients;
+	unsigned client_count;
+};
+
+struct client {
+	struct control *control;
+	struct client *next, **at;
+	sd_event_source *source;
+	sd_event_source *timer;
+	int fd;
+	bool may_act;
+	bool answered;
+	struct buffer request, answer;
+};
+
+static struct client *client_free(struct client *client)
+{
+	*client->at = client->next;
+	if (client->next)
+		client->next->at = client->at;
+	client->control->client_count--;
+	sd_event_source_disable_unref(client->source);
+	sd_event_source_disable_unref(client->timer);
+	closep(&client->fd);
+	buffer_done(&client->request);
+	buffer_done(&client->answer);
+	free(client);
+	return NULL;
+}
+
+// --- commands: each returns the result (a new reference), or NULL with the reason in `error`
+
+static json_t *do_reload(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	return engine_reload(engine, error) < 0 ? NULL : json_object();
+}
+
+static json_t *do_reauth(struct engine *engine, const json_t *request, struct error *error)
+{
+	const char *which = json_string_value(json_object_get(request, "which"));
+	unsigned count = engine_reauth(engine, which);
+	if (count == 0) {
+		error_set(error, ENOENT, "no session %s%s", which ? "of " : "is up",
+			  which ? which : "");
+		error_remedy(error, "see them with: mutun sessions");
+		return NULL;
+	}
+	return json_pack("{s:i}", "sessions", (int)count);
+}
+
+static json_t *do_disconnect(struct engine *engine, const json_t *request, struct error *error)
+{
+	const char *identity = json_string_value(json_object_get(request, "identity"));
+	if (!identity) {
+		error_set(error, EINVAL, "which identity?");
+		return NULL;
+	}
+	unsigned count = engine_disconnect(engine, identity);
+	if (count == 0) {
+		error_set(error, ENOENT, "no session of %s", identity);
+		error_remedy(error, "see them with: mutun sessions");
+		return NULL;
+	}
+	return json_pack("{s:i}", "sessions", (int)count);
+}
+
+static json_t *do_status(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_status(engine);
+}
+
+static json_t *do_sessions(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_sessions(engine);
+}
+
+static json_t *do_routes(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_routes(engine);
+}
+
+static const struct command {
+	const char *name;
+	bool acts; // changes something: root and the daemon's own user only
+	json_t *(*run)(struct engine *engine, const json_t *request, struct error *error);
+} commands[] = {
+	{"status", false, do_status}, {"sessions", false, do_sessions},
+	{"routes", false, do_routes}, {"reload", true, do_reload},
+	{"reauth", true, do_reauth},  {"disconnect", true, do_disconnect},
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (unsigned i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static json_t *execute(const struct client *client, const json_t *request, struct error *error)
+{
+	const struct command *command =
+		find_command(json_string_value(json_object_get(request, "command")));
+	if (!command) {
+		error_set(error, EINVAL, "unknown command");
+		error_remedy(error, "mutun and mutund must be of the same version");
+		return NULL;
+	}
+	if (command->acts && !client->may_act) {
+		error_set(error, EPERM, "only root may do this");
+		return NULL;
+	}
+	json_t *result = command->run(client->control->engine, request, error);
+	if (!result && !error->code)
+		error_set(error, ENOMEM, "out of memory");
+	return result;
+}
+
+// --- connections
+
+static int answer(struct client *client, const json_t *request)
+{
+	char text[ERROR_TEXT_MAX];
+	struct error error = {0};
+	json_t *result = request ? execute(client, request, &error) : NULL;
+	if (!request)
+		error_set(&error, EINVAL, "the request is not a JSON object on one line");
+	json_t *reply = result ? json_pack("{s:b,s:o}", "ok", 1, "result", result)
+			       : json_pack("{s:b,s:s}", "ok", 0, "error",
+					   error_text(&error, text, sizeof(text)));
+	char *line = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+	json_decref(reply);
+	int r = line ? buffer_put(&client->answer, line, strlen(line)) : -ENOMEM;
+	free(line);
+	if (r == 0)
+		r = buffer_put(&client->answer, "\n", 1);
+	client->answered = true;
+	return r < 0 ? r : sd_event_source_set_io_events(client->source, EPOLLOUT);
+}
+
+static int read_request(struct client *client)
+{
+	uint8_t chunk[REQUEST_MAX];
+	ssize_t n = recv(client->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	int r = buffer_put(&client->request, chunk, (size_t)n);
+	if (r < 0)
+		return r;
+	const uint8_t *line = buffer_head(&client->request);
+	const uint8_t *end = memchr(line, '\n', client->request.size);
+	if (!end)
+		return 0;
+	json_t *request =
+		json_loadb((const char *)line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+	r = answer(client, json_is_object(request) ? request : NULL);
+	json_decref(request);
+	return r;
+}
+
+// 1: everything is out.
+static int write_answer(struct client *client)
+{
+	ssize_t n = send(client->fd, buffer_head(&client->answer), client->answer.size,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	buffer_consume(&client->answer, (size_t)n);
+	return client->answer.size == 0;
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct client *client = data;
+	(void)source;
+	(void)fd;
+	(void)revents;
+	int r = client->answered ? write_answer(client) : read_request(client);
+	if (r != 0)
+		client_free(client);
+	return 0;
+}
+
+static int on_client_too_slow(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	client_free(data);
+	return 0;
+}
+
+static void add_client(struct control *control, int fd)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
+	if (!client) {
+		close(fd);
+		return;
+	}
+	client->control = control;
+	client->fd = fd;
+	client->next = control->clients;
+	client->at = &control->clients;
+	if (client->next)
+		client->next->at = &client->next;
+	control->clients = client;
+	control->client_count++;
+	buffer_init(&client->request, REQUEST_MAX, false);
+	buffer_init(&client->answer, ANSWER_MAX, false);
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	client->may_act = peer.uid == 0 || peer.uid == geteuid();
+	int r = sd_event_add_io(control->event, &client->source, fd, EPOLLIN, on_client, client);
+	if (r >= 0)
+		r = sd_event_add_time_relative(control->event, &client->timer, CLOCK_MONOTONIC,
+					       CLIENT_LIFE_US, 0, on_client_too_slow, client);
+	if (r < 0)
+		client_free(client);
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct control *control = data;
+	(void)source;
+	(void)revents;
+	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (client < 0)
+		return 0;
+	if (control->client_count >= CLIENTS_MAX)
+		close(client);
+	else
+		add_client(control, client);
+	return 0;
+}
+
+// --- life
+
+static int make_directory(const char *path, struct error *error)
+{
+	_cleanup_(freep) char *copy = strdup(path);
+	if (!copy)
+		return error_set(error, ENOMEM, "out of memory");
+	const char *directory = dirname(copy);
+	if (mkdir(directory, 0755) == 0)
+		return chmod(directory, 0755) < 0 ? -errno : 0; // whatever the umask
+	if (errno != EEXIST)
+		return error_set(error, errno, "cannot make the directory %s: %m", directory);
+	return 0;
+}
+
+// A socket that nobody listens on any more is a dead daemon's.
+static int clear_stale(const struct sockaddr_un *name, struct error *error)
+{
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return error_set(error, errno, "cannot make a socket: %m");
+	if (connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0) {
+		error_set(error, EADDRINUSE, "another mutund listens on %s", name->sun_path);
+		return error_remedy(error, "stop it, or set control.socket to another path");
+	}
+	if (errno == ECONNREFUSED)
+		unlink(name->sun_path);
+	return 0;
+}
+
+static int bind_socket(struct control *control, struct error *error)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	if (strlen(control->path) >= sizeof(name.sun_path))
+		return error_set(error, ENAMETOOLONG, "control.socket is longer than %zu bytes",
+				 sizeof(name.sun_path) - 1);
+	memcpy(name.sun_path, control->path, strlen(control->path));
+	int r = make_directory(control->path, error);
+	if (r == 0)
+		r = clear_stale(&name, error);
+	if (r < 0)
+		return r;
+	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (control->fd < 0 || bind(control->fd, (struct sockaddr *)&name, sizeof(name)) < 0 ||
+	    chmod(control->path, 0666) < 0 || listen(control->fd, 16) < 0)
+		return error_set(error, errno, "cannot listen on %s: %m", control->path);
+	return 0;
+}
+
+int control_new(sd_event *event, const char *path, struct engine *engine, struct control **ret,
+		struct error *error)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	if (!control)
+		return error_set(error, ENOMEM, "out of memory");
+	control->event = event;
+	control->engine = engine;
+	control->fd = -1;
+	control->path = strdup(path);
+	int r = control->path ? bind_socket(control, error)
+			      : error_set(error, ENOMEM, "out of memory");
+	if (r == 0 &&
+	    sd_event_add_io(event, &control->source, control->fd, EPOLLIN, on_accept, control) < 0)
+		r = error_set(error, ENOMEM, "out of memory");
+	if (r < 0) {
+		// The path may be another daemon's: leave it.
+		free(control->path);
+		control->path = NULL;
+		control_free(control);
+		return r;
+	}
+	*ret = control;
+	return 0;
+}
+
+struct control *control_free(struct control *control)
+{
+	if (!control)
+		return NULL;
+	while (control->clients)
+		client_free(control->clients);
+	sd_event_source_disable_unref(control->source);
+	if (control->path)
+		unlink(control->path);
+	closep(&control->fd);
+	free(control->path);
+	free(control);
+	return NULL;
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket: one JSON object with a newline in, one out, then the connection closes. SO_PEERCRED decides: root and
+// the daemon's own user may do everything, others may look.
+//   {"command": "status"} -> {"ok": true, "result": {...}}
+//   {"command": "disconnect", "identity": "spiffe://..."} -> {"ok": false, "error": "..."}
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+struct control;
+struct engine;
+struct error;
+
+// Makes the socket (and its directory, 0755); a socket that nobody listens on is replaced. Borrows the engine.
+int control_new(sd_event *event, const char *path, struct engine *engine, struct control **ret,
+		struct error *error);
+struct control *
+control_free(struct control *control); // removes the socket; takes NULL, returns NULL
+DEFINE_CLEANUP(struct control *, control_free);

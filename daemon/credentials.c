@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/credentials.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/config.h"
+#include "pki/certificate.h"
+#include "pki/credential.h"
+#include "pki/identity.h"
+#include "pki/trust.h"
+#include "pki/verify.h"
+#include "pki/watch.h"
+
+// A set that was half written is looked at again: after 200 ms, 1 s, 5 s, then once a minute.
+static const unsigned again_ms[] = {200, 1000, 5000, 60000};
+#define AGAIN_COUNT (sizeof(again_ms) / sizeof(again_ms[0]))
+
+// One judged set.
+struct set {
+	struct credential *credential;
+	struct trust *trust;
+	struct tls_context *contexts[2];
+};
+
+struct credentials {
+	sd_event *event;
+	credentials_changed changed;
+	void *data;
+	const struct config_node *node;
+	struct watch *watch;
+	struct set set;
+	struct error problem;
+	unsigned failures; // in a row
+};
+
+static void set_done(struct set *set)
+{
+	tls_context_put(set->contexts[TLS_CLIENT]);
+	tls_context_put(set->contexts[TLS_SERVER]);
+	trust_put(set->trust);
+	credential_put(set->credential);
+	*set = (struct set){0};
+}
+
+static int load_trust(const struct config_node *node, const char *identity, struct trust **ret,
+		      struct error *error)
+{
+	const char *domain;
+	size_t length = identity_domain(identity, &domain);
+	_cleanup_(freep) char *own = strndup(domain, length);
+	_cleanup_(freep) struct trust_source *sources =
+		calloc(node->federation_count + 1, sizeof(*sources));
+	if (!own || !sources)
+		return error_set(error, ENOMEM, "out of memory");
+	sources[0] = (struct trust_source){.domain = own, .path = node->trust};
+	for (unsigned i = 0; i < node->federation_count; i++)
+		sources[i + 1] = (struct trust_source){
+			.domain = node->federation[i].domain,
+			.path = node->federation[i].trust,
+		};
+	return trust_load(tls_library(), sources, node->federation_count + 1, clock_wall(), ret,
+			  error);
+}
+
+// Our own certificate, judged as our peers will: what we would not believe ourselves is no use to show.
+static int judge_own(const struct config_node *node, const struct set *set, struct error *error)
+{
+	static const enum verify_role roles[] = {VERIFY_PEER_IS_CLIENT, VERIFY_PEER_IS_SERVER};
+	for (unsigned i = 0; i < 2; i++) {
+		_cleanup_(verdict_putp) struct verdict *verdict = NULL;
+		int r = verify_chain(set->trust, credential_leaf(set->credential),
+				     credential_chain(set->credential), roles[i], clock_wall(),
+				     &verdict, NULL, error);
+		if (r < 0) {
+			error_where(error, "%s", node->certificate);
+			return error_remedy(error,
+					    "certificate and trust (%s) must belong together",
+					    node->trust);
+		}
+	}
+	return 0;
+}
+
+static int load_set(const struct config_node *node, struct set *ret, struct error *error)
+{
+	struct set set = {0};
+	int r = credential_load(tls_library(), node->certificate, node->key, clock_wall(),
+				&set.credential, error);
+	if (r == 0)
+		r = load_trust(node, credential_identity(set.credential), &set.trust, error);
+	if (r == 0)
+		r = judge_own(node, &set, error);
+	if (r == 0)
+		r = tls_context_new(TLS_CLIENT, set.credential, set.trust,
+				    &set.contexts[TLS_CLIENT], error);
+	if (r == 0)
+		r = tls_context_new(TLS_SERVER, set.credential, set.trust,
+				    &set.contexts[TLS_SERVER], error);
+	if (r < 0) {
+		set_done(&set);
+		return r;
+	}
+	*ret = set;
+	return 0;
+}
+
+// What is new in a set, in words; NULL: nothing.
+static const char *difference(const struct set *old, const struct set *new)
+{
+	bool certificate = memcmp(credential_fingerprint(old->credential),
+				  credential_fingerprint(new->credential), 32) != 0;
+	bool trust = memcmp(trust_fingerprint(old->trust), trust_fingerprint(new->trust), 32) != 0;
+	if (certificate)
+		return trust ? "certificate and trust of this node renewed"
+			     : "certificate of this node renewed";
+	return trust ? "trust of this node changed" : NULL;
+}
+
+// Puts the set that lies in the files into use when it is good and new. `ret_reason`: what is new, NULL: nothing.
+static int adopt(struct credentials *credentials, const struct config_node *node,
+		 const char **ret_reason, struct error *error)
+{
+	struct set set;
+	int r = load_set(node, &set, error);
+	if (r < 0)
+		return r;
+	const char *before = credential_identity(credentials->set.credential);
+	const char *after = credential_identity(set.credential);
+	if (strcmp(before, after) != 0) {
+		error_set(error, EPERM, "the new certificate is for %s", after);
+		error_where(error, "%s", node->certificate);
+		error_expected(error, "%s", before);
+		error_remedy(error, "a node changes its identity only when it is restarted");
+		set_done(&set);
+		return -EPERM;
+	}
+	*ret_reason = difference(&credentials->set, &set);
+	if (!*ret_reason) {
+		set_done(&set);
+		return 0;
+	}
+	set_done(&credentials->set);
+	credentials->set = set;
+	return 0;
+}
+
+static void on_changed(void *data)
+{
+	struct credentials *credentials = data;
+	char text[ERROR_TEXT_MAX], words[32];
+	const char *reason;
+	struct error error = {0};
+	if (adopt(credentials, credentials->node, &reason, &error) < 0) {
+		unsigned wait = credentials->failures < AGAIN_COUNT ? credentials->failures
+								    : AGAIN_COUNT - 1;
+		credentials->failures++;
+		if (memcmp(&error, &credentials->problem, sizeof(error)) != 0)
+			log_warning("the new credentials are not used, the old ones stay: %s",
+				    error_text(&error, text, sizeof(text)));
+		credentials->problem = error;
+		watch_again(credentials->watch, again_ms[wait]);
+		return;
+	}
+	credentials->failures = 0;
+	credentials->problem.code = 0;
+	if (!reason)
+		return;
+	log_info("%s: serial %s, expires in %s", reason,
+		 certificate_serial(credential_leaf(credentials->set.credential), text),
+		 clock_words(credential_not_after(credentials->set.credential) - clock_wall(),
+			     words, sizeof(words)));
+	credentials->changed(reason, credentials->data);
+}
+
+static int start_watch(struct credentials *credentials, const struct config_node *node,
+		       struct watch **ret, struct error *error)
+{
+	const char *paths[3 + 64];
+	size_t count = 0;
+	paths[count++] = node->certificate;
+	paths[count++] = node->key;
+	paths[count++] = node->trust;
+	for (unsigned i = 0; i < node->federation_count && i < 64; i++)
+		paths[count++] = node->federation[i].trust;
+	int r = watch_new(credentials->event, paths, count, on_changed, credentials, ret);
+	return r < 0 ? error_set(error, -r, "cannot watch the credential files: %s", strerror(-r))
+		     : 0;
+}
+
+int credentials_new(sd_event *event, const struct config_node *node, credentials_changed changed,
+		    void *data, struct credentials **ret, struct error *error)
+{
+	_cleanup_(credentials_freep) struct credentials *credentials =
+		calloc(1, sizeof(*credentials));
+	if (!credentials)
+		return error_set(error, ENOMEM, "out of memory");
+	credentials->event = event;
+	credentials->node = node;
+	credentials->changed = changed;
+	credentials->data = data;
+	// Watch first: a change between the first look and the watch must not go unseen.
+	int r = start_watch(credentials, node, &credentials->watch, error);
+	if (r == 0)
+		r = load_set(node, &credentials->set, error);
+	if (r < 0)
+		return r;
+	*ret = take(credentials);
+	return 0;
+}
+
+struct credentials *credentials_free(struct credentials *credentials)
+{
+	if (!credentials)
+		return NULL;
+	watch_free(credentials->watch);
+	set_done(&credentials->set);
+	free(credentials);
+	return NULL;
+}
+
+static bool same_files(const struct config_node *a, const struct config_node *b)
+{
+	bool same = strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0 &&
+		    strcmp(a->trust, b->trust) == 0 && a->federation_count == b->federation_count;
+	for (unsigned i = 0; same && i < a->federation_count; i++)
+		same = strcmp(a->federation[i].domain, b->federation[i].domain) == 0 &&
+		       strcmp(a->federation[i].trust, b->federation[i].trust) == 0;
+	return same;
+}
+
+int credentials_reload(struct credentials *credentials, const struct config_node *node,
+		       const char **ret_reason, struct error *error)
+{
+	_cleanup_(watch_freep) struct watch *watch = NULL;
+	*ret_reason = NULL;
+	if (same_files(credentials->node, node)) {
+		// What lies in them is the watch's business: a bad set there must not stand in the way of other changes.
+		credentials->node = node;
+		watch_again(credentials->watch, 0);
+		return 0;
+	}
+	int r = start_watch(credentials, node, &watch, error);
+	if (r == 0)
+		r = adopt(credentials, node, ret_reason, error);
+	if (r < 0)
+		return r;
+	watch_free(credentials->watch);
+	credentials->watch = take(watch);
+	credentials->node = node;
+	credentials->problem.code = 0;
+	return 0;
+}
+
+struct tls_context *credentials_context(const struct credentials *credentials, enum tls_role role)
+{
+	return credentials->set.contexts[role];
+}
+
+struct credential *credentials_credential(const struct credentials *credentials)
+{
+	return credentials->set.credential;
+}
+
+struct trust *credentials_trust(const struct credentials *credentials)
+{
+	return credentials->set.trust;
+}
+
+const struct error *credentials_problem(const struct credentials *credentials)
+{
+	return &credentials->problem;
+}

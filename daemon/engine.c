@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/engine.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "client/apply.h"
+#include "client/initiator.h"
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/credentials.h"
+#include "daemon/gateway_role.h"
+#include "pki/credential.h"
+#include "server/gateway.h"
+#include "tun/dataplane.h"
+#include "tun/host.h"
+#include "tun/session.h"
+
+#define COLLECT_US 1000000u
+
+struct engine {
+	char *path;
+	struct config *config;
+	sd_event *event;
+	sd_event_source *collect;
+	struct host *host;
+	struct dataplane *dataplane;
+	struct apply *apply;
+	struct credentials *credentials;
+	struct gateway_role *gateway_role;
+	struct initiator **initiators;
+	unsigned initiator_count;
+	struct control *control;
+};
+
+// --- links
+
+static struct initiator_options link_options(const struct config *config,
+					     const struct config_link *link,
+					     const struct initiator_target *targets)
+{
+	return (struct initiator_options){
+		.name = link->name,
+		.targets = targets,
+		.target_count = link->to_count,
+		.identity = link->identity,
+		.accept = link->accept_routes,
+		.accept_count = link->accept_route_count,
+		.mtu = config->interface.mtu,
+		.mark = config->interface.mark,
+	};
+}
+
+static struct initiator *find_initiator(struct engine *engine, const char *name)
+{
+	for (unsigned i = 0; i < engine->initiator_count; i++)
+		if (engine->initiators[i] &&
+		    strcmp(initiator_name(engine->initiators[i]), name) == 0)
+			return engine->initiators[i];
+	return NULL;
+}
+
+// The link of this name as it runs, if it runs as configured, taken out of the list; else a new one.
+static int adopt_or_start(struct engine *engine, const struct config *config,
+			  const struct config_link *link, struct initiator **ret)
+{
+	_cleanup_(freep) struct initiator_target *targets =
+		calloc(link->to_count, sizeof(*targets));
+	if (!targets)
+		return -ENOMEM;
+	for (unsigned i = 0; i < link->to_count; i++)
+		targets[i] = (struct initiator_target){link->to[i].host, link->to[i].port};
+	struct initiator_options options = link_options(config, link, targets);
+	struct initiator *running = find_initiator(engine, link->name);
+	for (unsigned i = 0; running && i < engine->initiator_count; i++)
+		if (engine->initiators[i] == running)
+			engine->initiators[i] = NULL;
+	if (running && !initiator_differs(running, &options)) {
+		*ret = running;
+		return 0;
+	}
+	initiator_free(running);
+	struct initiator_tools tools = {
+		.event = engine->event,
+		.dataplane = engine->dataplane,
+		.host = engine->host,
+		.apply = engine->apply,
+	};
+	return initiator_new(&options, &tools, credentials_context(engine->credentials, TLS_CLIENT),
+			     ret);
+}
+
+static int set_links(struct engine *engine, const struct config *config, struct error *error)
+{
+	struct initiator **initiators = calloc(config->link_count + 1, sizeof(struct initiator *));
+	unsigned count = 0;
+	if (!initiators)
+		return error_set(error, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < config->link_count; i++) {
+		int r = adopt_or_start(engine, config, &config->links[i], &initiators[count]);
+		if (r < 0)
+			log_error("link %s cannot be started: %s", config->links[i].name,
+				  strerror(-r));
+		else
+			count++;
+	}
+	for (unsigned i = 0; i < engine->initiator_count; i++)
+		initiator_free(engine->initiators[i]);
+	free(engine->initiators);
+	engine->initiators = initiators;
+	engine->initiator_count = count;
+	return 0;
+}
+
+// --- what happens
+
+static void on_credentials(const char *reason, void *data)
+{
+	struct engine *engine = data;
+	struct gateway *gateway = gateway_role_gateway(engine->gateway_role);
+	if (gateway)
+		gateway_set_context(gateway, credentials_context(engine->credentials, TLS_SERVER),
+				    reason);
+	for (unsigned i = 0; i < engine->initiator_count; i++)
+		initiator_set_context(engine->initiators[i],
+				      credentials_context(engine->credentials, TLS_CLIENT), reason);
+}
+
+static void on_network(void *data)
+{
+	struct engine *engine = data;
+	for (unsigned i = 0; i < engine->initiator_count; i++)
+		initiator_network_changed(engine->initiators[i]);
+}
+
+static int on_collect(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct engine *engine = data;
+	dataplane_collect(engine->dataplane);
+	sd_event_source_set_time(source, usec + COLLECT_US);
+	return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	char text[ERROR_TEXT_MAX];
+	struct error error;
+	(void)source;
+	(void)info;
+	if (engine_reload(data, &error) < 0)
+		log_error("reload refused, nothing changed: %s",
+			  error_text(&error, text, sizeof(text)));
+	return 0;
+}
+
+static void log_all(const struct config_errors *errors)
+{
+	char text[ERROR_TEXT_MAX];
+	for (size_t i = 0; i < config_errors_count(errors); i++)
+		log_error("%s", error_text(config_errors_at(errors, i), text, sizeof(text)));
+}
+
+static int reload_parts(struct engine *engine, const struct config *config, struct error *error)
+{
+	const char *reason;
+	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
+	int r = config_reloadable(engine->config, config, error);
+	if (r == 0)
+		r = gateway_role_set(engine->gateway_role, config, engine->config, context, error);
+	if (r == 0) {
+		r = credentials_reload(engine->credentials, &config->node, &reason, error);
+		if (r < 0)
+			gateway_role_set(engine->gateway_role, engine->config, NULL, context, NULL);
+		else if (reason)
+			on_credentials(reason, engine);
+	}
+	return r < 0 ? r : set_links(engine, config, error);
+}
+
+int engine_reload(struct engine *engine, struct error *error)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_ns() / 1000));
+	int r = config_load(engine->path, &config, &errors);
+	if (r < 0) {
+		log_all(errors);
+		if (error)
+			*error = *config_errors_at(errors, 0);
+	} else {
+		r = reload_parts(engine, config, error);
+	}
+	sd_notify(0, "READY=1");
+	if (r < 0)
+		return r;
+	struct config *old = engine->config;
+	engine->config = take(config);
+	config_free(old);
+	log_set_level(engine->config->log_level);
+	log_info("configuration reloaded");
+	return 0;
+}
+
+unsigned engine_reauth(struct engine *engine, const char *which)
+{
+	static const char reason[] = "asked by the operator";
+	unsigned count = 0;
+	for (unsigned i = 0; i < engine->initiator_count; i++) {
+		struct initiator_status status;
+		initiator_status(engine->initiators[i], &status);
+		if (which && strcmp(which, initiator_name(engine->initiators[i])) != 0 &&
+		    !(status.session && strcmp(which, status.session->identity) == 0))
+			continue;
+		initiator_reauth(engine->initiators[i], reason);
+		count++;
+	}
+	if (engine_gateway(engine))
+		count += gateway_reauth(engine_gateway(engine), which, reason);
+	return count;
+}
+
+unsigned engine_disconnect(struct engine *engine, const char *identity)
+{
+	struct gateway *gateway = engine_gateway(engine);
+	unsigned count = gateway ? gateway_disconnect(gateway, identity) : 0;
+	for (unsigned i = 0; i < engine->initiator_count; i++) {
+		struct initiator_status status;
+		initiator_status(engine->initiators[i], &status);
+		if (!status.session || strcmp(identity, status.session->identity) != 0)
+			continue;
+		initiator_disconnect(engine->initiators[i]);
+		count++;
+	}
+	return count;
+}
+
+// --- life
+
+static unsigned worker_count(const struct config *config)
+{
+	cpu_set_t set;
+	unsigned count = config->interface.workers;
+	if (count == 0 && sched_getaffinity(0, sizeof(set), &set) == 0)
+		count = (unsigned)CPU_COUNT(&set);
+	if (count == 0)
+		count = 1;
+	return count < PACKET_LANES_MAX ? count : PACKET_LANES_MAX;
+}
+
+static int start_host(struct engine *engine, struct error *error)
+{
+	const struct config_interface *interface = &engine->config->interface;
+	struct host_options options = {
+		.interface = interface->name,
+		.table = interface->table,
+		.rule_priority = interface->rule_priority,
+		.mark = interface->mark,
+		.queues = worker_count(engine->config),
+		.mtu = interface->mtu,
+	};
+	int r = host_new(engine->event, &options, on_network, engine, &engine->host, error);
+	if (r < 0)
+		return r;
+	struct dataplane_options dataplane = {
+		.host = engine->host,
+		.workers = options.queues,
+		.mtu = interface->mtu,
+		.mark = interface->mark,
+	};
+	r = dataplane_new(&dataplane, &engine->dataplane, error);
+	if (r < 0)
+		return r;
+	engine->apply = apply_new(engine->host);
+	return engine->apply ? 0 : error_set(error, ENOMEM, "out of memory");
+}
+
+static int start_gateway(struct engine *engine, struct error *error)
+{
+	struct gateway_role_tools tools = {
+		.event = engine->event,
+		.dataplane = engine->dataplane,
+		.apply = engine->apply,
+		.identity = credential_identity(credentials_credential(engine->credentials)),
+		.state = engine->config->node.state,
+	};
+	int r = gateway_role_new(&tools, &engine->gateway_role, error);
+	if (r < 0)
+		return r;
+	return gateway_role_set(engine->gateway_role, engine->config, NULL,
+				credentials_context(engine->credentials, TLS_SERVER), error);
+}
+
+static int start_event(struct engine *engine)
+{
+	sigset_t signals;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	int r = sd_event_new(&engine->event);
+	if (r >= 0)
+		r = sd_event_add_signal(engine->event, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(engine->event, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(engine->event, NULL, SIGHUP, on_hangup, engine);
+	if (r >= 0)
+		r = sd_event_set_watchdog(engine->event, true);
+	return r < 0 ? r : 0;
+}
+
+static int start_parts(struct engine *engine, struct error *error)
+{
+	const struct config *config = engine->config;
+	int r = start_event(engine);
+	if (r < 0)
+		return error_set(error, -r, "cannot make the event loop: %s", strerror(-r));
+	r = credentials_new(engine->event, &config->node, on_credentials, engine,
+			    &engine->credentials, error);
+	if (r < 0)
+		return r;
+	if (mkdir(config->node.state, 0700) < 0 && errno != EEXIST)
+		return error_set(error, errno, "cannot make the state directory %s: %m",
+				 config->node.state);
+	r = start_host(engine, error);
+	if (r == 0)
+		r = start_gateway(engine, error);
+	if (r == 0)
+		r = control_new(engine->event, config->control_socket, engine, &engine->control,
+				error);
+	if (r == 0)
+		r = set_links(engine, config, error);
+	if (r == 0 && sd_event_add_time_relative(engine->event, &engine->collect, CLOCK_MONOTONIC,
+						 COLLECT_US, 0, on_collect, engine) >= 0)
+		sd_event_source_set_enabled(engine->collect, SD_EVENT_ON);
+	return r;
+}
+
+int engine_new(const char *path, struct config *config, struct engine **ret, struct error *error)
+{
+	_cleanup_(engine_freep) struct engine *engine = calloc(1, sizeof(*engine));
+	if (!engine) {
+		config_free(config);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	engine->config = config;
+	engine->path = strdup(path);
+	if (!engine->path)
+		return error_set(error, ENOMEM, "out of memory");
+	log_set_level(config->log_level);
+	int r = start_parts(engine, error);
+	if (r < 0)
+		return r;
+	*ret = take(engine);
+	return 0;
+}
+
+struct engine *engine_free(struct engine *engine)
+{
+	if (!engine)
+		return NULL;
+	control_free(engine->control);
+	for (unsigned i = 0; i < engine->initiator_count; i++)
+		initiator_free(engine->initiators[i]);
+	free(engine->initiators);
+	gateway_role_free(engine->gateway_role);
+	apply_free(engine->apply);
+	dataplane_free(engine->dataplane);
+	host_free(engine->host);
+	credentials_free(engine->credentials);
+	sd_event_source_disable_unref(engine->collect);
+	sd_event_unref(engine->event);
+	config_free(engine->config);
+	free(engine->path);
+	free(engine);
+	return NULL;
+}
+
+int engine_run(struct engine *engine)
+{
+	log_info("mutun %s up as %s", MUTUN_VERSION,
+		 credential_identity(credentials_credential(engine->credentials)));
+	sd_notify(0, "READY=1");
+	int r = sd_event_loop(engine->event);
+	sd_notify(0, "STOPPING=1");
+	log_info("stopping");
+	return r < 0 ? r : 0;
+}
+
+const struct config *engine_config(const struct engine *engine)
+{
+	return engine->config;
+}
+
+const struct credentials *engine_credentials(const struct engine *engine)
+{
+	return engine->credentials;
+}
+
+struct dataplane *engine_dataplane(const struct engine *engine)
+{
+	return engine->dataplane;
+}
+
+struct gateway *engine_gateway(const struct engine *engine)
+{
+	return gateway_role_gateway(engine->gateway_role);
+}
+
+struct initiator *engine_initiator(const struct engine *engine, unsigned position)
+{
+	return position < engine->initiator_count ? engine->initiators[position] : NULL;
+}

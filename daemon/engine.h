@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control thread: one loop with everything that is not a packet. Starts the parts in order, reloads by building the new
+// beside the old, stops in reverse.
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/cleanup.h"
+
+struct apply;
+struct config;
+struct credentials;
+struct dataplane;
+struct engine;
+struct error;
+struct gateway;
+struct initiator;
+
+// Takes the configuration (on failure too), whose path is copied for reloads. Everything is up when it returns; the error
+// says what to do.
+int engine_new(const char *path, struct config *config, struct engine **ret, struct error *error);
+// Takes everything back. Takes NULL, returns NULL.
+struct engine *engine_free(struct engine *engine);
+DEFINE_CLEANUP(struct engine *, engine_free);
+
+// Serves until a signal ends it (SIGTERM, SIGINT). 0 or -errno.
+int engine_run(struct engine *engine);
+
+// Reads the files again; on failure nothing changed. All errors of the files go to the log, the first into `error`.
+int engine_reload(struct engine *engine, struct error *error);
+// By link name or identity; NULL: everything. The number of sessions asked.
+unsigned engine_reauth(struct engine *engine, const char *which);
+// The number of sessions ended.
+unsigned engine_disconnect(struct engine *engine, const char *identity);
+
+// For reports. Borrowed.
+const struct config *engine_config(const struct engine *engine);
+const struct credentials *engine_credentials(const struct engine *engine);
+struct dataplane *engine_dataplane(const struct engine *engine);
+struct gateway *engine_gateway(const struct engine *engine); // NULL: none
+// NULL past the end.
+struct initiator *engine_initiator(const struct engine *engine, unsigned position);

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gateway role of this node, from configuration to a running gateway: options, the gateway's own addresses and kernel
+// routes on this host.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+struct apply;
+struct config;
+struct dataplane;
+struct error;
+struct gateway;
+struct gateway_role;
+struct tls_context;
+
+struct gateway_role_tools { // borrowed until gateway_role_free(); the strings are copied
+	sd_event *event;
+	struct dataplane *dataplane;
+	struct apply *apply;
+	const char *identity; // of this node
+	const char *state;    // directory for the leases
+};
+
+// Nothing runs yet. Returns a new object.
+int gateway_role_new(const struct gateway_role_tools *tools, struct gateway_role **ret,
+		     struct error *error);
+struct gateway_role *gateway_role_free(struct gateway_role *role); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct gateway_role *, gateway_role_free);
+
+// Starts, changes or stops the gateway as `config` wants it; borrows `config` until the next call. On failure `old` (NULL:
+// none) stays in force.
+int gateway_role_set(struct gateway_role *role, const struct config *config,
+		     const struct config *old, struct tls_context *context, struct error *error);
+struct gateway *
+gateway_role_gateway(const struct gateway_role *role); // NULL: none, or `role` is NULL

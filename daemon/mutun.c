@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tool: finds the command in the table and runs it. Everything that a command is stands in its row.
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/ask.h"
+#include "daemon/cmd_ca.h"
+#include "daemon/cmd_status.h"
+#include "daemon/command.h"
+
+#define JSON_OPTION "  --json             answer in JSON\n"
+
+static const struct command commands[] = {
+	{"status", "[--json]", "what is up: links, sessions, certificate", JSON_OPTION, cmd_status},
+	{"sessions", "[--json]", "who is connected", JSON_OPTION, cmd_sessions},
+	{"routes", "[--json]", "which networks lead to whom", JSON_OPTION, cmd_routes},
+	{"reload", "[--json]", "apply a changed configuration", JSON_OPTION, cmd_reload},
+	{"reauth", "[LINK|IDENTITY] [--json]", "let peers prove their identity again now",
+	 JSON_OPTION, cmd_reauth},
+	{"disconnect", "IDENTITY [--json]", "end the sessions of an identity", JSON_OPTION,
+	 cmd_disconnect},
+	{"ca init", "DIR --domain DOMAIN [--json]", "make a private CA", CMD_CA_INIT_OPTIONS,
+	 cmd_ca_init},
+	{"ca issue",
+	 "DIR --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
+	 "[--reuse-key] [--not-before-offset SECONDS] [--json]",
+	 "issue a certificate and its key", CMD_CA_ISSUE_OPTIONS, cmd_ca_issue},
+	{"ca list", "DIR [--json]", "what was issued, newest first", CMD_CA_LIST_OPTIONS,
+	 cmd_ca_list},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+// How many of the words make up the command's name; 0 when they are another.
+static int match(const struct command *command, int argc, char **argv)
+{
+	size_t first = strcspn(command->name, " ");
+	const char *second = command->name[first] ? command->name + first + 1 : NULL;
+
+	if (argc < 1 || strlen(argv[0]) != first || memcmp(argv[0], command->name, first) != 0)
+		return 0;
+	if (!second)
+		return 1;
+	return argc > 1 && strcmp(argv[1], second) == 0 ? 2 : 0;
+}
+
+static const struct command *find(int argc, char **argv, int *ret_words)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		*ret_words = match(&commands[i], argc, argv);
+		if (*ret_words)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static void print_line(FILE *file, const struct command *command)
+{
+	fprintf(file, "  mutun %-12s %s\n", command->name, command->summary);
+}
+
+static int print_help(FILE *file)
+{
+	fputs("usage: mutun [--socket PATH] COMMAND [ARGUMENTS]\n"
+	      "       mutun help COMMAND, mutun --version\n\n",
+	      file);
+	for (size_t i = 0; i < COMMANDS; i++)
+		print_line(file, &commands[i]);
+	fputs("\nEvery command takes --json and --help. It ends with 0 when it is done, 1 when it\n"
+	      "was refused or failed, 2 when it was not understood, 3 when mutund does not run.\n"
+	      "The socket of mutund is /run/mutun/mutund.sock, or what MUTUN_SOCKET in the\n"
+	      "environment or --socket say.\n",
+	      file);
+	return COMMAND_DONE;
+}
+
+static int print_command(const struct command *command)
+{
+	printf("usage: mutun %s %s\n\n%s\n", command->name, command->synopsis, command->summary);
+	if (command->options)
+		printf("\n%s", command->options);
+	return COMMAND_DONE;
+}
+
+// The commands that begin with this word; "ca" alone is the name of none.
+static bool print_group(FILE *file, const char *word)
+{
+	size_t size = strlen(word);
+	bool found = false;
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strncmp(commands[i].name, word, size) != 0 || commands[i].name[size] != ' ')
+			continue;
+		print_line(file, &commands[i]);
+		found = true;
+	}
+	return found;
+}
+
+static int unknown(int argc, char **argv)
+{
+	if (print_group(stderr, argv[0])) {
+		if (argc > 1)
+			fprintf(stderr, "mutun: %s has no command \"%s\"\n", argv[0], argv[1]);
+		else
+			fprintf(stderr, "mutun: which of these?\n");
+	} else {
+		fprintf(stderr, "mutun: no command \"%s\"\nSee: mutun --help\n", argv[0]);
+	}
+	return COMMAND_USAGE;
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static int help(int argc, char **argv)
+{
+	const struct command *command;
+	int words;
+
+	if (argc == 0)
+		return print_help(stdout);
+	command = find(argc, argv, &words);
+	if (command)
+		return print_command(command);
+	if (argc == 1 && print_group(stdout, argv[0]))
+		return COMMAND_DONE;
+	return unknown(argc, argv);
+}
+
+static int run(int argc, char **argv)
+{
+	const struct command *command;
+	char name[32];
+	int words;
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (is_help(argv[i]))
+			return help(i < 2 ? i : 2, argv);
+	command = find(argc, argv, &words);
+	if (!command)
+		return unknown(argc, argv);
+	snprintf(name, sizeof(name), "%s", command->name);
+	argv[words - 1] = name;
+	return command->run(argc - words + 1, argv + words - 1);
+}
+
+int main(int argc, char **argv)
+{
+	int at = 1;
+
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		if (is_help(argv[at]))
+			return print_help(stdout);
+		if (strcmp(argv[at], "--version") == 0)
+			return printf("mutun %s\n", MUTUN_VERSION) < 0;
+		if (strncmp(argv[at], "--socket=", 9) == 0) {
+			ask_set_socket(argv[at] + 9);
+		} else if (strcmp(argv[at], "--socket") == 0 && at + 1 < argc) {
+			ask_set_socket(argv[++at]);
+		} else {
+			fprintf(stderr, "mutun: what is \"%s\"?\nSee: mutun --help\n", argv[at]);
+			return COMMAND_USAGE;
+		}
+	}
+	if (at == argc) {
+		print_help(stderr);
+		return COMMAND_USAGE;
+	}
+	if (strcmp(argv[at], "help") == 0)
+		return help(argc - at - 1, argv + at + 1);
+	return run(argc - at, argv + at);
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "client/initiator.h"
+#include "daemon/config.h"
+#include "daemon/credentials.h"
+#include "daemon/engine.h"
+#include "pki/certificate.h"
+#include "pki/credential.h"
+#include "pki/trust.h"
+#include "pki/verify.h"
+#include "server/gateway.h"
+#include "tun/dataplane.h"
+#include "tun/session.h"
+
+#define SCHEMA 1
+#define POLICY "none, every admitted peer reaches everything"
+
+static json_t *text_or_null(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+static json_t *error_or_null(const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	return error && error->code ? json_string(error_text(error, text, sizeof(text)))
+				    : json_null();
+}
+
+static json_t *expiry(const char *serial, time_t not_after)
+{
+	char words[32], text[64];
+	int64_t left = (int64_t)(not_after - clock_wall());
+	clock_words(left, words, sizeof(words));
+	snprintf(text, sizeof(text), left > 0 ? "expires in %s" : "expired %s ago", words);
+	return json_pack("{s:s,s:I,s:I,s:s}", "serial", serial, "not_after", (json_int_t)not_after,
+			 "expires_in_s", (json_int_t)left, "words", text);
+}
+
+static json_t *prefixes(const struct prefix *list, unsigned count)
+{
+	json_t *array = json_array();
+	char text[PREFIX_TEXT_MAX];
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(array, json_string(prefix_text(&list[i], text)));
+	return array;
+}
+
+static json_t *drops(const uint64_t counts[DROP_LAST + 1])
+{
+	json_t *object = json_object();
+	for (unsigned i = DROP_NONE + 1; i <= DROP_LAST; i++)
+		if (counts[i])
+			json_object_set_new(object, drop_name((enum drop)i),
+					    json_integer((json_int_t)counts[i]));
+	return object;
+}
+
+static json_t *renewal(const struct session_status *status)
+{
+	const struct session_renewal *last = &status->renewal;
+	if (last->at_ms == 0)
+		return json_null();
+	return json_pack("{s:I,s:s,s:o}", "ago_s", (json_int_t)((clock_ms() - last->at_ms) / 1000),
+			 "reason", last->reason, "lost_packets",
+			 last->complete ? json_integer((json_int_t)last->lost) : json_null());
+}
+
+static void add_counters(json_t *object, const struct session_status *status)
+{
+	const struct epoch_totals *totals = &status->totals;
+	json_object_set_new(object, "rx",
+			    json_pack("{s:I,s:I}", "packets", (json_int_t)totals->rx_packets,
+				      "bytes", (json_int_t)totals->rx_bytes));
+	json_object_set_new(object, "tx",
+			    json_pack("{s:I,s:I}", "packets", (json_int_t)totals->tx_packets,
+				      "bytes", (json_int_t)totals->tx_bytes));
+	json_object_set_new(object, "drops", drops(status->drops));
+	json_object_set_new(object, "renewals", json_integer(status->renewals));
+	json_object_set_new(object, "renewals_lost_packets",
+			    json_integer((json_int_t)status->renewals_lost));
+	json_object_set_new(object, "last_renewal", renewal(status));
+}
+
+static json_t *session_report(const struct session *session, const char *link,
+			      const struct prefix *addresses, unsigned address_count,
+			      const struct prefix *routes, unsigned route_count)
+{
+	char id[2 * SESSION_ID_SIZE + 1], endpoint[ENDPOINT_TEXT_MAX];
+	struct session_status status;
+	json_t *object = json_object();
+	session_status(session, &status);
+	for (unsigned i = 0; i < SESSION_ID_SIZE; i++)
+		snprintf(id + 2 * (size_t)i, 3, "%02x", session->id[i]);
+	json_object_set_new(object, "identity", json_string(session->identity));
+	json_object_set_new(object, "role", json_string(session->initiator ? "gateway" : "client"));
+	json_object_set_new(object, "id", json_string(id));
+	json_object_set_new(object, "link", text_or_null(link));
+	json_object_set_new(object, "addresses", prefixes(addresses, address_count));
+	json_object_set_new(object, "routes", prefixes(routes, route_count));
+	json_object_set_new(
+		object, "endpoint",
+		text_or_null(status.has_path ? endpoint_text(&status.endpoint, endpoint) : NULL));
+	json_object_set_new(object, "path", json_string(status.has_path ? "udp" : "none"));
+	json_object_set_new(object, "epoch", json_integer(status.epoch));
+	json_object_set_new(object, "cipher", json_string(cipher_name(status.cipher)));
+	json_object_set_new(object, "group", json_string(status.group));
+	json_object_set_new(object, "rtt_ms",
+			    status.rtt_ns ? json_real((double)status.rtt_ns / 1e6) : json_null());
+	add_counters(object, &status);
+	if (status.verdict)
+		json_object_set_new(object, "certificate",
+				    expiry(verdict_serial(status.verdict),
+					   verdict_leaf_not_after(status.verdict)));
+	return object;
+}
+
+static void add_member(struct session *session, const struct grant *grant, void *data)
+{
+	const struct admit_peer *peer = grant->peer;
+	json_array_append_new(
+		data, session_report(session, NULL, grant->addresses, grant->address_count,
+				     peer ? peer->networks : NULL, peer ? peer->network_count : 0));
+}
+
+static json_t *sessions(const struct engine *engine)
+{
+	json_t *array = json_array();
+	const struct initiator *initiator;
+	if (engine_gateway(engine))
+		gateway_each(engine_gateway(engine), add_member, array);
+	for (unsigned i = 0; (initiator = engine_initiator(engine, i)); i++) {
+		struct initiator_status status;
+		initiator_status(initiator, &status);
+		if (!status.session || !session_verdict(status.session))
+			continue;
+		json_array_append_new(array,
+				      session_report(status.session, initiator_name(initiator),
+						     status.addresses, status.address_count,
+						     status.routes, status.route_count));
+	}
+	return array;
+}
+
+static json_t *link_report(const struct initiator *initiator)
+{
+	char endpoint[ENDPOINT_TEXT_MAX];
+	struct initiator_status status;
+	initiator_status(initiator, &status);
+	bool dialled = status.endpoint.addr.family != AF_UNSPEC;
+	uint64_t now = clock_ms();
+	bool waits = status.state == LINK_WAIT && status.next_try_ms != CLOCK_NEVER;
+	uint64_t left = waits && status.next_try_ms > now ? status.next_try_ms - now : 0;
+	return json_pack("{s:s,s:s,s:o,s:s,s:i,s:o,s:o}", "name", initiator_name(initiator),
+			 "state", link_state_name(status.state), "endpoint",
+			 text_or_null(dialled ? endpoint_text(&status.endpoint, endpoint) : NULL),
+			 "identity", initiator_pattern(initiator), "attempts", (int)status.attempts,
+			 "last_error", error_or_null(status.last_error), "next_try_in_s",
+			 waits ? json_real((double)left / 1000) : json_null());
+}
+
+static json_t *links(const struct engine *engine)
+{
+	json_t *array = json_array();
+	const struct initiator *initiator;
+	for (unsigned i = 0; (initiator = engine_initiator(engine, i)); i++)
+		json_array_append_new(array, link_report(initiator));
+	return array;
+}
+
+// The set is judged as a whole; the problem is shown with the file that it was found in.
+static json_t *problem(const struct engine *engine, bool of_trust)
+{
+	const struct error *error = credentials_problem(engine_credentials(engine));
+	const char *trust = engine_config(engine)->node.trust;
+	bool in_trust = error->code && strncmp(error->where, trust, strlen(trust)) == 0;
+	return error_or_null(in_trust == of_trust ? error : NULL);
+}
+
+static json_t *own_certificate(const struct engine *engine)
+{
+	char serial[SERIAL_TEXT_MAX];
+	const struct credential *credential = credentials_credential(engine_credentials(engine));
+	json_t *object = expiry(certificate_serial(credential_leaf(credential), serial),
+				credential_not_after(credential));
+	json_object_set_new(object, "problem", problem(engine, false));
+	return object;
+}
+
+static json_t *listener_report(const struct gateway *gateway)
+{
+	struct listener_counters counters = gateway_counters(gateway);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "accepted", (json_int_t)counters.accepted,
+			 "opened", (json_int_t)counters.opened, "failed",
+			 (json_int_t)counters.failed, "timed_out", (json_int_t)counters.timed_out,
+			 "refused_half_open", (json_int_t)counters.refused_half_open,
+			 "refused_source", (json_int_t)counters.refused_source);
+}
+
+json_t *report_status(const struct engine *engine)
+{
+	const struct config *config = engine_config(engine);
+	const struct credentials *credentials = engine_credentials(engine);
+	struct dataplane *dataplane = engine_dataplane(engine);
+	uint64_t counts[DROP_LAST + 1];
+	dataplane_drops(dataplane, counts);
+	json_t *status = json_pack(
+		"{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i},s:i,s:o,s:o,s:o}", "schema", SCHEMA,
+		"version", MUTUN_VERSION, "identity",
+		credential_identity(credentials_credential(credentials)), "policy", POLICY,
+		"certificate", own_certificate(engine), "trust", "certificates",
+		(int)trust_count(credentials_trust(credentials)), "problem", problem(engine, true),
+		"interface", "name", config->interface.name, "mtu", (int)config->interface.mtu,
+		"workers", (int)dataplane_workers(dataplane), "links", links(engine), "sessions",
+		sessions(engine), "drops", drops(counts));
+	if (status && engine_gateway(engine))
+		json_object_set_new(status, "listener", listener_report(engine_gateway(engine)));
+	return status;
+}
+
+json_t *report_sessions(const struct engine *engine)
+{
+	return json_pack("{s:i,s:o}", "schema", SCHEMA, "sessions", sessions(engine));
+}
+
+json_t *report_routes(const struct engine *engine)
+{
+	const struct routes *routes = dataplane_routes(engine_dataplane(engine));
+	json_t *array = json_array();
+	struct session *session;
+	struct prefix prefix;
+	for (size_t i = 0; routes_at(routes, i, &prefix, &session); i++) {
+		char text[PREFIX_TEXT_MAX];
+		json_array_append_new(array,
+				      json_pack("{s:s,s:s}", "prefix", prefix_text(&prefix, text),
+						"identity", session->identity));
+	}
+	return json_pack("{s:i,s:o}", "schema", SCHEMA, "routes", array);
+}

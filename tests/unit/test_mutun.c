@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tool as it is run: what it prints and what it ends with.
+
+#include <setjmp.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+
+#define WORDS_MAX  16
+#define OUTPUT_MAX 16384
+
+static char directory[] = "/tmp/mutun-test-XXXXXX";
+static char output[OUTPUT_MAX]; // stdout and stderr of the last run
+
+// Runs "mutun WORDS" in the test's directory. Returns what it ended with.
+static int tool(const char *line)
+{
+	static char *environment[] = {"PATH=/usr/bin:/bin", "TZ=UTC", "LC_ALL=C",
+				      "MUTUN_SOCKET=/nonexistent/mutund.sock", NULL};
+	_cleanup_(freep) char *copy = strdup(line);
+	char *arguments[WORDS_MAX + 2] = {"mutun"};
+	posix_spawn_file_actions_t actions;
+	int pipes[2], status, count = 1;
+	size_t size = 0;
+	pid_t pid;
+	char *rest;
+
+	for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		assert_true(count <= WORDS_MAX);
+		arguments[count++] = word;
+	}
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
+	posix_spawn_file_actions_adddup2(&actions, pipes[1], 1);
+	posix_spawn_file_actions_adddup2(&actions, pipes[1], 2);
+	posix_spawn_file_actions_addclose(&actions, pipes[0]);
+	assert_int_equal(posix_spawn(&pid, TOOL, &actions, NULL, arguments, environment), 0);
+	posix_spawn_file_actions_destroy(&actions);
+	close(pipes[1]);
+	for (ssize_t n; (n = read(pipes[0], output + size, sizeof(output) - 1 - size)) > 0;)
+		size += (size_t)n;
+	close(pipes[0]);
+	output[size] = '\0';
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void expect(const char *line, int code, const char *text)
+{
+	int r = tool(line);
+
+	if (r != code || !strstr(output, text))
+		fail_msg("mutun %s ended with %d, not %d, or did not say \"%s\":\n%s", line, r,
+			 code, text, output);
+}
+
+static json_t *answer(const char *line)
+{
+	json_t *json;
+
+	expect(line, 0, "{");
+	json = json_loads(output, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(json);
+	assert_int_equal(json_integer_value(json_object_get(json, "schema")), 1);
+	return json;
+}
+
+static const char *text_of(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	if (!text)
+		fail_msg("no \"%s\"", key);
+	return text;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(strrchr(directory, '-') + 1, 'X', 6);
+	assert_non_null(mkdtemp(directory));
+	return chdir(directory);
+}
+
+static int teardown(void **state)
+{
+	static const char *const files[] = {"ca/root.key",    "ca/root.crt",  "ca/issuing.key",
+					    "ca/issuing.crt", "ca/trust.crt", "ca/journal.db",
+					    "alice.key",      "alice.crt"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		unlink(files[i]);
+	rmdir("ca");
+	assert_int_equal(chdir("/"), 0);
+	return rmdir(directory);
+}
+
+static void test_help(void **state)
+{
+	(void)state;
+	expect("--help", 0, "mutun ca issue");
+	expect("-h", 0, "mutun status");
+	expect("help", 0, "mutun ca list");
+	expect("help ca issue", 0, "usage: mutun ca issue DIR --identity ID");
+	expect("ca issue --help", 0, "--not-before-offset SECONDS");
+	expect("ca issue DIR --identity x --help", 0, "--reuse-key");
+	expect("help ca", 0, "make a private CA");
+	expect("ca --help", 0, "make a private CA");
+	expect("status --help", 0, "usage: mutun status [--json]");
+	expect("--version", 0, "mutun 0.");
+}
+
+static void test_usage(void **state)
+{
+	(void)state;
+	expect("", 2, "usage: mutun");
+	expect("nonsense", 2, "no command \"nonsense\"");
+	expect("help nonsense", 2, "no command \"nonsense\"");
+	expect("--nonsense", 2, "what is \"--nonsense\"");
+	expect("--socket", 2, "what is \"--socket\"");
+	expect("ca", 2, "which of these");
+	expect("ca nonsense", 2, "ca has no command \"nonsense\"");
+	expect("ca init", 2, "the directory of the CA is missing");
+	expect("ca init ca", 2, "--domain is missing");
+	expect("ca init ca --domain", 2, "a value is missing after --domain");
+	expect("ca init ca other --domain corp.example", 2, "one word too many: other");
+	expect("ca init ca --colour", 2, "what is --colour");
+	expect("ca init ca -x", 2, "what is -x");
+	expect("ca issue ca --out alice", 2, "--identity is missing");
+	expect("ca issue ca --identity laptop/alice", 2, "--out is missing");
+	expect("ca issue ca --days 1 --hours 1", 2, "second lifetime: 1");
+	expect("ca issue ca --days 1x", 2, "not a whole number");
+	expect("ca issue ca --days 0", 2, "not a whole number");
+	expect("ca issue ca --seconds 99999999999999999999", 2, "not a whole number");
+	assert_int_equal(access("ca", F_OK), -1);
+}
+
+static void test_no_daemon(void **state)
+{
+	(void)state;
+	expect("status", 3, "mutun: ");
+	expect("--socket /nonexistent/other.sock status --json", 3, "other.sock");
+}
+
+static void test_ca(void **state)
+{
+	(void)state;
+	expect("ca list ca", 1, "mutun ca init ca --domain DOMAIN");
+	expect("ca init ca --domain Corp", 1, "not a trust domain");
+	expect("ca init ca --domain corp.example", 0, "Next: mutun ca issue ca");
+	expect("ca init ca --domain corp.example", 1, "not empty");
+	expect("ca list ca", 0, "No certificates yet");
+	expect("ca issue ca --identity laptop/alice --out alice", 0,
+	       "alice.crt: spiffe://corp.example/laptop/alice");
+	expect("ca issue ca --identity spiffe://corp.example/laptop/alice --out alice --reuse-key "
+	       "--seconds 90 --not-before-offset -10",
+	       0, "its key, as before");
+	expect("ca issue ca --identity spiffe://other.example/x --out alice", 1,
+	       "not in the trust domain of this CA");
+	expect("ca issue ca --identity laptop//alice --out alice", 1, "not a SPIFFE ID");
+	expect("ca issue ca --identity laptop/alice --out no/where", 1, "no: ");
+	expect("ca issue ca --identity laptop/alice --out ca/issuing", 1, "file of the CA");
+	expect("ca issue ca --identity laptop/alice --out alice --days 399", 1, "lifetime");
+	expect("ca list ca", 0, "IDENTITY");
+	assert_non_null(strstr(output, "spiffe://corp.example/laptop/alice"));
+	assert_non_null(strstr(output, "expires in"));
+}
+
+static void test_ca_json(void **state)
+{
+	json_t *json = answer("ca init ca --domain corp.example --json");
+
+	(void)state;
+	assert_string_equal(text_of(json, "trust"), "ca/trust.crt");
+	json_decref(json);
+	json = answer("ca issue ca --json --identity laptop/alice --out alice --hours 2 "
+		      "--not-before-offset -60 --dns alice.example");
+	assert_string_equal(text_of(json, "identity"), "spiffe://corp.example/laptop/alice");
+	assert_string_equal(text_of(json, "certificate"), "alice.crt");
+	assert_string_equal(text_of(json, "key"), "alice.key");
+	assert_int_equal(json_integer_value(json_object_get(json, "not_after")) -
+				 json_integer_value(json_object_get(json, "not_before")),
+			 2 * 3600 + 60);
+	_cleanup_(freep) char *serial = strdup(text_of(json, "serial"));
+	json_decref(json);
+	json = answer("ca list ca --json");
+	assert_string_equal(text_of(json, "domain"), "corp.example");
+	const json_t *list = json_object_get(json, "certificates");
+	assert_int_equal(json_array_size(list), 1);
+	assert_string_equal(text_of(json_array_get(list, 0), "serial"), serial);
+	json_decref(json);
+}
+
+#define test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {test(test_help), test(test_usage), test(test_no_daemon),
+					   test(test_ca), test(test_ca_json)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
