@@ -143,8 +143,9 @@ static void drains_for(uint64_t rtt_ms, uint64_t drain_ms)
 	// From now on a packet of the old epoch is a stranger's.
 	tunnel_make_packet(packet, TUNNEL_CLIENT, TUNNEL_GATEWAY, 2);
 	tunnel_write(&tunnel->client, 0, packet, sizeof(packet));
-	tunnel_wait_drops(&tunnel->gateway, DROP_EPOCH, 1);
-	assert_int_equal(tunnel_read(&tunnel->gateway, 0, arrived), 0);
+	// The client's answer to a probe may be one of them too.
+	assert_int_equal(tunnel_read(&tunnel->gateway, TUNNEL_QUIET_MS, arrived), 0);
+	assert_true(tunnel_drops(&tunnel->gateway, DROP_EPOCH) >= 1);
 }
 
 // READY never arrived: the client goes on with the old epoch, and is heard until it comes with a newer one.
