@@ -200,6 +200,7 @@ static enum drop write_packet(struct arrival *arrival)
 	memset(worker->frame, 0, WORKER_VNET_HEADER);
 	if (write(worker->tun, worker->frame, size) != (ssize_t)size)
 		return DROP_DEVICE;
+	atomic_store_explicit(&arrival->session->received_ms, worker->now_ms, memory_order_relaxed);
 	struct lane_rx *lane = arrival->lane;
 	uint64_t packets = atomic_load_explicit(&lane->packets, memory_order_relaxed);
 	uint64_t bytes = atomic_load_explicit(&lane->bytes, memory_order_relaxed);

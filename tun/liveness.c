@@ -20,6 +20,7 @@ void liveness_probing(struct liveness *liveness, uint64_t now_ms)
 	if (liveness->probing_since_ms == 0)
 		liveness->probing_since_ms = now_ms;
 	liveness->probe_next_ms = now_ms + PROBE_AGAIN_MS;
+	liveness->probed_ms = now_ms;
 }
 
 static enum liveness_wish tick_initiator(struct liveness *liveness,
@@ -37,7 +38,10 @@ static enum liveness_wish tick_initiator(struct liveness *liveness,
 	} else {
 		bool unanswered = facts->spoke_ms > facts->heard_ms &&
 				  now_ms >= facts->heard_ms + ANSWER_WITHIN_MS;
-		if (!unanswered && now_ms < facts->heard_ms + liveness->keepalive_ms)
+		bool fell_silent = facts->received_ms > liveness->probed_ms &&
+				   now_ms >= facts->heard_ms + SILENCE_MS;
+		if (!unanswered && !fell_silent &&
+		    now_ms < facts->heard_ms + liveness->keepalive_ms)
 			return LIVENESS_NOTHING;
 	}
 	liveness_probing(liveness, now_ms);

@@ -2,7 +2,8 @@
 // Whether the peer of a session is alive, and when to ask. No I/O and no clock: facts and `now` in, one wish and the next
 // deadline out. Times are monotonic milliseconds.
 //
-// The initiator asks: with a probe when it has sent for ANSWER_WITHIN_MS without hearing anything, and after a keepalive
+// The initiator asks: with a probe when it has sent for ANSWER_WITHIN_MS without hearing anything, when a stream of packets
+// from the peer has stopped for SILENCE_MS (the peer may be sending to where a translation used to lead), and after a keepalive
 // period of silence. The responder keeps paths measured with a probe per period, and lets go after LIVENESS_PERIODS of silence.
 #pragma once
 
@@ -16,13 +17,15 @@ struct liveness {
 	uint64_t keepalive_ms;
 	uint64_t probing_since_ms; // the first probe that nobody answered; 0: none
 	uint64_t probe_next_ms;
+	uint64_t probed_ms;	   // the last probe
 	uint64_t channel_heard_ms; // last sign of life on a channel
 };
 
 struct liveness_facts {
-	uint64_t heard_ms; // last authenticated packet
-	uint64_t spoke_ms; // last inner packet sent
-	uint64_t rtt_ns;   // 0: not measured yet
+	uint64_t heard_ms;    // last authenticated packet
+	uint64_t spoke_ms;    // last inner packet sent
+	uint64_t received_ms; // last inner packet that came
+	uint64_t rtt_ns;      // 0: not measured yet
 };
 
 enum liveness_wish { LIVENESS_NOTHING, LIVENESS_PROBE, LIVENESS_DEAD };

@@ -51,7 +51,9 @@ enum packet_limits {
 	DEAD_AFTER_MS = 1500, // of unanswered probes, or 4 x RTT where that is more
 	DEAD_UNMEASURED_MS = 4000, // the same while no RTT is known
 	ANSWER_WITHIN_MS = 500,	   // silence while sending, before a probe asks
-	UNSEEN_MAX_MS = 30000,	   // an old epoch waits so long for the peer to show the new one
+	SILENCE_MS =
+		1000, // after packets of the peer, before a probe asks whether more should come
+	UNSEEN_MAX_MS = 30000, // an old epoch waits so long for the peer to show the new one
 };
 
 // Usage limits of one key (draft-irtf-cfrg-aead-limits; OpenVPN takes the same). Blocks are of 16 bytes, and one per packet.

@@ -404,6 +404,7 @@ static bool is_dead(struct session *session, uint64_t now_ms)
 	struct liveness_facts facts = {
 		.heard_ms = load(&session->heard_ms),
 		.spoke_ms = load(&session->spoke_ms),
+		.received_ms = load(&session->received_ms),
 		.rtt_ns = load(&session->rtt_ns),
 	};
 	switch (liveness_tick(&session->control->liveness, &facts, now_ms)) {

@@ -55,9 +55,10 @@ struct session {
 	_Atomic(struct addr *) known; // where the peer's TLS connection comes from
 
 	// Written by workers.
-	_Atomic uint64_t heard_ms; // last authenticated packet
-	_Atomic uint64_t spoke_ms; // last inner packet sent
-	_Atomic uint64_t rtt_ns;   // 0: not measured yet
+	_Atomic uint64_t heard_ms;    // last authenticated packet
+	_Atomic uint64_t spoke_ms;    // last inner packet sent
+	_Atomic uint64_t received_ms; // last inner packet that came
+	_Atomic uint64_t rtt_ns;      // 0: not measured yet
 	_Atomic uint64_t drops[DROP_LAST + 1];
 
 	struct session_control *control; // the control thread's own

@@ -112,6 +112,25 @@ def test_port_changes(world):
     expect_short_gap(probes, 1)
 
 
+def test_port_changes_while_only_the_gateway_has_something_to_say(world):
+    """The line is down for as long as it takes a download to fall silent, and the translation is forgotten meanwhile: what
+    the gateway sends again goes nowhere, and the client has nothing to acknowledge."""
+    world.gate = gate = world.gateway()
+    world.alice = alice = world.client("alice", gate)
+    masquerade(world, alice, gate)
+    world.start(gate, alice)
+    alice.host.ping(gate.inner())
+    before = endpoint(gate)
+    with Download(gate.host, gate.inner(), alice.host) as download:
+        time.sleep(1)
+        world.internet.nft("table ip cut { chain drop_udp { type filter hook forward priority 0; meta l4proto udp drop; }; }")
+        time.sleep(0.7)
+        forget_translations(world, gate)
+        world.internet.nft("delete table ip cut")
+        wait_for("another port at the gateway", lambda: endpoint(gate) not in (None, before), 5)
+        download.finish(10)
+
+
 def test_port_changes_while_idle(world):
     """The translation changes in silence: the gateway's packets come through again after the client's next keepalive."""
     world.gate = gate = world.gateway(gateway={"keepalive": 1})

@@ -144,6 +144,25 @@ static void a_word_on_the_channel_is_a_sign_of_life(void **state)
 	assert_true(run(&world, world.now + 100000) != 0);
 }
 
+// The peer streams, is acknowledged, and its packets stop coming: it sends to where a translation used to lead, and the end
+// that could show it the way has nothing to say.
+static void a_stream_that_stops_is_asked_after_once(void **state)
+{
+	(void)state;
+	struct world world = world_of(true, 20, 0);
+	for (unsigned i = 0; i < 5000; i++) {
+		world.facts.received_ms = world.facts.heard_ms = world.now;
+		assert_int_equal(run(&world, world.now + 1), 0);
+	}
+	uint64_t stopped = world.now;
+	assert_true(world.liveness.probed_ms < stopped);
+	assert_int_equal(run(&world, stopped + SILENCE_MS + 600), 0);
+	uint64_t probed = world.liveness.probed_ms;
+	assert_true(probed >= stopped + SILENCE_MS - 1);
+	assert_int_equal(run(&world, probed + KEEPALIVE_MS - 100), 0);
+	assert_int_equal(world.liveness.probed_ms, probed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +172,7 @@ int main(void)
 		cmocka_unit_test(it_is_said_once_and_counts_anew),
 		cmocka_unit_test(a_responder_lets_go_after_four_periods),
 		cmocka_unit_test(a_word_on_the_channel_is_a_sign_of_life),
+		cmocka_unit_test(a_stream_that_stops_is_asked_after_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
