@@ -24,6 +24,7 @@
 #include "server/gateway.h"
 #include "tun/dataplane.h"
 #include "tun/host.h"
+#include "tun/offload.h"
 #include "tun/session.h"
 
 #define COLLECT_US 1000000u
@@ -267,6 +268,7 @@ static int start_host(struct engine *engine, struct error *error)
 		.mark = interface->mark,
 		.queues = worker_count(engine->config),
 		.mtu = interface->mtu,
+		.offloads = OFFLOAD_ALL,
 	};
 	int r = host_new(engine->event, &options, on_network, engine, &engine->host, error);
 	if (r < 0)
@@ -276,6 +278,7 @@ static int start_host(struct engine *engine, struct error *error)
 		.workers = options.queues,
 		.mtu = interface->mtu,
 		.mark = interface->mark,
+		.offloads = OFFLOAD_ALL,
 	};
 	r = dataplane_new(&dataplane, &engine->dataplane, error);
 	if (r < 0)

@@ -11,12 +11,15 @@
 #include "base/rcu.h"
 #include "pki/tls.h"
 #include "tun/host.h"
+#include "tun/ingress.h"
 #include "tun/session.h"
 #include "tun/worker.h"
 
 #define INDEX_SLOTS (1u << DATAPLANE_INDEX_BITS)
 #define INDEX_MASK  (INDEX_SLOTS - 1)
 #define INDEX_TRIES 256u
+#define DATAPLANE_OFFLOADS \
+	(OFFLOAD_BIT(OFFLOAD_JOIN) | OFFLOAD_BIT(OFFLOAD_SEGMENT) | OFFLOAD_BIT(OFFLOAD_GRO))
 
 struct dataplane {
 	struct dataplane_options options;
@@ -76,8 +79,13 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 	if (!dataplane->routes)
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < options->workers; i++) {
-		int r = worker_start(dataplane, i, host_queue(options->host, i), options->mtu,
-				     &dataplane->workers[i]);
+		struct worker_options worker = {
+			.number = i,
+			.tun = host_queue(options->host, i),
+			.mtu = options->mtu,
+			.offloads = options->offloads & DATAPLANE_OFFLOADS,
+		};
+		int r = worker_start(dataplane, &worker, &dataplane->workers[i]);
 		if (r < 0)
 			return error_set(error, -r, "cannot start worker %u: %s", i, strerror(-r));
 	}
@@ -160,6 +168,22 @@ unsigned dataplane_workers(const struct dataplane *dataplane)
 	return dataplane->options.workers;
 }
 
+// The responder's worker n answers to the socket of the initiator's worker n (egress_path()). Where the kernel spreads peers over
+// the responder's sockets by a hash of addresses and ports, nobody knows.
+unsigned dataplane_arrival_workers(const struct dataplane *dataplane, bool initiator)
+{
+	return initiator || dataplane->options.workers == 1 ? dataplane->options.workers : 0;
+}
+
+unsigned dataplane_offloads(const struct dataplane *dataplane)
+{
+	unsigned offloads = DATAPLANE_OFFLOADS;
+	for (unsigned i = 0; i < dataplane->options.workers; i++)
+		offloads &= atomic_load_explicit(&dataplane->workers[i]->offloads,
+						 memory_order_relaxed);
+	return offloads;
+}
+
 void dataplane_drops(const struct dataplane *dataplane, uint64_t drops[DROP_LAST + 1])
 {
 	for (unsigned d = 0; d <= DROP_LAST; d++) {
@@ -211,15 +235,16 @@ void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_
 	}
 }
 
-bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker, const void *data,
-			 size_t size, const void *peer)
+bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
+			 const struct ingress_input *input)
 {
-	struct worker_task *task = calloc(1, sizeof(*task) + size);
+	struct worker_task *task = calloc(1, sizeof(*task) + input->size);
 	if (!task)
 		return false;
-	memcpy(task->data, data, size);
-	memcpy(&task->peer, peer, sizeof(task->peer));
-	task->size = size;
+	memcpy(task->data, input->data, input->size);
+	task->peer = *input->peer;
+	task->ecn = input->ecn;
+	task->size = input->size;
 	return worker_post(dataplane->workers[worker], task);
 }
 
@@ -244,12 +269,25 @@ void dataplane_collect(struct dataplane *dataplane)
 }
 
 static const char *const drop_names[] = {
-	[DROP_NONE] = "none",		[DROP_SHORT] = "short",	  [DROP_TYPE] = "type",
-	[DROP_INDEX] = "index",		[DROP_EPOCH] = "epoch",	  [DROP_LANE] = "lane",
-	[DROP_REPLAY] = "replay",	[DROP_TAG] = "tag",	  [DROP_LIMIT] = "limit",
-	[DROP_MALFORMED] = "malformed", [DROP_SOURCE] = "source", [DROP_ROUTE] = "route",
-	[DROP_KEYS] = "keys",		[DROP_PATH] = "path",	  [DROP_SIZE] = "size",
-	[DROP_SEND] = "send",		[DROP_DEVICE] = "device", [DROP_QUEUE] = "queue",
+	[DROP_NONE] = "none",
+	[DROP_SHORT] = "short",
+	[DROP_TYPE] = "type",
+	[DROP_INDEX] = "index",
+	[DROP_EPOCH] = "epoch",
+	[DROP_LANE] = "lane",
+	[DROP_REPLAY] = "replay",
+	[DROP_TAG] = "tag",
+	[DROP_LIMIT] = "limit",
+	[DROP_MALFORMED] = "malformed",
+	[DROP_SOURCE] = "source",
+	[DROP_ROUTE] = "route",
+	[DROP_CONGESTION] = "congestion",
+	[DROP_KEYS] = "keys",
+	[DROP_PATH] = "path",
+	[DROP_SIZE] = "size",
+	[DROP_SEND] = "send",
+	[DROP_DEVICE] = "device",
+	[DROP_QUEUE] = "queue",
 };
 static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == DROP_LAST + 1, "a name for each");
 

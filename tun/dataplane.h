@@ -14,6 +14,7 @@
 struct dataplane;
 struct error;
 struct host;
+struct ingress_input;
 struct path;
 struct session;
 struct worker;
@@ -29,6 +30,7 @@ struct dataplane_options {
 	unsigned workers;  // 1..PACKET_LANES_MAX
 	unsigned mtu;	   // largest inner packet
 	uint32_t mark;	   // of outer packets
+	unsigned offloads; // OFFLOAD_BIT()s to use where they are there: JOIN, SEGMENT, GRO
 };
 
 // Starts the workers. Returns a new object; the error says what to do.
@@ -44,6 +46,10 @@ int dataplane_listen(struct dataplane *dataplane, const struct endpoint *endpoin
 
 struct routes *dataplane_routes(struct dataplane *dataplane);
 unsigned dataplane_workers(const struct dataplane *dataplane);
+// Number of workers over which a peer's lanes arrive in order: lane n at worker n % this. 0: they arrive anywhere.
+unsigned dataplane_arrival_workers(const struct dataplane *dataplane, bool initiator);
+// OFFLOAD_BIT()s of those that work now.
+unsigned dataplane_offloads(const struct dataplane *dataplane);
 // Counts of all workers that belong to no session.
 void dataplane_drops(const struct dataplane *dataplane, uint64_t drops[DROP_LAST + 1]);
 
@@ -56,8 +62,8 @@ struct session *dataplane_find(struct dataplane *dataplane, uint32_t index);
 // Asks every worker to send a link message to the peer of the session with this index.
 void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type);
 // Wakes worker number `worker` to take a datagram that another one received; copies it. false: its inbox is full.
-bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker, const void *data,
-			 size_t size, const void *peer);
+bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
+			 const struct ingress_input *input);
 // Paths that workers replaced, freed at the next call of dataplane_collect() on the control thread.
 void dataplane_retire_path(struct dataplane *dataplane, struct path *path);
 void dataplane_collect(struct dataplane *dataplane);

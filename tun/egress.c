@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outbound, in the order a packet travels:
-//   1 read_packet    from the TUN queue, until it is empty or the batch is full
-//   2 inner_parse    addresses, or why not
+//   1 read_frame     from the TUN queue: a packet, or a super-packet (TSO, USO)
+//   2 inner_parse    addresses, or why not; once for all that is in it
 //   3 route_lookup   the session that the destination belongs to
-//   4 choose_path    where its peer is
-//   5 seal_to        number and seal, straight into the batch
-//   6 egress_flush   one call for a run of datagrams that leave by the same socket
+//   4 egress_path    where its peer is
+//   5 cut_piece      one packet of it
+//   6 egress_seal    number and seal, straight into the block to send
+//   7 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT)
 
 #include "tun/egress.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "tun/cut.h"
 #include "tun/inner.h"
+#include "tun/probe.h"
 #include "tun/session.h"
 #include "tun/worker.h"
 
-// Returns the size of the inner packet, now at frame + WORKER_VNET_HEADER; 0: the queue is empty.
-static size_t read_packet(struct worker *worker)
+// Returns the size of what is now at frame + VNET_HEADER; 0: the queue is empty.
+static size_t read_frame(struct worker *worker)
 {
-	ssize_t n = read(worker->tun, worker->frame, WORKER_VNET_HEADER + PACKET_INNER_MAX);
-	return n > (ssize_t)WORKER_VNET_HEADER ? (size_t)n - WORKER_VNET_HEADER : 0;
+	ssize_t n = read(worker->tun, worker->frame, VNET_HEADER + VNET_SUPER_MAX);
+	return n > (ssize_t)VNET_HEADER ? (size_t)n - VNET_HEADER : 0;
 }
 
-static struct path *choose_path(const struct session *session, const struct epoch *epoch,
-				unsigned worker)
+struct path *egress_path(const struct session *session, const struct epoch *epoch, unsigned worker)
 {
 	unsigned lane = worker % epoch->options.peer_lanes;
 	struct path *path = atomic_load_explicit(&session->paths[lane], memory_order_acquire);
@@ -50,43 +50,65 @@ static bool path_allows(struct path *path, size_t size)
 	return true;
 }
 
-static enum drop seal_to(struct worker *worker, struct epoch *epoch, bool inner,
-			 const uint8_t *plain, size_t size, const struct datagram_peer *peer)
+enum drop egress_seal(struct worker *worker, struct epoch *epoch, const struct egress_input *input,
+		      const struct datagram_peer *to, struct datagram_way *way)
 {
-	struct datagram_batch *out = &worker->out;
-	if (out->count == DATAGRAM_BATCH)
+	struct datagram_out *out = &worker->out;
+	size_t size = input->size + PACKET_OVERHEAD;
+	uint8_t *room = datagram_room(out, size);
+	if (!room) {
 		egress_flush(worker);
-	unsigned at = out->count;
-	if (size + PACKET_OVERHEAD > out->stride)
-		return DROP_SIZE;
-	enum drop drop = epoch_seal(epoch, worker->number, 0, inner, plain, size,
-				    out->data + at * out->stride);
-	if (drop != DROP_NONE)
-		return drop;
-	out->sizes[at] = size + PACKET_OVERHEAD;
-	out->peers[at] = *peer;
-	out->count = at + 1;
-	return DROP_NONE;
+		room = datagram_room(out, size);
+	}
+	enum drop drop = epoch_seal(epoch, worker->number, input->flags, input->inner, input->plain,
+				    input->size, room);
+	if (drop == DROP_NONE)
+		datagram_add(out, to, way, input->ecn, size);
+	return drop;
 }
 
-static enum drop send_inner(struct worker *worker, struct session *session, size_t size)
+static void send_pieces(struct worker *worker, struct session *session, struct epoch *epoch,
+			struct path *path, struct cut *cut)
 {
-	if (size > atomic_load_explicit(&session->mtu, memory_order_relaxed))
-		return DROP_SIZE;
+	struct egress_input input = {
+		.flags = cut->partial ? PACKET_FLAG_PARTIAL : 0,
+		.ecn = inner_ecn(cut->packet),
+		.inner = true,
+	};
+	for (unsigned i = 0; i < cut->count; i++) {
+		enum drop drop = DROP_PATH;
+		input.plain = cut_piece(cut, i, &input.size);
+		if (path_allows(path, input.size + PACKET_OVERHEAD))
+			drop = egress_seal(worker, epoch, &input, &path->peer, &path->way);
+		if (drop != DROP_NONE)
+			session_count_drop(session, drop);
+	}
+}
+
+static enum drop send_frame(struct worker *worker, struct session *session, size_t size)
+{
+	struct cut cut;
+	size_t mtu = atomic_load_explicit(&session->mtu, memory_order_relaxed);
 	struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
 	if (!epoch)
 		return DROP_KEYS;
-	struct path *path = choose_path(session, epoch, worker->number);
-	if (!path || !path_allows(path, size + PACKET_OVERHEAD))
+	struct path *path = egress_path(session, epoch, worker->number);
+	if (!path)
 		return DROP_PATH;
+	enum drop drop = cut_begin(&cut, worker->frame, size, mtu);
+	if (drop != DROP_NONE)
+		return drop;
 	atomic_store_explicit(&session->spoke_ms, worker->now_ms, memory_order_relaxed);
-	return seal_to(worker, epoch, true, worker->frame + WORKER_VNET_HEADER, size, &path->peer);
+	if (cut.count > 1)
+		probe_batches(worker, session, path);
+	send_pieces(worker, session, epoch, path, &cut);
+	return DROP_NONE;
 }
 
-static void send_packet(struct worker *worker, size_t size)
+static void take_frame(struct worker *worker, size_t size)
 {
 	struct inner inner;
-	if (!inner_parse(worker->frame + WORKER_VNET_HEADER, size, &inner)) {
+	if (!inner_parse(worker->frame + VNET_HEADER, size, &inner)) {
 		worker_count_drop(worker, DROP_MALFORMED);
 		return;
 	}
@@ -96,7 +118,7 @@ static void send_packet(struct worker *worker, size_t size)
 		worker_count_drop(worker, DROP_ROUTE);
 		return;
 	}
-	enum drop drop = send_inner(worker, session, size);
+	enum drop drop = send_frame(worker, session, size);
 	if (drop != DROP_NONE)
 		session_count_drop(session, drop);
 }
@@ -104,72 +126,25 @@ static void send_packet(struct worker *worker, size_t size)
 bool egress_run(struct worker *worker)
 {
 	for (unsigned i = 0; i < DATAGRAM_BATCH; i++) {
-		size_t size = read_packet(worker);
+		size_t size = read_frame(worker);
 		if (size == 0) {
 			egress_flush(worker);
 			return false;
 		}
-		send_packet(worker, size);
+		take_frame(worker, size);
 	}
 	egress_flush(worker);
 	return true;
 }
 
-static void send_link(struct worker *worker, struct session *session,
-		      const struct datagram_peer *to, const struct link_message *message)
-{
-	struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
-	enum drop drop = DROP_KEYS;
-	if (epoch)
-		drop = seal_to(worker, epoch, false, (const uint8_t *)message, sizeof(*message),
-			       to);
-	if (drop != DROP_NONE)
-		session_count_drop(session, drop);
-}
-
-void egress_probe(struct worker *worker, struct session *session, struct path *path)
-{
-	struct link_message message = {.type = LINK_PROBE};
-	uint64_t token = path->secret ^ clock_ns();
-	memcpy(message.token, &token, sizeof(token));
-	atomic_store_explicit(&path->probed_ms, worker->now_ms, memory_order_relaxed);
-	send_link(worker, session, &path->peer, &message);
-}
-
-void egress_answer(struct worker *worker, struct session *session, const struct datagram_peer *to,
-		   enum link_message_type type, uint64_t token, uint16_t size)
-{
-	struct link_message message = {.type = (uint8_t)type};
-	uint16_t big = htobe16(size);
-	memcpy(message.size, &big, sizeof(big));
-	memcpy(message.token, &token, sizeof(token));
-	send_link(worker, session, to, &message);
-}
-
-void egress_link(struct worker *worker, struct session *session, enum link_message_type type)
-{
-	struct link_message message = {.type = (uint8_t)type};
-	const struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
-	if (!epoch)
-		return;
-	struct path *path = choose_path(session, epoch, worker->number);
-	if (!path)
-		return;
-	if (type == LINK_PROBE)
-		egress_probe(worker, session, path);
-	else
-		send_link(worker, session, &path->peer, &message);
-	egress_flush(worker);
-}
-
 void egress_flush(struct worker *worker)
 {
-	struct datagram_batch *out = &worker->out;
+	struct datagram_out *out = &worker->out;
 	unsigned from = 0;
 	while (from < out->count) {
-		unsigned slot = out->peers[from].slot;
+		unsigned slot = out->runs[from].peer.slot;
 		unsigned to = from + 1;
-		while (to < out->count && out->peers[to].slot == slot)
+		while (to < out->count && out->runs[to].peer.slot == slot)
 			to++;
 		int fd = atomic_load_explicit(&worker->sockets[slot], memory_order_acquire);
 		unsigned refused = fd >= 0 ? datagram_send(fd, out, from, to) : to - from;
@@ -179,4 +154,5 @@ void egress_flush(struct worker *worker)
 		from = to;
 	}
 	out->count = 0;
+	out->used = 0;
 }

@@ -3,22 +3,32 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tun/packet.h"
 
 struct datagram_peer;
+struct datagram_way;
+struct epoch;
 struct path;
 struct session;
 struct worker;
 
+struct egress_input {
+	const uint8_t *plain;
+	size_t size;
+	uint8_t flags; // of the packet header
+	uint8_t ecn;   // for the outer header
+	bool inner;    // an IP packet, not a link message
+};
+
 // Drains the TUN queue, one batch. true: there may be more.
 bool egress_run(struct worker *worker);
-// A link message on the path that this worker uses to the session's peer. The batch is sent before it returns.
-void egress_link(struct worker *worker, struct session *session, enum link_message_type type);
-// A probe to a path that wants to be confirmed; or the answer to a probe, to where it came from. Sent with the next flush.
-void egress_probe(struct worker *worker, struct session *session, struct path *path);
-void egress_answer(struct worker *worker, struct session *session, const struct datagram_peer *to,
-		   enum link_message_type type, uint64_t token, uint16_t size);
+// The path on which worker number `worker` sends in this epoch. NULL: none.
+struct path *egress_path(const struct session *session, const struct epoch *epoch, unsigned worker);
+// Numbers and seals; sent with the next flush. `way` may be NULL.
+enum drop egress_seal(struct worker *worker, struct epoch *epoch, const struct egress_input *input,
+		      const struct datagram_peer *to, struct datagram_way *way);
 // Sends what has been sealed.
 void egress_flush(struct worker *worker);

@@ -119,7 +119,7 @@ struct lane_rx *epoch_rx_lane(struct epoch *epoch, unsigned lane_number, unsigne
 	lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return NULL;
-	lane->owner = worker;
+	lane->owner = epoch->options.workers ? lane_number % epoch->options.workers : worker;
 	lane->seal = make_seal(epoch, false, lane_number);
 	if (!lane->seal)
 		return lane_rx_free(lane);

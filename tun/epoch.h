@@ -3,7 +3,8 @@
 // of the peer's. No I/O, no clock.
 //
 // Threads: the control thread makes and frees epochs. A sending lane belongs to the worker of its number. A receiving lane
-// belongs to the worker that first opened a packet of it; others hand its packets over. So counters and windows have one
+// belongs to the worker where its packets arrive: by its number where that is known, else the one that first opened a packet of
+// it; others hand its packets over. So counters and windows have one
 // writer each; what others read is atomic. Keys of a lane are derived when it is first used.
 #pragma once
 
@@ -36,9 +37,10 @@ struct lane_rx {
 struct epoch_options {
 	uint32_t number; // from 1
 	enum cipher cipher;
-	bool initiator;			  // this node dialled
-	uint32_t remote_index;		  // goes into the headers of what is sent
-	unsigned peer_lanes;		  // lanes that the peer sends on, 1..PACKET_LANES_MAX
+	bool initiator;	       // this node dialled
+	uint32_t remote_index; // goes into the headers of what is sent
+	unsigned peer_lanes;   // lanes that the peer sends on, 1..PACKET_LANES_MAX
+	unsigned workers; // the peer's lane n arrives at worker n % workers; 0: that is not known
 	uint8_t secret[SEAL_SECRET_SIZE]; // RFC 8446, 7.5 with PROTOCOL.md's label and context
 };
 

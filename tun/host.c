@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "tun/netlink.h"
 #include "tun/notice.h"
+#include "tun/offload.h"
 
 #define VNET_HEADER 12
 #define FAMILIES    2u
@@ -27,6 +28,7 @@ struct host {
 	unsigned index; // 0: there is none yet
 	int queues[HOST_QUEUES_MAX];
 	unsigned queue_count;
+	unsigned offloads; // that the kernel agreed to
 	struct netlink *netlink;
 	struct notices *notices;
 	host_changed changed;
@@ -99,6 +101,25 @@ static int queue_error(struct error *error, const char *interface, unsigned queu
 	return -code;
 }
 
+// TUN_F_USO4 and TUN_F_USO6, newer than linux/if_tun.h of Debian 12.
+#define TUN_USO (0x20u | 0x40u)
+
+// Checksums are left to us also where segments are not: they stay partial across the tunnel.
+static void enable_offloads(struct host *host)
+{
+	static const unsigned tso = TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	unsigned wanted = host->options.offloads;
+	bool with_tso = wanted & OFFLOAD_BIT(OFFLOAD_TSO);
+	bool with_uso = wanted & OFFLOAD_BIT(OFFLOAD_USO);
+	unsigned flags = TUN_F_CSUM | (with_tso ? tso : 0);
+	host->offloads = with_tso ? OFFLOAD_BIT(OFFLOAD_TSO) : 0;
+	// Of the device, not of the queue.
+	if (with_uso && ioctl(host->queues[0], TUNSETOFFLOAD, flags | TUN_USO) == 0)
+		host->offloads |= OFFLOAD_BIT(OFFLOAD_USO);
+	else if (ioctl(host->queues[0], TUNSETOFFLOAD, flags) < 0)
+		host->offloads = 0;
+}
+
 static int open_interface(struct host *host, struct error *error)
 {
 	for (unsigned i = 0; i < host->options.queues; i++) {
@@ -107,6 +128,7 @@ static int open_interface(struct host *host, struct error *error)
 			return queue_error(error, host->interface, i, -r);
 		host->queue_count = i + 1;
 	}
+	enable_offloads(host);
 	host->index = if_nametoindex(host->interface);
 	if (host->index == 0)
 		return error_set(error, ENODEV, "interface %s vanished as soon as it was made",
@@ -335,6 +357,11 @@ struct host *host_free(struct host *host)
 int host_queue(const struct host *host, unsigned queue)
 {
 	return queue < host->queue_count ? host->queues[queue] : -1;
+}
+
+unsigned host_offloads(const struct host *host)
+{
+	return host->offloads;
 }
 
 unsigned host_interface_index(const struct host *host)

@@ -31,6 +31,7 @@ struct host_options {
 	uint32_t mark;	       // of our own outer packets, not 0
 	unsigned queues;       // 1..HOST_QUEUES_MAX
 	unsigned mtu;	       // 1280..65000
+	unsigned offloads; // OFFLOAD_BIT()s to ask for: TSO, USO
 };
 
 // Called on the loop's thread, at most every 100 ms, after addresses, routes or interfaces other than our own changed; also
@@ -49,8 +50,10 @@ struct host *host_free(struct host *host);
 DEFINE_CLEANUP(struct host *, host_free);
 
 // The descriptors of the TUN queues, non-blocking, borrowed until host_free(): IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE, and
-// IFF_VNET_HDR with a header of 12 bytes (struct virtio_net_hdr_v1), no offloads set.
+// IFF_VNET_HDR with a header of 12 bytes (struct virtio_net_hdr_v1).
 int host_queue(const struct host *host, unsigned queue);
+// OFFLOAD_BIT()s of those that the kernel agreed to.
+unsigned host_offloads(const struct host *host);
 unsigned host_interface_index(const struct host *host);
 
 // Addresses of our interface, host bits set; no route comes with them. Adding what is there and removing what is not

@@ -1,34 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inbound, in the order a packet travels:
-//   1 datagram_receive  a batch from one socket
+//   1 datagram_receive  a batch from one socket; each entry may be a run of datagrams (UDP_GRO)
 //   2 find_epoch        receiver index -> session -> epoch; lane; the worker that owns it
-//   3 open_one          window check, AEAD, window set
+//   3 open_one          window check, AEAD, window set; opened to where it will lie if it can be joined to what came before
 //   4 note_peer         the peer lives; it has the new keys; it may have moved
-//   5 take_link         link messages end here
+//   5 probe_take        link messages end here
 //   6 judge             the inner source must belong to the session
-//   7 write_packet      into the TUN queue
+//   7 join_take         neighbours of one flow become one super-packet, written into the TUN queue
 // Until 3 has succeeded nothing is changed but counters of drops, and never is anything answered.
 
 #include "tun/ingress.h"
 
 #include <endian.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "tun/egress.h"
 #include "tun/inner.h"
+#include "tun/probe.h"
 #include "tun/session.h"
 #include "tun/worker.h"
-
-#define RTT_MAX_NS UINT64_C(30000000000)
 
 struct arrival {
 	struct worker *worker;
 	const uint8_t *data;
 	size_t size;
 	const struct datagram_peer *peer;
-	bool handed_over;
+	uint8_t ecn;
 	struct packet_header header;
 	uint32_t index;
 	uint64_t counter;
@@ -46,7 +43,8 @@ static enum drop read_header(struct arrival *arrival)
 	if (arrival->size < PACKET_OVERHEAD)
 		return DROP_SHORT;
 	memcpy(&arrival->header, arrival->data, sizeof(arrival->header));
-	if (arrival->header.type != PACKET_DATA || arrival->header.flags != 0)
+	if (arrival->header.type != PACKET_DATA ||
+	    (arrival->header.flags & ~PACKET_FLAG_PARTIAL) != 0)
 		return DROP_TYPE;
 	if (arrival->size > PACKET_OVERHEAD + arrival->worker->mtu)
 		return DROP_SIZE;
@@ -111,7 +109,7 @@ static void note_move(struct arrival *arrival)
 	atomic_init(&path->in, arrival->size);
 	session_replace_path(session, lane, path);
 	if (!atomic_load_explicit(&path->confirmed, memory_order_relaxed))
-		egress_probe(arrival->worker, session, path);
+		probe_path(arrival->worker, session, path);
 }
 
 static void note_peer(struct arrival *arrival)
@@ -139,48 +137,7 @@ static void note_peer(struct arrival *arrival)
 	atomic_fetch_add_explicit(&path->in, arrival->size, memory_order_relaxed);
 	uint64_t probed = atomic_load_explicit(&path->probed_ms, memory_order_relaxed);
 	if (arrival->worker->now_ms >= probed + PROBE_AGAIN_MS)
-		egress_probe(arrival->worker, session, path);
-}
-
-// The answer carries the token of a probe to one of the paths: that path works, and took so long.
-static void take_answer(struct session *session, uint64_t token)
-{
-	uint64_t now = clock_ns();
-	for (unsigned i = 0; i < PACKET_LANES_MAX; i++) {
-		struct path *path = atomic_load_explicit(&session->paths[i], memory_order_acquire);
-		uint64_t sent = path ? token ^ path->secret : UINT64_MAX;
-		if (sent > now || now - sent > RTT_MAX_NS)
-			continue;
-		atomic_store_explicit(&path->confirmed, true, memory_order_relaxed);
-		atomic_store_explicit(&session->rtt_ns, now - sent, memory_order_relaxed);
-		return;
-	}
-}
-
-static enum drop take_link(struct arrival *arrival)
-{
-	struct link_message message;
-	uint64_t token;
-	if (arrival->plain_size < sizeof(message))
-		return DROP_MALFORMED;
-	memcpy(&message, arrival->plain, sizeof(message));
-	memcpy(&token, message.token, sizeof(token));
-	switch (message.type) {
-	case LINK_PROBE:
-	case LINK_MTU_PROBE:
-		egress_answer(arrival->worker, arrival->session, arrival->peer,
-			      message.type == LINK_PROBE ? LINK_ANSWER : LINK_MTU_ANSWER, token,
-			      message.type == LINK_PROBE ? 0 : (uint16_t)arrival->plain_size);
-		return DROP_NONE;
-	case LINK_ANSWER:
-		take_answer(arrival->session, token);
-		return DROP_NONE;
-	case LINK_KEEPALIVE:
-	case LINK_MTU_ANSWER:
-		return DROP_NONE;
-	default:
-		return DROP_MALFORMED;
-	}
+		probe_path(arrival->worker, session, path);
 }
 
 static enum drop judge(const struct arrival *arrival)
@@ -190,63 +147,80 @@ static enum drop judge(const struct arrival *arrival)
 		return DROP_MALFORMED;
 	const struct session *owner =
 		route_lookup(dataplane_routes(arrival->worker->dataplane), &inner.source);
-	return owner == arrival->session ? DROP_NONE : DROP_SOURCE;
+	if (owner != arrival->session)
+		return DROP_SOURCE;
+	return inner_fold_ecn(arrival->plain, arrival->ecn) ? DROP_NONE : DROP_CONGESTION;
 }
 
-static enum drop write_packet(struct arrival *arrival)
+static void count_packet(const struct arrival *arrival)
 {
-	struct worker *worker = arrival->worker;
-	size_t size = WORKER_VNET_HEADER + arrival->plain_size;
-	memset(worker->frame, 0, WORKER_VNET_HEADER);
-	if (write(worker->tun, worker->frame, size) != (ssize_t)size)
-		return DROP_DEVICE;
-	atomic_store_explicit(&arrival->session->received_ms, worker->now_ms, memory_order_relaxed);
 	struct lane_rx *lane = arrival->lane;
 	uint64_t packets = atomic_load_explicit(&lane->packets, memory_order_relaxed);
 	uint64_t bytes = atomic_load_explicit(&lane->bytes, memory_order_relaxed);
 	atomic_store_explicit(&lane->packets, packets + 1, memory_order_relaxed);
 	atomic_store_explicit(&lane->bytes, bytes + arrival->plain_size, memory_order_relaxed);
+	atomic_store_explicit(&arrival->session->received_ms, arrival->worker->now_ms,
+			      memory_order_relaxed);
+}
+
+// Steps 4 to 7. The packet lies where join_place() wanted it.
+static enum drop take_packet(struct arrival *arrival)
+{
+	struct worker *worker = arrival->worker;
+	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
+	note_peer(arrival);
+	enum drop drop = DROP_MALFORMED;
+	if (arrival->plain_size && arrival->plain[0] >> 4 == 0) {
+		drop = probe_take(worker, arrival->session, arrival->peer, arrival->plain,
+				  arrival->plain_size);
+		join_undo(&worker->join);
+		return drop;
+	}
+	if (arrival->plain_size)
+		drop = judge(arrival);
+	if (drop != DROP_NONE) {
+		join_undo(&worker->join);
+		return drop;
+	}
+	if (!join_take(&worker->join, arrival->plain_size, partial))
+		return DROP_MALFORMED;
+	count_packet(arrival);
 	return DROP_NONE;
 }
 
 // Steps 3 to 7, on the worker that owns the lane.
-static enum drop take_packet(struct arrival *arrival)
+static enum drop open_and_take(struct arrival *arrival)
 {
-	arrival->plain = arrival->worker->frame + WORKER_VNET_HEADER;
+	struct join *join = &arrival->worker->join;
+	arrival->plain = join_place(join);
 	enum drop drop = open_one(arrival);
-	if (drop != DROP_NONE)
-		return drop;
-	note_peer(arrival);
-	if (arrival->plain_size == 0)
-		return DROP_MALFORMED;
-	if (arrival->plain[0] >> 4 == 0)
-		return take_link(arrival);
-	drop = judge(arrival);
-	return drop != DROP_NONE ? drop : write_packet(arrival);
+	if (drop == DROP_NONE)
+		return take_packet(arrival);
+	join_undo(join);
+	return drop;
 }
 
-void ingress_datagram(struct worker *worker, const uint8_t *data, size_t size,
-		      const struct datagram_peer *peer, bool handed_over)
+void ingress_datagram(struct worker *worker, const struct ingress_input *input)
 {
 	struct arrival arrival = {
 		.worker = worker,
-		.data = data,
-		.size = size,
-		.peer = peer,
-		.handed_over = handed_over,
+		.data = input->data,
+		.size = input->size,
+		.peer = input->peer,
+		.ecn = input->ecn,
 	};
 	enum drop drop = read_header(&arrival);
 	if (drop == DROP_NONE)
 		drop = find_epoch(&arrival);
 	if (drop == DROP_NONE && arrival.lane->owner != worker->number) {
 		// Its window and context belong to another worker. A packet that was handed over once already met a new epoch.
-		if (!handed_over &&
-		    dataplane_hand_over(worker->dataplane, arrival.lane->owner, data, size, peer))
+		if (!input->handed_over &&
+		    dataplane_hand_over(worker->dataplane, arrival.lane->owner, input))
 			return;
 		drop = DROP_QUEUE;
 	}
 	if (drop == DROP_NONE)
-		drop = take_packet(&arrival);
+		drop = open_and_take(&arrival);
 	if (drop == DROP_NONE)
 		return;
 	if (arrival.session)
@@ -255,15 +229,40 @@ void ingress_datagram(struct worker *worker, const uint8_t *data, size_t size,
 		worker_count_drop(worker, drop);
 }
 
+static void take_entry(struct worker *worker, const struct datagram_in *in, unsigned i)
+{
+	struct ingress_input input = {.peer = &in->peers[i], .ecn = in->ecn[i]};
+	size_t at = 0;
+	do {
+		size_t left = in->sizes[i] - at;
+		input.data = in->data + (size_t)i * DATAGRAM_STRIDE + at;
+		input.size = left < in->segments[i] ? left : in->segments[i];
+		ingress_datagram(worker, &input);
+		at += input.size;
+	} while (at < in->sizes[i]);
+}
+
 bool ingress_run(struct worker *worker, unsigned slot)
 {
-	struct datagram_batch *in = &worker->in;
+	struct datagram_in *in = &worker->in;
 	int fd = atomic_load_explicit(&worker->sockets[slot], memory_order_acquire);
 	if (fd < 0 || datagram_receive(fd, (uint8_t)slot, in) <= 0)
 		return false;
 	for (unsigned i = 0; i < in->count; i++)
-		ingress_datagram(worker, in->data + i * in->stride, in->sizes[i], &in->peers[i],
-				 false);
+		take_entry(worker, in, i);
+	ingress_flush(worker);
 	egress_flush(worker);
 	return in->count == DATAGRAM_BATCH;
+}
+
+void ingress_flush(struct worker *worker)
+{
+	struct join *join = &worker->join;
+	join_flush(join);
+	if (join->refused)
+		worker_lacks(worker, OFFLOAD_JOIN);
+	if (join->failed == 0)
+		return;
+	atomic_fetch_add_explicit(&worker->drops[DROP_DEVICE], join->failed, memory_order_relaxed);
+	join->failed = 0;
 }

@@ -9,8 +9,17 @@
 struct datagram_peer;
 struct worker;
 
+struct ingress_input {
+	const uint8_t *data; // one datagram
+	size_t size;
+	const struct datagram_peer *peer;
+	uint8_t ecn;	  // of the outer header
+	bool handed_over; // another worker received it
+};
+
 // Takes what has arrived on the socket in `slot`, one batch. true: there may be more.
 bool ingress_run(struct worker *worker, unsigned slot);
-// One datagram, from `peer`; `handed_over`: another worker received it.
-void ingress_datagram(struct worker *worker, const uint8_t *data, size_t size,
-		      const struct datagram_peer *peer, bool handed_over);
+// One datagram. What it holds is written with the next flush.
+void ingress_datagram(struct worker *worker, const struct ingress_input *input);
+// Writes what has been joined.
+void ingress_flush(struct worker *worker);

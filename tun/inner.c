@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "tun/transport.h"
 
 #define IPV4_HEADER 20u
 #define IPV6_HEADER 40u
+
+enum { ECN_NONE, ECN_ECT_1, ECN_ECT_0, ECN_CE }; // RFC 3168, 5
 
 static void read_addr(struct reader *reader, uint8_t family, struct addr *ret)
 {
@@ -53,4 +56,31 @@ bool inner_parse(const uint8_t *packet, size_t size, struct inner *ret)
 	default:
 		return false;
 	}
+}
+
+uint8_t inner_ecn(const uint8_t *packet)
+{
+	return packet[0] >> 4 == 4 ? packet[1] & 3 : packet[1] >> 4 & 3;
+}
+
+static void set_ecn(uint8_t *packet, uint8_t ecn)
+{
+	if (packet[0] >> 4 == 6) {
+		packet[1] = (uint8_t)((packet[1] & ~0x30) | ecn << 4);
+		return;
+	}
+	packet[1] = (uint8_t)((packet[1] & ~3) | ecn);
+	put16(packet + 10, 0);
+	put16(packet + 10, (uint16_t)~checksum_add(0, packet, (size_t)(packet[0] & 0x0f) * 4));
+}
+
+bool inner_fold_ecn(uint8_t *packet, uint8_t outer)
+{
+	uint8_t inner = inner_ecn(packet);
+	if (outer == ECN_CE && inner == ECN_NONE)
+		return false;
+	bool marked = outer == ECN_CE || (outer == ECN_ECT_1 && inner == ECN_ECT_0);
+	if (marked && inner != ECN_CE && inner != outer)
+		set_ecn(packet, outer);
+	return true;
 }

@@ -7,12 +7,15 @@
 
 #define PACKET_DATA 1u // type; 2 to 15 are reserved
 
+// Flag: the transport checksum of the inner packet is partial (of the pseudo-header only); the receiver's kernel completes it.
+#define PACKET_FLAG_PARTIAL 0x01u
+
 // Associated data of the AEAD. The ciphertext follows, then the tag.
 struct packet_header {
 	uint8_t type;
 	uint8_t epoch; // low 8 bits
 	uint8_t lane;
-	uint8_t flags;	    // zero; bit 0 is reserved for a partial inner checksum
+	uint8_t flags;
 	uint8_t index[4];   // the receiver's, big-endian
 	uint8_t counter[8]; // big-endian, from 1, per lane
 };
@@ -28,10 +31,13 @@ enum link_message_type {
 	LINK_ANSWER = 3,
 	LINK_MTU_PROBE = 4,  // a probe with zeros behind it up to the size that is asked for
 	LINK_MTU_ANSWER = 5, // token, and the size that arrived (16 bits, big-endian) in bytes 2-3
+	LINK_BATCH_PROBE =
+		6, // a probe with zeros behind it; one of several with numbers, sent in one piece or singly
+	LINK_BATCH_ANSWER = 7, // token and number
 };
 struct link_message {
 	uint8_t type;
-	uint8_t reserved;
+	uint8_t number; // of a batch probe and its answer
 	uint8_t size[2];
 	uint8_t zero[4];
 	uint8_t token[8];
@@ -66,24 +72,25 @@ enum packet_limits {
 // Everything that can happen to a packet on its way; DROP_NONE: it went on.
 enum drop {
 	DROP_NONE,
-	DROP_SHORT,	// shorter than header and tag
-	DROP_TYPE,	// not a data packet, reserved bits
-	DROP_INDEX,	// no session has this receiver index
-	DROP_EPOCH,	// the session has no such epoch (any more)
-	DROP_LANE,	// lane not agreed on
-	DROP_REPLAY,	// counter seen before, or too old
-	DROP_TAG,	// does not authenticate
-	DROP_LIMIT,	// usage limit of the key
-	DROP_MALFORMED, // inner packet or link message
-	DROP_SOURCE,	// inner source address does not belong to the session
-	DROP_ROUTE,	// no session for the inner destination
-	DROP_KEYS,	// the session has no keys to send with yet
-	DROP_PATH,	// no endpoint, or one that has not answered its probe yet
-	DROP_SIZE,	// inner packet larger than the session takes
-	DROP_SEND,	// the UDP socket refused it
-	DROP_DEVICE,	// the TUN device refused it
-	DROP_QUEUE,	// hand-over to another worker was full
-	DROP_LAST = DROP_QUEUE,
+	DROP_SHORT,	 // shorter than header and tag
+	DROP_TYPE,	 // not a data packet, reserved bits
+	DROP_INDEX,	 // no session has this receiver index
+	DROP_EPOCH,	 // the session has no such epoch (any more)
+	DROP_LANE,	 // lane not agreed on
+	DROP_REPLAY,	 // counter seen before, or too old
+	DROP_TAG,	 // does not authenticate
+	DROP_LIMIT,	 // usage limit of the key
+	DROP_MALFORMED,	 // inner packet or link message
+	DROP_SOURCE,	 // inner source address does not belong to the session
+	DROP_ROUTE,	 // no session for the inner destination
+	DROP_KEYS,	 // the session has no keys to send with yet
+	DROP_PATH,	 // no endpoint, or one that has not answered its probe yet
+	DROP_SIZE,	 // inner packet larger than the session takes
+	DROP_SEND,	 // the UDP socket refused it
+	DROP_DEVICE,	 // the TUN device refused it
+	DROP_QUEUE,	 // hand-over to another worker was full
+	DROP_CONGESTION, // congestion on the way, and the inner packet cannot be told (RFC 6040)
+	DROP_LAST = DROP_CONGESTION,
 };
 // "replay", "tag" ...: the word in status, logs and tests.
 const char *drop_name(enum drop drop);

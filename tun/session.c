@@ -192,6 +192,7 @@ static int derive(const struct session *session, struct channel *channel,
 		.initiator = session->initiator,
 		.remote_index = keys->remote_index,
 		.peer_lanes = keys->peer_lanes,
+		.workers = dataplane_arrival_workers(session->dataplane, session->initiator),
 	};
 	int r = channel_export(channel, EXPORTER_LABEL, context, sizeof(context), options.secret,
 			       sizeof(options.secret));

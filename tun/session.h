@@ -24,6 +24,14 @@ struct verdict;
 
 #define SESSION_EPOCHS 8u // live at once, by number & 7
 
+// Whether runs of datagrams that leave in one piece arrive: tun/probe.c asks.
+struct path_batch {
+	_Atomic uint64_t next_ms;  // when to ask or judge again
+	_Atomic unsigned answered; // bits by number of the probes of this round
+	_Atomic unsigned missed;   // rounds in a row of which only the single ones arrived
+	_Atomic bool asked;
+};
+
 // Where packets for one of the peer's lanes go. Immutable but for the atomics.
 struct path {
 	struct datagram_peer peer;
@@ -33,6 +41,8 @@ struct path {
 	// Token of a probe = this xor the monotonic nanoseconds at which it left: nothing to remember, and a peer that is not there
 	// cannot know it.
 	uint64_t secret;
+	struct datagram_way way;
+	struct path_batch batch;
 	struct path *next; // in the list of the retired
 };
 
@@ -87,6 +97,7 @@ struct session_status {
 	uint64_t rtt_ns;
 	bool has_path;
 	struct endpoint endpoint;
+	bool singly; // no runs on this path, see struct datagram_way
 	unsigned renewals;
 	uint64_t renewals_lost; // packets of the peer, in all of them
 	struct session_renewal renewal;

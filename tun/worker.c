@@ -14,6 +14,7 @@
 #include "base/rcu.h"
 #include "tun/egress.h"
 #include "tun/ingress.h"
+#include "tun/probe.h"
 #include "tun/session.h"
 
 // What an epoll event stands for; slots of sockets count from 0.
@@ -27,10 +28,17 @@ static void run_task(struct worker *worker, const struct worker_task *task)
 	if (task->link) {
 		struct session *session = dataplane_find(worker->dataplane, task->index);
 		if (session)
-			egress_link(worker, session, task->link);
+			probe_send(worker, session, task->link);
 		return;
 	}
-	ingress_datagram(worker, task->data, task->size, &task->peer, true);
+	struct ingress_input input = {
+		.data = task->data,
+		.size = task->size,
+		.peer = &task->peer,
+		.ecn = task->ecn,
+		.handed_over = true,
+	};
+	ingress_datagram(worker, &input);
 }
 
 static void run_inbox(struct worker *worker)
@@ -54,6 +62,7 @@ static void run_inbox(struct worker *worker)
 		atomic_fetch_sub_explicit(&worker->inbox_count, 1, memory_order_relaxed);
 		oldest = next;
 	}
+	ingress_flush(worker);
 	egress_flush(worker);
 }
 
@@ -96,12 +105,16 @@ static int watch_fd(const struct worker *worker, int fd, uint32_t source)
 
 static int make(struct worker *worker)
 {
-	int r = datagram_batch_init(&worker->out, worker->mtu + PACKET_OVERHEAD);
+	int r = datagram_out_init(&worker->out);
+	worker->out.segmentation = worker->offloads & OFFLOAD_BIT(OFFLOAD_SEGMENT);
 	if (r == 0)
-		r = datagram_batch_init(&worker->in, worker->mtu + PACKET_OVERHEAD + 1);
+		r = datagram_in_init(&worker->in);
+	if (r == 0)
+		r = join_init(&worker->join, worker->tun);
 	if (r < 0)
 		return r;
-	worker->frame = malloc(WORKER_VNET_HEADER + PACKET_INNER_MAX);
+	worker->join.tcp = worker->join.udp = worker->offloads & OFFLOAD_BIT(OFFLOAD_JOIN);
+	worker->frame = malloc(VNET_HEADER + VNET_SUPER_MAX);
 	if (!worker->frame)
 		return -ENOMEM;
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -128,8 +141,9 @@ static struct worker *worker_free(struct worker *worker)
 	}
 	closep(&worker->epoll);
 	closep(&worker->wake);
-	datagram_batch_done(&worker->out);
-	datagram_batch_done(&worker->in);
+	datagram_out_done(&worker->out);
+	datagram_in_done(&worker->in);
+	join_done(&worker->join);
 	free(worker->frame);
 	free(worker);
 	return NULL;
@@ -151,16 +165,17 @@ static int start_thread(struct worker *worker)
 	return 0;
 }
 
-int worker_start(struct dataplane *dataplane, unsigned number, int tun, size_t mtu,
+int worker_start(struct dataplane *dataplane, const struct worker_options *options,
 		 struct worker **ret)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	if (!worker)
 		return -ENOMEM;
 	worker->dataplane = dataplane;
-	worker->number = number;
-	worker->tun = tun;
-	worker->mtu = mtu;
+	worker->number = options->number;
+	worker->tun = options->tun;
+	worker->mtu = options->mtu;
+	worker->offloads = options->offloads;
 	worker->epoll = worker->wake = -1;
 	for (unsigned i = 0; i < DATAPLANE_SLOTS; i++)
 		atomic_init(&worker->sockets[i], -1);
@@ -193,8 +208,19 @@ struct worker *worker_stop(struct worker *worker)
 	return worker_free(worker);
 }
 
+void worker_lacks(struct worker *worker, enum offload offload)
+{
+	atomic_fetch_and_explicit(&worker->offloads, ~OFFLOAD_BIT(offload), memory_order_relaxed);
+}
+
 int worker_add_socket(struct worker *worker, unsigned slot, int fd)
 {
+	bool segment = worker->offloads & OFFLOAD_BIT(OFFLOAD_SEGMENT);
+	bool gro = worker->offloads & OFFLOAD_BIT(OFFLOAD_GRO);
+	if (segment && !datagram_can_segment(fd))
+		worker_lacks(worker, OFFLOAD_SEGMENT);
+	if (gro && !datagram_enable_joining(fd))
+		worker_lacks(worker, OFFLOAD_GRO);
 	atomic_store_explicit(&worker->sockets[slot], fd, memory_order_release);
 	return watch_fd(worker, fd, slot);
 }

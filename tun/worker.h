@@ -9,6 +9,8 @@
 
 #include "tun/datagram.h"
 #include "tun/dataplane.h"
+#include "tun/join.h"
+#include "tun/offload.h"
 
 struct worker_task {
 	struct worker_task *next;
@@ -16,34 +18,43 @@ struct worker_task {
 		link; // to send to the session's peer; 0: `data` is a datagram that another worker received
 	uint32_t index; // receiver index of the session
 	struct datagram_peer peer;
+	uint8_t ecn;
 	size_t size;
 	uint8_t data[];
 };
 
-// The vnet header that stands before every packet on a TUN queue (IFF_VNET_HDR, 12 bytes).
-#define WORKER_VNET_HEADER 12u
-#define WORKER_INBOX_MAX   1024u
+#define WORKER_INBOX_MAX 1024u
 
 struct worker {
 	struct dataplane *dataplane;
 	unsigned number;
 	size_t mtu;
-	int tun; // borrowed from the host
+	int tun;		   // borrowed from the host
+	_Atomic unsigned offloads; // OFFLOAD_BIT()s of those that work
 	int epoll;
 	int wake; // eventfd
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic int sockets[DATAPLANE_SLOTS]; // -1: none; opened and closed by the control thread
 	uint64_t now_ms;		      // taken once per round
-	struct datagram_batch out, in;
-	uint8_t *frame;			     // vnet header and one inner packet
+	struct datagram_out out;
+	struct datagram_in in;
+	struct join join;		     // on its way into the TUN queue
+	uint8_t *frame;			     // out of it: vnet header and packet or super-packet
 	_Atomic(struct worker_task *) inbox; // newest first
 	_Atomic unsigned inbox_count;
 	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session
 };
 
-// Starts the thread. `tun` is borrowed. 0 or -errno.
-int worker_start(struct dataplane *dataplane, unsigned number, int tun, size_t mtu,
+struct worker_options {
+	unsigned number;
+	int tun; // queue, borrowed
+	size_t mtu;
+	unsigned offloads; // OFFLOAD_BIT()s to use where they are there
+};
+
+// Starts the thread. 0 or -errno.
+int worker_start(struct dataplane *dataplane, const struct worker_options *options,
 		 struct worker **ret);
 // Stops the thread and closes the sockets. Takes NULL, returns NULL.
 struct worker *worker_stop(struct worker *worker);
@@ -54,6 +65,9 @@ void worker_remove_socket(struct worker *worker, unsigned slot);
 
 // Any thread. Takes the task; false (and the task is freed): the inbox is full.
 bool worker_post(struct worker *worker, struct worker_task *task);
+
+// An offload does not work here; status will say so.
+void worker_lacks(struct worker *worker, enum offload offload);
 
 static inline void worker_count_drop(struct worker *worker, enum drop drop)
 {

@@ -2,7 +2,7 @@
 // The way of a data packet, from the bytes of a datagram to the TUN queue: header, session, epoch, lane, window, AEAD, path,
 // link message or inner packet. The input is a row of records:
 //   control  bit 0: the bytes are a datagram as they are; else they are a plaintext, sealed with the right keys
-//            bits 1-2: lane (three are agreed on), bit 3: epoch, bit 4: source port, bit 5: flip a bit, bit 6: flags
+//            bits 1-2: lane (three are agreed on), bit 3: epoch, bit 4: source port, bit 5: flip a bit, bit 6: flags, bit 7: congestion was met
 //   counter  signed, added to the counter of the record before
 //   length   of the bytes that follow, big-endian, 16 bits
 
@@ -58,9 +58,8 @@ static struct worker *worker_without_thread(struct dataplane *dataplane)
 	check(worker->tun >= 0);
 	for (unsigned i = 0; i < DATAPLANE_SLOTS; i++)
 		atomic_init(&worker->sockets[i], -1);
-	check(datagram_batch_init(&worker->out, MTU + PACKET_OVERHEAD) == 0);
-	worker->frame = malloc(WORKER_VNET_HEADER + PACKET_INNER_MAX);
-	check(worker->frame);
+	check(datagram_out_init(&worker->out) == 0);
+	check(join_init(&worker->join, worker->tun) == 0);
 	return worker;
 }
 
@@ -123,6 +122,8 @@ static void reset(struct bench *bench)
 	}
 	atomic_store(&session->tx, atomic_load(&session->epochs[1]));
 	bench->worker->out.count = 0;
+	bench->worker->out.used = 0;
+	ingress_flush(bench->worker);
 	dataplane_collect(bench->dataplane);
 }
 
@@ -185,15 +186,23 @@ static void run_record(struct bench *bench, uint8_t control, uint64_t counter, c
 	bool damaged = control >> 5 & 1 && size;
 	if (damaged)
 		datagram[counter % size] ^= (uint8_t)(1u << (counter & 7));
-	ingress_datagram(bench->worker, datagram, size, &peer, false);
+	struct ingress_input input = {
+		.data = datagram,
+		.size = size,
+		.peer = &peer,
+		.ecn = control >> 7 & 1 ? 3 : 0,
+	};
+	ingress_datagram(bench->worker, &input);
 
 	uint64_t opens = opened(session) - opened_before;
 	check(opens <= (raw || damaged || counter == 0 ? 0u : 1u));
 	check(delivered(session) - delivered_before <= opens);
 	// The same bytes once more are a replay.
-	ingress_datagram(bench->worker, datagram, size, &peer, false);
+	ingress_datagram(bench->worker, &input);
 	check(opened(session) == opened_before + opens);
 	egress_flush(bench->worker);
+	if (counter % 4 == 0)
+		ingress_flush(bench->worker);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

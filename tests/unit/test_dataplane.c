@@ -206,6 +206,7 @@ static void sends_only_what_has_a_route(void **state)
 	wait_stranger_drops(&tunnel->client, DROP_MALFORMED, 1);
 	packet[2] = (TUNNEL_MTU + 1) >> 8;
 	packet[3] = (TUNNEL_MTU + 1) & 0xff;
+	packet[6] = 0x40; // or it would be fragmented
 	tunnel_write(&tunnel->client, 0, packet, TUNNEL_MTU + 1);
 	tunnel_wait_drops(&tunnel->client, DROP_SIZE, 1);
 	assert_true(is_quiet(&tunnel->gateway));

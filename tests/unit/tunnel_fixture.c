@@ -64,7 +64,11 @@ static void end_init(struct tunnel *tunnel, struct tunnel_end *end, bool client)
 {
 	enum tls_role role = client ? TLS_CLIENT : TLS_SERVER;
 	struct fixture *leaf = fixture_leaf(tunnel->root, client ? FIXTURE_ALICE : FIXTURE_GATEWAY);
-	struct dataplane_options options = {.workers = tunnel->workers, .mtu = TUNNEL_MTU};
+	struct dataplane_options options = {
+		.workers = tunnel->workers,
+		.mtu = TUNNEL_MTU,
+		.offloads = OFFLOAD_ALL,
+	};
 	end->context = fixture_context(role, leaf, tunnel->root);
 	assert_non_null(end->context);
 	fixture_free(leaf);
@@ -229,17 +233,17 @@ void tunnel_make_packet(uint8_t *packet, const char *source, const char *destina
 
 void tunnel_write(struct tunnel_end *end, unsigned queue, const uint8_t *packet, size_t size)
 {
-	uint8_t frame[WORKER_VNET_HEADER + 2 * TUNNEL_MTU] = {0};
-	assert_true(size <= sizeof(frame) - WORKER_VNET_HEADER);
-	memcpy(frame + WORKER_VNET_HEADER, packet, size);
-	size += WORKER_VNET_HEADER;
+	uint8_t frame[VNET_HEADER + 2 * TUNNEL_MTU] = {0};
+	assert_true(size <= sizeof(frame) - VNET_HEADER);
+	memcpy(frame + VNET_HEADER, packet, size);
+	size += VNET_HEADER;
 	assert_int_equal(write(end->host->outside[queue], frame, size), size);
 }
 
 size_t tunnel_read(struct tunnel_end *end, int wait_ms, uint8_t packet[TUNNEL_MTU])
 {
-	uint8_t frame[WORKER_VNET_HEADER + TUNNEL_MTU];
-	static const uint8_t zero[WORKER_VNET_HEADER];
+	uint8_t frame[VNET_HEADER + TUNNEL_MTU];
+	static const uint8_t zero[VNET_HEADER];
 	struct pollfd fds[HOST_QUEUES_MAX];
 	for (unsigned i = 0; i < end->host->queues; i++)
 		fds[i] = (struct pollfd){.fd = end->host->outside[i], .events = POLLIN};
@@ -249,10 +253,10 @@ size_t tunnel_read(struct tunnel_end *end, int wait_ms, uint8_t packet[TUNNEL_MT
 		if (!fds[i].revents)
 			continue;
 		ssize_t n = read(fds[i].fd, frame, sizeof(frame));
-		assert_true(n > (ssize_t)WORKER_VNET_HEADER);
-		assert_memory_equal(frame, zero, WORKER_VNET_HEADER);
-		memcpy(packet, frame + WORKER_VNET_HEADER, (size_t)n - WORKER_VNET_HEADER);
-		return (size_t)n - WORKER_VNET_HEADER;
+		assert_true(n > (ssize_t)VNET_HEADER);
+		assert_memory_equal(frame, zero, VNET_HEADER);
+		memcpy(packet, frame + VNET_HEADER, (size_t)n - VNET_HEADER);
+		return (size_t)n - VNET_HEADER;
 	}
 	return 0;
 }

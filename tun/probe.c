@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tun/probe.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "tun/egress.h"
+#include "tun/session.h"
+#include "tun/worker.h"
+
+#define RTT_MAX_NS UINT64_C(30000000000)
+
+// A round of batch probes: some in one piece, then as many one by one, all of one size.
+#define BATCH_PROBES	 4u
+#define BATCH_SIZE	 600u // of plaintext; on every path that carries IPv6
+#define BATCH_ALL	 ((1u << BATCH_PROBES) - 1)
+#define BATCH_JUDGE_MS	 500u
+#define BATCH_AGAIN_MS	 15000u
+#define BATCH_FORGIVE_MS 60000u // routes change: what is off is tried again
+#define BATCH_MISSED_MAX 3u
+
+static void send_message(struct worker *worker, struct session *session,
+			 const struct datagram_peer *to, struct datagram_way *way,
+			 const struct link_message *message, size_t size)
+{
+	uint8_t plain[BATCH_SIZE] = {0};
+	struct egress_input input = {.plain = plain, .size = size};
+	struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
+	memcpy(plain, message, sizeof(*message));
+	enum drop drop = epoch ? egress_seal(worker, epoch, &input, to, way) : DROP_KEYS;
+	if (drop != DROP_NONE)
+		session_count_drop(session, drop);
+}
+
+static struct link_message message_of(enum link_message_type type, uint64_t token)
+{
+	struct link_message message = {.type = (uint8_t)type};
+	memcpy(message.token, &token, sizeof(token));
+	return message;
+}
+
+void probe_path(struct worker *worker, struct session *session, struct path *path)
+{
+	struct link_message message = message_of(LINK_PROBE, path->secret ^ clock_ns());
+	atomic_store_explicit(&path->probed_ms, worker->now_ms, memory_order_relaxed);
+	send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
+}
+
+void probe_send(struct worker *worker, struct session *session, enum link_message_type type)
+{
+	const struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
+	if (!epoch)
+		return;
+	struct path *path = egress_path(session, epoch, worker->number);
+	if (!path)
+		return;
+	struct link_message message = message_of(type, 0);
+	if (type == LINK_PROBE)
+		probe_path(worker, session, path);
+	else
+		send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
+	egress_flush(worker);
+}
+
+// --- runs of datagrams
+
+static void ask_batches(struct worker *worker, struct session *session, struct path *path)
+{
+	struct datagram_way in_one_piece = {0}, singly = {.singly = true};
+	struct link_message message = message_of(LINK_BATCH_PROBE, path->secret ^ clock_ns());
+	atomic_store(&path->batch.answered, 0);
+	egress_flush(worker); // the ways below are gone when this function returns
+	for (unsigned i = 0; i < 2 * BATCH_PROBES; i++) {
+		message.number = (uint8_t)i;
+		if (i == BATCH_PROBES)
+			egress_flush(worker);
+		send_message(worker, session, &path->peer,
+			     i < BATCH_PROBES ? &in_one_piece : &singly, &message, BATCH_SIZE);
+	}
+	egress_flush(worker);
+	if (atomic_load(&in_one_piece.singly)) {
+		atomic_store(&path->way.singly, true);
+		atomic_store(&path->batch.asked, false);
+	}
+}
+
+// Returns when to look again.
+static uint64_t judge_batches(const struct session *session, struct path *path)
+{
+	unsigned answered = atomic_load(&path->batch.answered);
+	bool was_singly = atomic_load(&path->way.singly);
+	if (answered & BATCH_ALL) {
+		atomic_store(&path->batch.missed, 0);
+		atomic_store(&path->way.singly, false);
+		if (was_singly)
+			log_info("runs of datagrams in one piece arrive at %s again",
+				 session->identity);
+		return BATCH_AGAIN_MS;
+	}
+	if (answered == 0)
+		return BATCH_JUDGE_MS; // nothing arrives, which says nothing about runs
+	if (was_singly)
+		return BATCH_FORGIVE_MS;
+	if (atomic_fetch_add(&path->batch.missed, 1) + 1 < BATCH_MISSED_MAX)
+		return 0;
+	atomic_store(&path->way.singly, true);
+	log_warning("runs of datagrams in one piece (UDP_SEGMENT) do not arrive at %s, single ones "
+		    "do: the kernel, the network card or the path mangles them; they leave one "
+		    "by one from now on, which is slower",
+		    session->identity);
+	return BATCH_FORGIVE_MS;
+}
+
+void probe_batches(struct worker *worker, struct session *session, struct path *path)
+{
+	uint64_t next = atomic_load_explicit(&path->batch.next_ms, memory_order_relaxed);
+	if (worker->now_ms < next || !worker->out.segmentation ||
+	    !atomic_load_explicit(&path->confirmed, memory_order_relaxed))
+		return;
+	// Several workers may use the path: one of them does it.
+	if (!atomic_compare_exchange_strong(&path->batch.next_ms, &next,
+					    worker->now_ms + BATCH_JUDGE_MS))
+		return;
+	if (atomic_exchange(&path->batch.asked, false)) {
+		uint64_t wait = judge_batches(session, path);
+		atomic_store(&path->batch.next_ms, worker->now_ms + wait);
+		if (wait)
+			return;
+		atomic_store(&path->batch.next_ms, worker->now_ms + BATCH_JUDGE_MS);
+	}
+	atomic_store(&path->batch.asked, true);
+	ask_batches(worker, session, path);
+}
+
+// --- answers
+
+// The path whose probe carried this token; NULL: none, or too long ago.
+static struct path *find_path(struct session *session, uint64_t token, uint64_t *ret_ns)
+{
+	uint64_t now = clock_ns();
+	for (unsigned i = 0; i < PACKET_LANES_MAX; i++) {
+		struct path *path = atomic_load_explicit(&session->paths[i], memory_order_acquire);
+		uint64_t sent = path ? token ^ path->secret : UINT64_MAX;
+		if (sent > now || now - sent > RTT_MAX_NS)
+			continue;
+		*ret_ns = now - sent;
+		return path;
+	}
+	return NULL;
+}
+
+static void take_answer(struct session *session, const struct link_message *message)
+{
+	uint64_t token, ns;
+	memcpy(&token, message->token, sizeof(token));
+	struct path *path = find_path(session, token, &ns);
+	if (!path)
+		return;
+	if (message->type == LINK_BATCH_ANSWER) {
+		if (message->number < 2 * BATCH_PROBES)
+			atomic_fetch_or(&path->batch.answered, 1u << message->number);
+		return;
+	}
+	atomic_store_explicit(&path->confirmed, true, memory_order_relaxed);
+	atomic_store_explicit(&session->rtt_ns, ns, memory_order_relaxed);
+}
+
+enum drop probe_take(struct worker *worker, struct session *session,
+		     const struct datagram_peer *from, const uint8_t *plain, size_t size)
+{
+	struct link_message message;
+	if (size < sizeof(message))
+		return DROP_MALFORMED;
+	memcpy(&message, plain, sizeof(message));
+	struct link_message answer = {.number = message.number};
+	memcpy(answer.token, message.token, sizeof(answer.token));
+	uint16_t arrived = htobe16((uint16_t)size);
+	switch (message.type) {
+	case LINK_PROBE:
+		answer.type = LINK_ANSWER;
+		break;
+	case LINK_BATCH_PROBE:
+		answer.type = LINK_BATCH_ANSWER;
+		break;
+	case LINK_MTU_PROBE:
+		answer.type = LINK_MTU_ANSWER;
+		memcpy(answer.size, &arrived, sizeof(arrived));
+		break;
+	case LINK_ANSWER:
+	case LINK_BATCH_ANSWER:
+		take_answer(session, &message);
+		return DROP_NONE;
+	case LINK_KEEPALIVE:
+	case LINK_MTU_ANSWER:
+		return DROP_NONE;
+	default:
+		return DROP_MALFORMED;
+	}
+	send_message(worker, session, from, NULL, &answer, sizeof(answer));
+	return DROP_NONE;
+}

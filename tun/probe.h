@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Link messages: what two workers tell each other beside inner packets (PROTOCOL.md, Link messages).
+#pragma once
+
+#include "tun/datagram.h"
+#include "tun/packet.h"
+
+struct path;
+struct session;
+struct worker;
+
+// Asks whether the path works; its answer also measures the round trip.
+void probe_path(struct worker *worker, struct session *session, struct path *path);
+// Sends a message without a body to wherever this worker's packets go; sends it at once.
+void probe_send(struct worker *worker, struct session *session, enum link_message_type type);
+// Runs of datagrams are about to leave on this path: finds out whether they arrive, now and then. A kernel or a driver that
+// mangles them cannot be seen from the sending side alone.
+void probe_batches(struct worker *worker, struct session *session, struct path *path);
+// Takes a message that came from `from`.
+enum drop probe_take(struct worker *worker, struct session *session,
+		     const struct datagram_peer *from, const uint8_t *plain, size_t size);
