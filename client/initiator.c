@@ -257,11 +257,11 @@ struct initiator *initiator_free(struct initiator *initiator)
 	struct message_bye bye = {.code = BYE_SHUTDOWN, .text = "the link is taken down"};
 	if (!initiator)
 		return NULL;
-	resolve_free(initiator->resolve);
-	connection_free(initiator->next);
-	connection_free(initiator->previous);
+	initiator->resolve = resolve_free(initiator->resolve);
+	initiator->next = connection_free(initiator->next);
+	initiator->previous = connection_free(initiator->previous);
 	if (initiator->current)
-		connection_close(initiator->current, &bye);
+		connection_close(take(initiator->current), &bye);
 	if (initiator->name)
 		conversation_drop(initiator);
 	sd_event_source_disable_unref(initiator->timer);

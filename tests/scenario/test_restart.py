@@ -33,6 +33,20 @@ def test_clean_exit_leaves_nothing(world):
         expect_unchanged(node.host, old)
 
 
+def test_clean_exit_in_mid_dial(world):
+    """The client is stopped while its session lives and a new channel is under way to a gateway that does not answer."""
+    gate = world.gateway()
+    alice = world.client("alice", gate)
+    before = alice.host.snapshot()
+    world.start(gate, alice)
+    world.internet.nft("table ip cut { chain tcp_drop { type filter hook forward priority 0; meta l4proto tcp drop; }; }")
+    alice.mutun("reauth")
+    wait_for("a dial under way", lambda: alice.host.run("ss", "-tnH", "state", "syn-sent").stdout)
+    assert alice.sessions()
+    alice.stop()
+    expect_unchanged(alice.host, before)
+
+
 @pytest.mark.parametrize("who", ["client", "gateway"])
 def test_killed_daemon_is_cleaned_up_after(world, who):
     """kill -9 leaves rules behind; the next start removes them, takes over, and its own end leaves nothing."""
