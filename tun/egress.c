@@ -14,11 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tun/cut.h"
 #include "tun/inner.h"
 #include "tun/probe.h"
 #include "tun/session.h"
 #include "tun/worker.h"
+
+#define EGRESS_BATCH_SIZE (256u << 10) // bytes, before what has arrived has its turn
 
 // Returns the size of what is now at frame + VNET_HEADER; 0: the queue is empty.
 static size_t read_frame(struct worker *worker)
@@ -68,14 +71,14 @@ enum drop egress_seal(struct worker *worker, struct epoch *epoch, const struct e
 }
 
 static void send_pieces(struct worker *worker, struct session *session, struct epoch *epoch,
-			struct path *path, struct cut *cut)
+			struct path *path, struct cut *cut, unsigned first)
 {
 	struct egress_input input = {
 		.flags = cut->partial ? PACKET_FLAG_PARTIAL : 0,
 		.ecn = inner_ecn(cut->packet),
 		.inner = true,
 	};
-	for (unsigned i = 0; i < cut->count; i++) {
+	for (unsigned i = first; i < cut->count; i++) {
 		enum drop drop = DROP_PATH;
 		input.plain = cut_piece(cut, i, &input.size);
 		if (path_allows(path, input.size + PACKET_OVERHEAD))
@@ -83,6 +86,16 @@ static void send_pieces(struct worker *worker, struct session *session, struct e
 		if (drop != DROP_NONE)
 			session_count_drop(session, drop);
 	}
+}
+
+// Whether a super-packet must lose its first piece, so that its sender slows down; a mark does where its flow knows marks. Single
+// packets have not made the queue long.
+static bool must_lose(struct worker *worker, struct session *session, size_t size, size_t mtu)
+{
+	uint64_t rtt = atomic_load_explicit(&session->rtt_ns, memory_order_relaxed);
+	if (size <= mtu || !backlog_tell(&worker->backlog, rtt, clock_ns()))
+		return false;
+	return !inner_fold_ecn(worker->frame + VNET_HEADER, ECN_CE);
 }
 
 static enum drop send_frame(struct worker *worker, struct session *session, size_t size)
@@ -95,14 +108,15 @@ static enum drop send_frame(struct worker *worker, struct session *session, size
 	struct path *path = egress_path(session, epoch, worker->number);
 	if (!path)
 		return DROP_PATH;
+	bool lose = must_lose(worker, session, size, mtu);
 	enum drop drop = cut_begin(&cut, worker->frame, size, mtu);
 	if (drop != DROP_NONE)
 		return drop;
 	atomic_store_explicit(&session->spoke_ms, worker->now_ms, memory_order_relaxed);
 	if (cut.count > 1)
 		probe_batches(worker, session, path);
-	send_pieces(worker, session, epoch, path, &cut);
-	return DROP_NONE;
+	send_pieces(worker, session, epoch, path, &cut, lose);
+	return lose ? DROP_CONGESTION : DROP_NONE;
 }
 
 static void take_frame(struct worker *worker, size_t size)
@@ -123,18 +137,19 @@ static void take_frame(struct worker *worker, size_t size)
 		session_count_drop(session, drop);
 }
 
-bool egress_run(struct worker *worker)
+void egress_run(struct worker *worker)
 {
-	for (unsigned i = 0; i < DATAGRAM_BATCH; i++) {
+	size_t bytes = 0;
+	for (unsigned i = 0; i < DATAGRAM_BATCH && bytes < EGRESS_BATCH_SIZE; i++) {
 		size_t size = read_frame(worker);
 		if (size == 0) {
-			egress_flush(worker);
-			return false;
+			backlog_empty(&worker->backlog, clock_ns());
+			break;
 		}
+		bytes += size;
 		take_frame(worker, size);
 	}
 	egress_flush(worker);
-	return true;
 }
 
 void egress_flush(struct worker *worker)

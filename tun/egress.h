@@ -23,8 +23,8 @@ struct egress_input {
 	bool inner;    // an IP packet, not a link message
 };
 
-// Drains the TUN queue, one batch. true: there may be more.
-bool egress_run(struct worker *worker);
+// Drains the TUN queue, one batch.
+void egress_run(struct worker *worker);
 // The path on which worker number `worker` sends in this epoch. NULL: none.
 struct path *egress_path(const struct session *session, const struct epoch *epoch, unsigned worker);
 // Numbers and seals; sent with the next flush. `way` may be NULL.

@@ -242,17 +242,16 @@ static void take_entry(struct worker *worker, const struct datagram_in *in, unsi
 	} while (at < in->sizes[i]);
 }
 
-bool ingress_run(struct worker *worker, unsigned slot)
+void ingress_run(struct worker *worker, unsigned slot)
 {
 	struct datagram_in *in = &worker->in;
 	int fd = atomic_load_explicit(&worker->sockets[slot], memory_order_acquire);
 	if (fd < 0 || datagram_receive(fd, (uint8_t)slot, in) <= 0)
-		return false;
+		return;
 	for (unsigned i = 0; i < in->count; i++)
 		take_entry(worker, in, i);
 	ingress_flush(worker);
 	egress_flush(worker);
-	return in->count == DATAGRAM_BATCH;
 }
 
 void ingress_flush(struct worker *worker)

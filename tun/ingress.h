@@ -17,8 +17,8 @@ struct ingress_input {
 	bool handed_over; // another worker received it
 };
 
-// Takes what has arrived on the socket in `slot`, one batch. true: there may be more.
-bool ingress_run(struct worker *worker, unsigned slot);
+// Takes what has arrived on the socket in `slot`, one batch.
+void ingress_run(struct worker *worker, unsigned slot);
 // One datagram. What it holds is written with the next flush.
 void ingress_datagram(struct worker *worker, const struct ingress_input *input);
 // Writes what has been joined.

@@ -10,8 +10,6 @@
 #define IPV4_HEADER 20u
 #define IPV6_HEADER 40u
 
-enum { ECN_NONE, ECN_ECT_1, ECN_ECT_0, ECN_CE }; // RFC 3168, 5
-
 static void read_addr(struct reader *reader, uint8_t family, struct addr *ret)
 {
 	size_t size = family == AF_INET ? 4 : 16;

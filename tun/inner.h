@@ -17,7 +17,9 @@ struct inner {
 // not (RFC 791, 3.1; RFC 8200, 3).
 bool inner_parse(const uint8_t *packet, size_t size, struct inner *ret);
 
-// The ECN field of a packet that inner_parse() accepted (RFC 3168, 5): 0 not capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced.
+enum { ECN_NONE, ECN_ECT_1, ECN_ECT_0, ECN_CE }; // RFC 3168, 5
+
+// The ECN field of a packet that inner_parse() accepted.
 uint8_t inner_ecn(const uint8_t *packet);
 // Folds in what happened to the outer header on the way (RFC 6040, 4.2). false: the packet must be dropped.
 bool inner_fold_ecn(uint8_t *packet, uint8_t outer);

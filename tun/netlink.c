@@ -15,6 +15,9 @@
 
 #include "tun/exchange.h"
 
+// Packets or super-packets that wait for a worker, per queue: room for bursts of small packets. tun/backlog.h keeps it short.
+#define TX_QUEUE 500u
+
 struct netlink {
 	struct exchange *exchange;
 };
@@ -135,6 +138,8 @@ static int set_link(struct netlink *netlink, unsigned index, unsigned mtu, bool 
 	struct nl_msg *message = link_message(RTM_SETLINK, index, up);
 	if (message)
 		nla_put_u32(message, IFLA_MTU, mtu);
+	if (message && up)
+		nla_put_u32(message, IFLA_TXQLEN, TX_QUEUE);
 	return request(netlink, message);
 }
 

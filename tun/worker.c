@@ -21,7 +21,6 @@
 #define EVENT_TUN  100u
 #define EVENT_WAKE 101u
 #define EVENTS	   8
-#define ROUNDS	   8u // batches from one source, before the others have their turn
 
 static void run_task(struct worker *worker, const struct worker_task *task)
 {
@@ -72,12 +71,11 @@ static void run_event(struct worker *worker, uint32_t source)
 		run_inbox(worker);
 		return;
 	}
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		bool more = source == EVENT_TUN ? egress_run(worker) : ingress_run(worker, source);
-		rcu_reader_quiescent();
-		if (!more)
-			break;
-	}
+	if (source == EVENT_TUN)
+		egress_run(worker);
+	else
+		ingress_run(worker, source);
+	rcu_reader_quiescent();
 }
 
 static void *run(void *data)

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "tun/backlog.h"
 #include "tun/datagram.h"
 #include "tun/dataplane.h"
 #include "tun/join.h"
@@ -39,6 +40,7 @@ struct worker {
 	uint64_t now_ms;		      // taken once per round
 	struct datagram_out out;
 	struct datagram_in in;
+	struct backlog backlog;		     // of the TUN queue
 	struct join join;		     // on its way into the TUN queue
 	uint8_t *frame;			     // out of it: vnet header and packet or super-packet
 	_Atomic(struct worker_task *) inbox; // newest first
