@@ -141,9 +141,12 @@ static void print_session(const json_t *session)
 	printf("    routes:      %s\n", list[0] ? list : "-");
 	printf("    path:        %s %s, ", text_of(session, "path"), text_of(session, "endpoint"));
 	if (json_is_real(rtt))
-		printf("RTT %.2f ms\n", json_real_value(rtt));
+		printf("RTT %.2f ms", json_real_value(rtt));
 	else
-		puts("RTT not measured yet");
+		printf("RTT not measured yet");
+	puts(json_is_true(json_object_get(session, "segments_singly"))
+		     ? ", loses datagrams that leave in one piece: they leave one by one"
+		     : "");
 	printf("    keys:        epoch %" JSON_INTEGER_FORMAT ", %s, %s\n",
 	       number_of(session, "epoch"), text_of(session, "cipher"), text_of(session, "group"));
 	bytes_text(number_of(in, "bytes"), rx, sizeof(rx));
@@ -178,6 +181,18 @@ static void print_problem(const char *what, const json_t *object)
 		printf("%s: NOT USED, the old one stays: %s\n", what, json_string_value(problem));
 }
 
+static void print_offloads(const json_t *offloads)
+{
+	const char *name;
+	json_t *state;
+	const char *separator = "offload:     ";
+	json_object_foreach ((json_t *)offloads, name, state) {
+		printf("%s%s %s", separator, name, json_string_value(state));
+		separator = ", ";
+	}
+	putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *certificate = json_object_get(status, "certificate");
@@ -191,6 +206,7 @@ static void print_status(const json_t *status)
 	printf("policy:      %s\n", text_of(status, "policy"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));
+	print_offloads(json_object_get(json_object_get(status, "interface"), "offload"));
 	print_counts("dropped, of no session", json_object_get(status, "drops"));
 	print_links(json_object_get(status, "links"));
 	printf("\nsessions: %zu\n", json_array_size(sessions));

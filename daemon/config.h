@@ -39,6 +39,14 @@ struct config_interface {
 	unsigned mark;		// firewall mark of the daemon's own packets, 0x4d54
 };
 
+struct config_offload { // what the kernel may do; all true by default
+	bool tso;
+	bool uso;
+	bool join;
+	bool segment;
+	bool gro;
+};
+
 struct config_peer { // what one identity gets from the gateway, beyond a lease
 	char *identity;
 	struct prefix *addresses; // fixed, full length
@@ -81,6 +89,7 @@ struct config_link {
 struct config {
 	struct config_node node;
 	struct config_interface interface;
+	struct config_offload offload;
 	struct config_gateway gateway;
 	struct config_link *links;
 	unsigned link_count;

@@ -127,6 +127,8 @@ static void read_scalar(struct config_reader *reader, const struct scope *scope,
 			     "set it in one file");
 	else if (setting->type == SETTING_INTEGER)
 		config_value_integer(reader, setting, at, field);
+	else if (setting->type == SETTING_BOOLEAN)
+		config_value_boolean(reader, setting, at, field);
 	else
 		config_value_text(reader, setting, at, field);
 }
@@ -267,6 +269,8 @@ static void read_default(struct config_reader *reader, const struct setting *set
 	void *field = base + setting->offset;
 	if (setting->type == SETTING_INTEGER)
 		*(unsigned *)field = (unsigned)strtoul(setting->fallback, NULL, 0);
+	else if (setting->type == SETTING_BOOLEAN)
+		*(bool *)field = strcmp(setting->fallback, "true") == 0;
 	else if (setting->type == SETTING_LEVEL)
 		log_level_parse(setting->fallback, field);
 	else if (!(*(char **)field = strdup(setting->fallback)))

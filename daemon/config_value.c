@@ -68,6 +68,15 @@ void config_value_integer(struct config_reader *reader, const struct setting *se
 		*field = (unsigned)value;
 }
 
+void config_value_boolean(struct config_reader *reader, const struct setting *setting,
+			  const config_setting_t *at, bool *field)
+{
+	if (config_setting_type(at) != CONFIG_TYPE_BOOL)
+		config_value_fault(reader, setting, at);
+	else
+		*field = config_setting_get_bool(at);
+}
+
 static void read_path(struct config_reader *reader, const struct setting *setting,
 		      const config_setting_t *at, char **field)
 {
@@ -270,6 +279,7 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 	case SETTING_GROUP:
 	case SETTING_LIST:
 	case SETTING_INTEGER:
+	case SETTING_BOOLEAN:
 		break;
 	}
 }

@@ -3,6 +3,7 @@
 // files config*.c.
 #pragma once
 
+#include <stdbool.h>
 #include <libconfig.h>
 
 struct config_reader;
@@ -10,6 +11,8 @@ struct setting;
 
 void config_value_integer(struct config_reader *reader, const struct setting *setting,
 			  const config_setting_t *at, unsigned *field);
+void config_value_boolean(struct config_reader *reader, const struct setting *setting,
+			  const config_setting_t *at, bool *field);
 // A value that is written as a string, alone or as an element of an array. The type of `field` is that of the setting: char *,
 // enum log_level, struct endpoint, struct config_target or struct prefix.
 void config_value_text(struct config_reader *reader, const struct setting *setting,

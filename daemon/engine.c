@@ -258,6 +258,20 @@ static unsigned worker_count(const struct config *config)
 	return count < PACKET_LANES_MAX ? count : PACKET_LANES_MAX;
 }
 
+static unsigned wanted_offloads(const struct config_offload *offload)
+{
+	return (unsigned)offload->tso << OFFLOAD_TSO | (unsigned)offload->uso << OFFLOAD_USO |
+	       (unsigned)offload->join << OFFLOAD_JOIN |
+	       (unsigned)offload->segment << OFFLOAD_SEGMENT |
+	       (unsigned)offload->gro << OFFLOAD_GRO;
+}
+
+unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted)
+{
+	*ret_wanted = wanted_offloads(&engine->config->offload);
+	return host_offloads(engine->host) | dataplane_offloads(engine->dataplane);
+}
+
 static int start_host(struct engine *engine, struct error *error)
 {
 	const struct config_interface *interface = &engine->config->interface;
@@ -268,7 +282,7 @@ static int start_host(struct engine *engine, struct error *error)
 		.mark = interface->mark,
 		.queues = worker_count(engine->config),
 		.mtu = interface->mtu,
-		.offloads = OFFLOAD_ALL,
+		.offloads = wanted_offloads(&engine->config->offload),
 	};
 	int r = host_new(engine->event, &options, on_network, engine, &engine->host, error);
 	if (r < 0)
@@ -278,7 +292,7 @@ static int start_host(struct engine *engine, struct error *error)
 		.workers = options.queues,
 		.mtu = interface->mtu,
 		.mark = interface->mark,
-		.offloads = OFFLOAD_ALL,
+		.offloads = options.offloads,
 	};
 	r = dataplane_new(&dataplane, &engine->dataplane, error);
 	if (r < 0)

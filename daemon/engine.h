@@ -36,6 +36,8 @@ unsigned engine_disconnect(struct engine *engine, const char *identity);
 // For reports. Borrowed.
 const struct config *engine_config(const struct engine *engine);
 const struct credentials *engine_credentials(const struct engine *engine);
+// OFFLOAD_BIT()s of those that work; `ret_wanted`: those that the configuration allows.
+unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted);
 struct dataplane *engine_dataplane(const struct engine *engine);
 struct gateway *engine_gateway(const struct engine *engine); // NULL: none
 // NULL past the end.

@@ -17,6 +17,7 @@
 #include "pki/verify.h"
 #include "server/gateway.h"
 #include "tun/dataplane.h"
+#include "tun/offload.h"
 #include "tun/session.h"
 
 #define SCHEMA 1
@@ -109,6 +110,7 @@ static json_t *session_report(const struct session *session, const char *link,
 		object, "endpoint",
 		text_or_null(status.has_path ? endpoint_text(&status.endpoint, endpoint) : NULL));
 	json_object_set_new(object, "path", json_string(status.has_path ? "udp" : "none"));
+	json_object_set_new(object, "segments_singly", json_boolean(status.singly));
 	json_object_set_new(object, "epoch", json_integer(status.epoch));
 	json_object_set_new(object, "cipher", json_string(cipher_name(status.cipher)));
 	json_object_set_new(object, "group", json_string(status.group));
@@ -204,6 +206,23 @@ static json_t *listener_report(const struct gateway *gateway)
 			 "refused_source", (json_int_t)counters.refused_source);
 }
 
+// "on", "off" (by configuration) or "missing" (the kernel cannot, or it was found not to work).
+static json_t *offloads(const struct engine *engine)
+{
+	json_t *object = json_object();
+	unsigned wanted;
+	unsigned working = engine_offloads(engine, &wanted);
+	for (unsigned i = 0; i < OFFLOAD_COUNT; i++) {
+		const char *state = "missing";
+		if (working & OFFLOAD_BIT(i))
+			state = "on";
+		else if (!(wanted & OFFLOAD_BIT(i)))
+			state = "off";
+		json_object_set_new(object, offload_name((enum offload)i), json_string(state));
+	}
+	return object;
+}
+
 json_t *report_status(const struct engine *engine)
 {
 	const struct config *config = engine_config(engine);
@@ -212,14 +231,14 @@ json_t *report_status(const struct engine *engine)
 	uint64_t counts[DROP_LAST + 1];
 	dataplane_drops(dataplane, counts);
 	json_t *status = json_pack(
-		"{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i},s:i,s:o,s:o,s:o}", "schema", SCHEMA,
-		"version", MUTUN_VERSION, "identity",
+		"{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i,s:o},s:i,s:o,s:o,s:o}", "schema",
+		SCHEMA, "version", MUTUN_VERSION, "identity",
 		credential_identity(credentials_credential(credentials)), "policy", POLICY,
 		"certificate", own_certificate(engine), "trust", "certificates",
 		(int)trust_count(credentials_trust(credentials)), "problem", problem(engine, true),
 		"interface", "name", config->interface.name, "mtu", (int)config->interface.mtu,
-		"workers", (int)dataplane_workers(dataplane), "links", links(engine), "sessions",
-		sessions(engine), "drops", drops(counts));
+		"offload", offloads(engine), "workers", (int)dataplane_workers(dataplane), "links",
+		links(engine), "sessions", sessions(engine), "drops", drops(counts));
 	if (status && engine_gateway(engine))
 		json_object_set_new(status, "listener", listener_report(engine_gateway(engine)));
 	return status;

@@ -14,6 +14,7 @@ enum setting_type {
 	SETTING_STRING,
 	SETTING_PATH,
 	SETTING_INTEGER,
+	SETTING_BOOLEAN,
 	SETTING_ENDPOINTS, // array of "address:port"
 	SETTING_TARGETS,   // array of "name-or-address:port"
 	SETTING_PREFIXES,  // array of prefixes

@@ -7,7 +7,7 @@ packages_build="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libnl-3-de
 packages_run="iproute2 iputils-ping openssl curl procps"
 # The web servers of the demonstration and of the tests are Python's own.
 packages_demo="python3"
-packages_test="clang clang-format libclang-rt-dev libcmocka-dev iperf3 nftables tcpdump python3-pytest python3-scapy
+packages_test="clang clang-format libclang-rt-dev libcmocka-dev iperf3 nftables ethtool tcpdump python3-pytest python3-scapy
 	python3-cryptography"
 
 # packages_require PACKAGE...: installs those that are missing, and does not touch apt when none is.

@@ -82,7 +82,7 @@ static void send_pieces(struct worker *worker, struct session *session, struct e
 		enum drop drop = DROP_PATH;
 		input.plain = cut_piece(cut, i, &input.size);
 		if (path_allows(path, input.size + PACKET_OVERHEAD))
-			drop = egress_seal(worker, epoch, &input, &path->peer, &path->way);
+			drop = egress_seal(worker, epoch, &input, &path->peer, &session->way);
 		if (drop != DROP_NONE)
 			session_count_drop(session, drop);
 	}

@@ -108,6 +108,7 @@ static void note_move(struct arrival *arrival)
 		return;
 	atomic_init(&path->in, arrival->size);
 	session_replace_path(session, lane, path);
+	atomic_store_explicit(&session->batch.next_ms, 0, memory_order_relaxed);
 	if (!atomic_load_explicit(&path->confirmed, memory_order_relaxed))
 		probe_path(arrival->worker, session, path);
 }

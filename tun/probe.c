@@ -71,7 +71,7 @@ static void ask_batches(struct worker *worker, struct session *session, struct p
 {
 	struct datagram_way in_one_piece = {0}, singly = {.singly = true};
 	struct link_message message = message_of(LINK_BATCH_PROBE, path->secret ^ clock_ns());
-	atomic_store(&path->batch.answered, 0);
+	atomic_store(&session->batch.answered, 0);
 	egress_flush(worker); // the ways below are gone when this function returns
 	for (unsigned i = 0; i < 2 * BATCH_PROBES; i++) {
 		message.number = (uint8_t)i;
@@ -82,19 +82,19 @@ static void ask_batches(struct worker *worker, struct session *session, struct p
 	}
 	egress_flush(worker);
 	if (atomic_load(&in_one_piece.singly)) {
-		atomic_store(&path->way.singly, true);
-		atomic_store(&path->batch.asked, false);
+		atomic_store(&session->way.singly, true);
+		atomic_store(&session->batch.asked, false);
 	}
 }
 
 // Returns when to look again.
-static uint64_t judge_batches(const struct session *session, struct path *path)
+static uint64_t judge_batches(struct session *session)
 {
-	unsigned answered = atomic_load(&path->batch.answered);
-	bool was_singly = atomic_load(&path->way.singly);
+	unsigned answered = atomic_load(&session->batch.answered);
+	bool was_singly = atomic_load(&session->way.singly);
 	if (answered & BATCH_ALL) {
-		atomic_store(&path->batch.missed, 0);
-		atomic_store(&path->way.singly, false);
+		atomic_store(&session->batch.missed, 0);
+		atomic_store(&session->way.singly, false);
 		if (was_singly)
 			log_info("runs of datagrams in one piece arrive at %s again",
 				 session->identity);
@@ -104,9 +104,9 @@ static uint64_t judge_batches(const struct session *session, struct path *path)
 		return BATCH_JUDGE_MS; // nothing arrives, which says nothing about runs
 	if (was_singly)
 		return BATCH_FORGIVE_MS;
-	if (atomic_fetch_add(&path->batch.missed, 1) + 1 < BATCH_MISSED_MAX)
+	if (atomic_fetch_add(&session->batch.missed, 1) + 1 < BATCH_MISSED_MAX)
 		return 0;
-	atomic_store(&path->way.singly, true);
+	atomic_store(&session->way.singly, true);
 	log_warning("runs of datagrams in one piece (UDP_SEGMENT) do not arrive at %s, single ones "
 		    "do: the kernel, the network card or the path mangles them; they leave one "
 		    "by one from now on, which is slower",
@@ -116,22 +116,22 @@ static uint64_t judge_batches(const struct session *session, struct path *path)
 
 void probe_batches(struct worker *worker, struct session *session, struct path *path)
 {
-	uint64_t next = atomic_load_explicit(&path->batch.next_ms, memory_order_relaxed);
+	uint64_t next = atomic_load_explicit(&session->batch.next_ms, memory_order_relaxed);
 	if (worker->now_ms < next || !worker->out.segmentation ||
 	    !atomic_load_explicit(&path->confirmed, memory_order_relaxed))
 		return;
-	// Several workers may use the path: one of them does it.
-	if (!atomic_compare_exchange_strong(&path->batch.next_ms, &next,
+	// One of the workers does it.
+	if (!atomic_compare_exchange_strong(&session->batch.next_ms, &next,
 					    worker->now_ms + BATCH_JUDGE_MS))
 		return;
-	if (atomic_exchange(&path->batch.asked, false)) {
-		uint64_t wait = judge_batches(session, path);
-		atomic_store(&path->batch.next_ms, worker->now_ms + wait);
+	if (atomic_exchange(&session->batch.asked, false)) {
+		uint64_t wait = judge_batches(session);
+		atomic_store(&session->batch.next_ms, worker->now_ms + wait);
 		if (wait)
 			return;
-		atomic_store(&path->batch.next_ms, worker->now_ms + BATCH_JUDGE_MS);
+		atomic_store(&session->batch.next_ms, worker->now_ms + BATCH_JUDGE_MS);
 	}
-	atomic_store(&path->batch.asked, true);
+	atomic_store(&session->batch.asked, true);
 	ask_batches(worker, session, path);
 }
 
@@ -161,7 +161,7 @@ static void take_answer(struct session *session, const struct link_message *mess
 		return;
 	if (message->type == LINK_BATCH_ANSWER) {
 		if (message->number < 2 * BATCH_PROBES)
-			atomic_fetch_or(&path->batch.answered, 1u << message->number);
+			atomic_fetch_or(&session->batch.answered, 1u << message->number);
 		return;
 	}
 	atomic_store_explicit(&path->confirmed, true, memory_order_relaxed);

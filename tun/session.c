@@ -471,6 +471,7 @@ void session_status(const struct session *session, struct session_status *ret)
 		.group = control->group,
 		.rtt_ns = load(&session->rtt_ns),
 		.has_path = path != NULL,
+		.singly = atomic_load(&session->way.singly),
 		.renewals = control->renewals,
 		.renewals_lost = control->renewals_lost,
 		.renewal = control->renewal,

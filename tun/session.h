@@ -24,14 +24,6 @@ struct verdict;
 
 #define SESSION_EPOCHS 8u // live at once, by number & 7
 
-// Whether runs of datagrams that leave in one piece arrive: tun/probe.c asks.
-struct path_batch {
-	_Atomic uint64_t next_ms;  // when to ask or judge again
-	_Atomic unsigned answered; // bits by number of the probes of this round
-	_Atomic unsigned missed;   // rounds in a row of which only the single ones arrived
-	_Atomic bool asked;
-};
-
 // Where packets for one of the peer's lanes go. Immutable but for the atomics.
 struct path {
 	struct datagram_peer peer;
@@ -41,9 +33,15 @@ struct path {
 	// Token of a probe = this xor the monotonic nanoseconds at which it left: nothing to remember, and a peer that is not there
 	// cannot know it.
 	uint64_t secret;
-	struct datagram_way way;
-	struct path_batch batch;
 	struct path *next; // in the list of the retired
+};
+
+// Whether runs of datagrams that leave in one piece arrive: tun/probe.c asks.
+struct session_batch {
+	_Atomic uint64_t next_ms;  // when to ask or judge again
+	_Atomic unsigned answered; // bits by number of the probes of this round
+	_Atomic unsigned missed;   // rounds in a row of which only the single ones arrived
+	_Atomic bool asked;
 };
 
 struct session {
@@ -65,6 +63,8 @@ struct session {
 	_Atomic(struct addr *) known; // where the peer's TLS connection comes from
 
 	// Written by workers.
+	struct datagram_way way;
+	struct session_batch batch;
 	_Atomic uint64_t heard_ms;    // last authenticated packet
 	_Atomic uint64_t spoke_ms;    // last inner packet sent
 	_Atomic uint64_t received_ms; // last inner packet that came
@@ -97,7 +97,7 @@ struct session_status {
 	uint64_t rtt_ns;
 	bool has_path;
 	struct endpoint endpoint;
-	bool singly; // no runs on this path, see struct datagram_way
+	bool singly; // see struct datagram_way
 	unsigned renewals;
 	uint64_t renewals_lost; // packets of the peer, in all of them
 	struct session_renewal renewal;
