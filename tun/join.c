@@ -167,7 +167,7 @@ static bool may_begin(const struct join *join, const uint8_t *packet, size_t siz
 static bool same_flow(const struct join *join, const uint8_t *packet,
 		      const struct transport *transport)
 {
-	const uint8_t *head = join->frame + VNET_HEADER;
+	const uint8_t *head = join->head;
 	size_t at = join->transport.network;
 	if (transport->protocol != join->transport.protocol ||
 	    transport->ipv4 != join->transport.ipv4 || transport->network != at)
@@ -195,7 +195,7 @@ static bool same_tcp(const uint8_t *head, const uint8_t *tcp, size_t size)
 static bool fits(const struct join *join, const uint8_t *packet, size_t size,
 		 const struct transport *transport)
 {
-	const uint8_t *head = join->frame + VNET_HEADER;
+	const uint8_t *head = join->head;
 	size_t at = transport->network;
 	if (transport->headers != join->transport.headers || size <= transport->headers)
 		return false;
@@ -239,6 +239,7 @@ static void begin(struct join *join, size_t size, const struct transport *transp
 	join->size = size;
 	join->count = 1;
 	join->transport = *transport;
+	memcpy(join->head, start + VNET_HEADER, transport->headers);
 	join->segment = size - transport->headers;
 	join->next = get32(start + VNET_HEADER + transport->network + 4) + (uint32_t)join->segment;
 }

@@ -28,7 +28,9 @@ struct join {
 	size_t segment; // payload of the first
 	uint32_t next;	// sequence number that fits (TCP)
 	struct transport transport;
-	uint8_t *place; // what join_place() said
+	uint8_t head
+		[TRANSPORT_HEADERS_MAX]; // headers of the first: in the frame, the next may lie over them
+	uint8_t *place;			 // what join_place() said
 	uint8_t saved[VNET_HEADER + TRANSPORT_HEADERS_MAX];
 };
 
