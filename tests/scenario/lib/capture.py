@@ -85,12 +85,13 @@ class Count:
 
 
 def quiet(node, seconds=10):
-    """Waits until a node's sessions neither send nor receive."""
+    """Waits until a node's sessions have neither sent nor received for so long that the client has also asked whether more is
+    to come (1 s after the last packet, PROTOCOL.md 5.2)."""
     def counts():
         return [(session["rx"], session["tx"], session["drops"]) for session in node.sessions()]
 
     def still():
         before = counts()
-        time.sleep(0.5)
+        time.sleep(2)
         return before == counts()
     wait_for(f"quiet at {node}", still, seconds)
