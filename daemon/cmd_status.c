@@ -181,6 +181,16 @@ static void print_problem(const char *what, const json_t *object)
 		printf("%s: NOT USED, the old one stays: %s\n", what, json_string_value(problem));
 }
 
+static void print_crypto(const json_t *crypto)
+{
+	const json_t *other = json_object_get(crypto, "ipsec_mb_ns");
+	printf("AES-GCM:     %s (%" JSON_INTEGER_FORMAT " ns a packet by OpenSSL",
+	       text_of(crypto, "engine"), number_of(crypto, "openssl_ns"));
+	if (json_is_integer(other))
+		printf(", %" JSON_INTEGER_FORMAT " ns by ipsec-mb", json_integer_value(other));
+	puts(")");
+}
+
 static void print_offloads(const json_t *offloads)
 {
 	const char *name;
@@ -206,6 +216,7 @@ static void print_status(const json_t *status)
 	printf("policy:      %s\n", text_of(status, "policy"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));
+	print_crypto(json_object_get(status, "crypto"));
 	print_offloads(json_object_get(json_object_get(status, "interface"), "offload"));
 	print_counts("dropped, of no session", json_object_get(status, "drops"));
 	print_links(json_object_get(status, "links"));

@@ -276,6 +276,8 @@ static const char *value_text(const struct config *config, const struct setting 
 	const char *dot = strchr(setting->path, '.');
 	snprintf(group, sizeof(group), "%.*s", (int)(dot - setting->path), setting->path);
 	const char *field = (const char *)config + setting_find(group)->offset + setting->offset;
+	if (setting->type == SETTING_CRYPTO)
+		return *(const bool *)(const void *)field ? "openssl" : "auto";
 	if (setting->type == SETTING_BOOLEAN)
 		return *(const bool *)(const void *)field ? "true" : "false";
 	if (setting->type != SETTING_INTEGER) {

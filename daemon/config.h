@@ -37,6 +37,7 @@ struct config_interface {
 	unsigned table;		// routing table of the kernel, 19797
 	unsigned rule_priority; // 1-32000, 19797
 	unsigned mark;		// firewall mark of the daemon's own packets, 0x4d54
+	bool only_openssl;	// crypto = "openssl"
 };
 
 struct config_offload { // what the kernel may do; all true by default

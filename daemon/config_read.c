@@ -269,6 +269,8 @@ static void read_default(struct config_reader *reader, const struct setting *set
 	void *field = base + setting->offset;
 	if (setting->type == SETTING_INTEGER)
 		*(unsigned *)field = (unsigned)strtoul(setting->fallback, NULL, 0);
+	else if (setting->type == SETTING_CRYPTO)
+		*(bool *)field = strcmp(setting->fallback, "openssl") == 0;
 	else if (setting->type == SETTING_BOOLEAN)
 		*(bool *)field = strcmp(setting->fallback, "true") == 0;
 	else if (setting->type == SETTING_LEVEL)

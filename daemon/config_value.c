@@ -234,6 +234,15 @@ static void read_level(struct config_reader *reader, const struct setting *setti
 		fault_element(reader, setting, at, NULL);
 }
 
+static void read_crypto(struct config_reader *reader, const struct setting *setting,
+			const config_setting_t *at, bool *field)
+{
+	const char *text = config_setting_get_string(at);
+	*field = strcmp(text, "openssl") == 0;
+	if (!*field && strcmp(text, "auto") != 0)
+		fault_element(reader, setting, at, NULL);
+}
+
 void config_value_text(struct config_reader *reader, const struct setting *setting,
 		       const config_setting_t *at, void *field)
 {
@@ -275,6 +284,9 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		break;
 	case SETTING_LEVEL:
 		read_level(reader, setting, at, field);
+		break;
+	case SETTING_CRYPTO:
+		read_crypto(reader, setting, at, field);
 		break;
 	case SETTING_GROUP:
 	case SETTING_LIST:

@@ -25,6 +25,7 @@
 #include "tun/dataplane.h"
 #include "tun/host.h"
 #include "tun/offload.h"
+#include "tun/seal.h"
 #include "tun/session.h"
 
 #define COLLECT_US 1000000u
@@ -42,6 +43,7 @@ struct engine {
 	struct initiator **initiators;
 	unsigned initiator_count;
 	struct control *control;
+	struct seal_choice crypto;
 };
 
 // --- links
@@ -272,6 +274,20 @@ unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted)
 	return host_offloads(engine->host) | dataplane_offloads(engine->dataplane);
 }
 
+static void choose_crypto(struct engine *engine)
+{
+	struct seal_choice *choice = &engine->crypto;
+	seal_choose(engine->config->interface.only_openssl, choice);
+	log_debug(
+		"AES-GCM by %s: %u ns by OpenSSL, %u ns by ipsec-mb (0: not there) for 1400 bytes",
+		seal_engine_name(choice->engine), choice->openssl_ns, choice->ipsec_mb_ns);
+}
+
+const struct seal_choice *engine_crypto(const struct engine *engine)
+{
+	return &engine->crypto;
+}
+
 static int start_host(struct engine *engine, struct error *error)
 {
 	const struct config_interface *interface = &engine->config->interface;
@@ -294,6 +310,7 @@ static int start_host(struct engine *engine, struct error *error)
 		.mark = interface->mark,
 		.offloads = options.offloads,
 	};
+	choose_crypto(engine);
 	r = dataplane_new(&dataplane, &engine->dataplane, error);
 	if (r < 0)
 		return r;

@@ -15,6 +15,7 @@ struct engine;
 struct error;
 struct gateway;
 struct initiator;
+struct seal_choice;
 
 // Takes the configuration (on failure too), whose path is copied for reloads. Everything is up when it returns; the error
 // says what to do.
@@ -36,6 +37,8 @@ unsigned engine_disconnect(struct engine *engine, const char *identity);
 // For reports. Borrowed.
 const struct config *engine_config(const struct engine *engine);
 const struct credentials *engine_credentials(const struct engine *engine);
+// Which library encrypts, and why.
+const struct seal_choice *engine_crypto(const struct engine *engine);
 // OFFLOAD_BIT()s of those that work; `ret_wanted`: those that the configuration allows.
 unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted);
 struct dataplane *engine_dataplane(const struct engine *engine);

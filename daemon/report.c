@@ -18,6 +18,7 @@
 #include "server/gateway.h"
 #include "tun/dataplane.h"
 #include "tun/offload.h"
+#include "tun/seal.h"
 #include "tun/session.h"
 
 #define SCHEMA 1
@@ -223,6 +224,14 @@ static json_t *offloads(const struct engine *engine)
 	return object;
 }
 
+static json_t *crypto(const struct engine *engine)
+{
+	const struct seal_choice *choice = engine_crypto(engine);
+	return json_pack("{s:s,s:i,s:o}", "engine", seal_engine_name(choice->engine), "openssl_ns",
+			 (int)choice->openssl_ns, "ipsec_mb_ns",
+			 choice->ipsec_mb_ns ? json_integer(choice->ipsec_mb_ns) : json_null());
+}
+
 json_t *report_status(const struct engine *engine)
 {
 	const struct config *config = engine_config(engine);
@@ -230,15 +239,16 @@ json_t *report_status(const struct engine *engine)
 	struct dataplane *dataplane = engine_dataplane(engine);
 	uint64_t counts[DROP_LAST + 1];
 	dataplane_drops(dataplane, counts);
-	json_t *status = json_pack(
-		"{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i,s:o},s:i,s:o,s:o,s:o}", "schema",
-		SCHEMA, "version", MUTUN_VERSION, "identity",
-		credential_identity(credentials_credential(credentials)), "policy", POLICY,
-		"certificate", own_certificate(engine), "trust", "certificates",
-		(int)trust_count(credentials_trust(credentials)), "problem", problem(engine, true),
-		"interface", "name", config->interface.name, "mtu", (int)config->interface.mtu,
-		"offload", offloads(engine), "workers", (int)dataplane_workers(dataplane), "links",
-		links(engine), "sessions", sessions(engine), "drops", drops(counts));
+	json_t *status =
+		json_pack("{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i,s:o},s:o,s:i,s:o,s:o,s:o}",
+			  "schema", SCHEMA, "version", MUTUN_VERSION, "identity",
+			  credential_identity(credentials_credential(credentials)), "policy",
+			  POLICY, "certificate", own_certificate(engine), "trust", "certificates",
+			  (int)trust_count(credentials_trust(credentials)), "problem",
+			  problem(engine, true), "interface", "name", config->interface.name, "mtu",
+			  (int)config->interface.mtu, "offload", offloads(engine), "crypto",
+			  crypto(engine), "workers", (int)dataplane_workers(dataplane), "links",
+			  links(engine), "sessions", sessions(engine), "drops", drops(counts));
 	if (status && engine_gateway(engine))
 		json_object_set_new(status, "listener", listener_report(engine_gateway(engine)));
 	return status;

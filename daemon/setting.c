@@ -108,6 +108,11 @@ static const struct setting settings[] = {
 	 .fallback = "0x4d54",
 	 .offset = offsetof(struct config_interface, mark),
 	 .help = "Firewall mark of the daemon's own packets, which keeps them out of the tunnel."},
+	{.path = "interface.crypto",
+	 .type = SETTING_CRYPTO,
+	 .fallback = "auto",
+	 .offset = offsetof(struct config_interface, only_openssl),
+	 .help = "Which library encrypts packets with AES-GCM: the fastest of those that are there, as measured at start, or OpenSSL."},
 	{.path = "offload",
 	 .type = SETTING_GROUP,
 	 .offset = offsetof(struct config, offload),
@@ -331,9 +336,10 @@ static const char *const phrases[] = {
 	[SETTING_IDENTITY] = "an identity such as \"spiffe://corp.example/laptop/alice\"",
 	[SETTING_DOMAIN] = "a trust domain such as \"corp.example\"",
 	[SETTING_NAME] = NULL,
+	[SETTING_CRYPTO] = "\"auto\" or \"openssl\"",
 	[SETTING_LEVEL] = "one of \"error\", \"warning\", \"info\", \"debug\"",
 };
-_Static_assert(sizeof(phrases) / sizeof(phrases[0]) == SETTING_LEVEL + 1, "a type has no phrase");
+_Static_assert(sizeof(phrases) / sizeof(phrases[0]) == SETTING_CRYPTO + 1, "a type has no phrase");
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
 

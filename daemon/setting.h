@@ -25,6 +25,7 @@ enum setting_type {
 	SETTING_DOMAIN,
 	SETTING_NAME,  // interface or link name
 	SETTING_LEVEL, // log level
+	SETTING_CRYPTO,
 };
 
 struct setting {

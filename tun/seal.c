@@ -5,54 +5,104 @@
 #include <endian.h>
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/kdf.h>
 
+#include "base/clock.h"
 #include "pki/tls.h"
+#include "tun/seal_engine.h"
+
+#define MEASURE_SIZE	1400u
+#define MEASURE_PACKETS 200u
+#define MEASURE_ROUNDS	10u
 
 struct seal {
-	EVP_CIPHER_CTX *context;
+	const struct seal_operations *operations;
+	void *key;
 	uint8_t iv[SEAL_IV_SIZE];
 };
 
-static EVP_CIPHER *ciphers[CIPHER_COUNT];
-static pthread_once_t ciphers_once = PTHREAD_ONCE_INIT;
+static enum seal_engine engine = SEAL_OPENSSL; // set before there are threads
 
-// A fetch costs more than sealing a packet: once per process.
-static void fetch_ciphers(void)
+#ifdef MUTUN_NULL_CIPHER
+// Copies, and no more: what a tunnel could do at best. Such a build cannot be installed.
+static void *null_new(enum cipher cipher, const uint8_t key[SEAL_KEY_SIZE], bool encrypt)
 {
-	ciphers[CIPHER_AES_256_GCM] = EVP_CIPHER_fetch(tls_library(), "AES-256-GCM", NULL);
-	ciphers[CIPHER_CHACHA20_POLY1305] =
-		EVP_CIPHER_fetch(tls_library(), "ChaCha20-Poly1305", NULL);
+	(void)cipher;
+	(void)key;
+	(void)encrypt;
+	return malloc(1);
+}
+
+static bool null_seal(void *key, const uint8_t nonce[SEAL_IV_SIZE],
+		      const struct packet_header *header, const uint8_t *plain, size_t size,
+		      uint8_t *out)
+{
+	(void)key;
+	(void)nonce;
+	(void)header;
+	memcpy(out, plain, size);
+	memset(out + size, 0, PACKET_TAG);
+	return true;
+}
+
+static bool null_open(void *key, const uint8_t nonce[SEAL_IV_SIZE],
+		      const struct packet_header *header, const uint8_t *sealed, size_t plain_size,
+		      uint8_t *out)
+{
+	(void)key;
+	(void)nonce;
+	(void)header;
+	memmove(out, sealed, plain_size);
+	return true;
+}
+
+static const struct seal_operations null_cipher = {null_new, free, null_seal, null_open};
+#endif
+
+static const struct seal_operations *operations_of(enum cipher cipher, enum seal_engine of)
+{
+#ifdef MUTUN_NULL_CIPHER
+	(void)cipher;
+	(void)of;
+	return &null_cipher;
+#else
+	if (of == SEAL_IPSEC_MB && cipher == CIPHER_AES_256_GCM)
+		return seal_ipsec_mb();
+	return &seal_openssl;
+#endif
+}
+
+struct seal *seal_new_with(enum seal_engine with, enum cipher cipher,
+			   const uint8_t key[SEAL_KEY_SIZE], const uint8_t iv[SEAL_IV_SIZE],
+			   bool encrypt)
+{
+	_cleanup_(seal_freep) struct seal *seal = calloc(1, sizeof(*seal));
+	if (!seal)
+		return NULL;
+	seal->operations = operations_of(cipher, with);
+	if (!seal->operations)
+		return NULL;
+	memcpy(seal->iv, iv, SEAL_IV_SIZE);
+	seal->key = seal->operations->key_new(cipher, key, encrypt);
+	return seal->key ? take(seal) : NULL;
 }
 
 struct seal *seal_new(enum cipher cipher, const uint8_t key[SEAL_KEY_SIZE],
 		      const uint8_t iv[SEAL_IV_SIZE], bool encrypt)
 {
-	pthread_once(&ciphers_once, fetch_ciphers);
-	if (!ciphers[cipher])
-		return NULL;
-	_cleanup_(seal_freep) struct seal *seal = calloc(1, sizeof(*seal));
-	if (!seal)
-		return NULL;
-	memcpy(seal->iv, iv, SEAL_IV_SIZE);
-	seal->context = EVP_CIPHER_CTX_new();
-	if (!seal->context)
-		return NULL;
-	if (EVP_CipherInit_ex(seal->context, ciphers[cipher], NULL, key, NULL, encrypt) != 1)
-		return NULL;
-	return take(seal);
+	return seal_new_with(engine, cipher, key, iv, encrypt);
 }
 
 struct seal *seal_free(struct seal *seal)
 {
 	if (!seal)
 		return NULL;
-	EVP_CIPHER_CTX_free(seal->context);
+	if (seal->operations)
+		seal->operations->key_free(seal->key);
 	OPENSSL_cleanse(seal->iv, sizeof(seal->iv));
 	free(seal);
 	return NULL;
@@ -72,37 +122,63 @@ bool seal_packet(struct seal *seal, const struct packet_header *header, uint64_t
 		 const uint8_t *plain, size_t size, uint8_t *out)
 {
 	uint8_t nonce[SEAL_IV_SIZE];
-	int written;
 	if (size > PACKET_INNER_MAX)
 		return false;
 	make_nonce(seal, counter, nonce);
-	EVP_CIPHER_CTX *context = seal->context;
-	return EVP_EncryptInit_ex(context, NULL, NULL, NULL, nonce) == 1 &&
-	       EVP_EncryptUpdate(context, NULL, &written, (const uint8_t *)header,
-				 sizeof(*header)) == 1 &&
-	       EVP_EncryptUpdate(context, out, &written, plain, (int)size) == 1 &&
-	       EVP_EncryptFinal_ex(context, out + size, &written) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, PACKET_TAG, out + size) == 1;
+	return seal->operations->seal(seal->key, nonce, header, plain, size, out);
 }
 
 bool seal_open(struct seal *seal, const struct packet_header *header, uint64_t counter,
 	       const uint8_t *sealed, size_t size, uint8_t *out)
 {
 	uint8_t nonce[SEAL_IV_SIZE];
-	uint8_t tag[PACKET_TAG];
-	int written;
 	if (size < PACKET_TAG || size > PACKET_INNER_MAX + PACKET_TAG)
 		return false;
-	size_t plain = size - PACKET_TAG;
-	memcpy(tag, sealed + plain, PACKET_TAG);
 	make_nonce(seal, counter, nonce);
-	EVP_CIPHER_CTX *context = seal->context;
-	return EVP_DecryptInit_ex(context, NULL, NULL, NULL, nonce) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, PACKET_TAG, tag) == 1 &&
-	       EVP_DecryptUpdate(context, NULL, &written, (const uint8_t *)header,
-				 sizeof(*header)) == 1 &&
-	       EVP_DecryptUpdate(context, out, &written, sealed, (int)plain) == 1 &&
-	       EVP_DecryptFinal_ex(context, out + plain, &written) == 1;
+	return seal->operations->open(seal->key, nonce, header, sealed, size - PACKET_TAG, out);
+}
+
+// --- the choice
+
+// Nanoseconds to seal a packet of usual size; the least of some rounds, since others only disturb. 0: the engine is not there.
+static unsigned measure(enum seal_engine with)
+{
+	static const struct packet_header header;
+	static const uint8_t key[SEAL_KEY_SIZE], iv[SEAL_IV_SIZE], plain[MEASURE_SIZE];
+	uint8_t out[MEASURE_SIZE + PACKET_TAG];
+	uint64_t best = UINT64_MAX;
+	_cleanup_(seal_freep) struct seal *seal =
+		seal_new_with(with, CIPHER_AES_256_GCM, key, iv, true);
+	if (!seal)
+		return 0;
+	for (unsigned round = 0; round < MEASURE_ROUNDS; round++) {
+		uint64_t begin = clock_ns();
+		for (uint64_t i = 0; i < MEASURE_PACKETS; i++)
+			seal_packet(seal, &header, i, plain, sizeof(plain), out);
+		uint64_t spent = clock_ns() - begin;
+		best = spent < best ? spent : best;
+	}
+	return (unsigned)(best / MEASURE_PACKETS) + 1;
+}
+
+void seal_choose(bool only_openssl, struct seal_choice *ret)
+{
+	*ret = (struct seal_choice){.openssl_ns = measure(SEAL_OPENSSL)};
+	if (!only_openssl)
+		ret->ipsec_mb_ns = measure(SEAL_IPSEC_MB);
+	if (ret->ipsec_mb_ns && ret->ipsec_mb_ns < ret->openssl_ns)
+		ret->engine = SEAL_IPSEC_MB;
+	engine = ret->engine;
+}
+
+const char *seal_engine_name(enum seal_engine of)
+{
+#ifdef MUTUN_NULL_CIPHER
+	(void)of;
+	return "NONE, this build protects nothing";
+#else
+	return of == SEAL_IPSEC_MB ? "ipsec-mb" : "openssl";
+#endif
 }
 
 // struct HkdfLabel of RFC 8446, 7.1, with the "tls13 " prefix; the context is the lane.

@@ -19,6 +19,9 @@
 #include "tun/seal.h"
 
 #define PLAIN_SIZE 21u
+#define LARGE	   1500u
+
+static enum seal_engine engine; // all tests but the last run once for each that is there
 
 static const uint8_t secret[SEAL_SECRET_SIZE] = {
 	0,  1,	2,  3,	4,  5,	6,  7,	8,  9,	10, 11, 12, 13, 14, 15,
@@ -68,7 +71,7 @@ static struct seal *new_seal(enum cipher cipher, bool encrypt)
 {
 	uint8_t key[SEAL_KEY_SIZE], iv[SEAL_IV_SIZE];
 	assert_int_equal(seal_derive(secret, true, 0, key, iv), 0);
-	struct seal *seal = seal_new(cipher, key, iv, encrypt);
+	struct seal *seal = seal_new_with(engine, cipher, key, iv, encrypt);
 	assert_non_null(seal);
 	return seal;
 }
@@ -184,10 +187,12 @@ static void refuses_other_keys(void **state)
 	_cleanup_(seal_freep) struct seal *cipher = new_seal(CIPHER_CHACHA20_POLY1305, false);
 	assert_false(opens(cipher, packet, sizeof(packet)));
 	assert_int_equal(seal_derive(secret, false, 0, key, iv), 0);
-	_cleanup_(seal_freep) struct seal *direction = seal_new(CIPHER_AES_256_GCM, key, iv, false);
+	_cleanup_(seal_freep) struct seal *direction =
+		seal_new_with(engine, CIPHER_AES_256_GCM, key, iv, false);
 	assert_false(opens(direction, packet, sizeof(packet)));
 	assert_int_equal(seal_derive(secret, true, 1, key, iv), 0);
-	_cleanup_(seal_freep) struct seal *lane = seal_new(CIPHER_AES_256_GCM, key, iv, false);
+	_cleanup_(seal_freep) struct seal *lane =
+		seal_new_with(engine, CIPHER_AES_256_GCM, key, iv, false);
 	assert_false(opens(lane, packet, sizeof(packet)));
 }
 
@@ -212,14 +217,78 @@ static void refuses_impossible_sizes(void **state)
 			fail_msg("byte %zu", i);
 }
 
+static void each_opens_what_the_other_sealed(void **state)
+{
+	uint8_t key[SEAL_KEY_SIZE], iv[SEAL_IV_SIZE];
+	_cleanup_(freep) uint8_t *plain = malloc(LARGE + 16);
+	_cleanup_(freep) uint8_t *sealed = malloc(LARGE + 16 + PACKET_TAG);
+	_cleanup_(freep) uint8_t *opened = malloc(LARGE + 16);
+
+	(void)state;
+	assert_true(plain && sealed && opened);
+	assert_int_equal(seal_derive(secret, true, 0, key, iv), 0);
+	for (unsigned way = 0; way < 2; way++) {
+		enum seal_engine from = way ? SEAL_OPENSSL : SEAL_IPSEC_MB;
+		enum seal_engine to = way ? SEAL_IPSEC_MB : SEAL_OPENSSL;
+		_cleanup_(seal_freep) struct seal *out =
+			seal_new_with(from, CIPHER_AES_256_GCM, key, iv, true);
+		_cleanup_(seal_freep) struct seal *in =
+			seal_new_with(to, CIPHER_AES_256_GCM, key, iv, false);
+		if (!out || !in)
+			skip();
+		for (size_t step = 0; step <= 300; step++) {
+			size_t size = step < 300 ? step : 1400;
+			size_t offset = step % 16; // of each buffer another
+			struct packet_header header = new_header(step + 1);
+			for (size_t i = 0; i < size; i++)
+				plain[offset + i] = (uint8_t)(i * 31 + step);
+			assert_true(seal_packet(out, &header, step + 1, plain + offset, size,
+						sealed + 15 - offset));
+			assert_true(seal_open(in, &header, step + 1, sealed + 15 - offset,
+					      size + PACKET_TAG, opened + offset / 2));
+			assert_memory_equal(opened + offset / 2, plain + offset, size);
+			// In place, as the last use of it.
+			assert_true(seal_packet(out, &header, step + 1, plain + offset, size,
+						plain + offset));
+			assert_memory_equal(plain + offset, sealed + 15 - offset, size);
+		}
+	}
+}
+
+static void the_faster_is_taken(void **state)
+{
+	struct seal_choice choice;
+
+	(void)state;
+	seal_choose(true, &choice);
+	assert_int_equal(choice.engine, SEAL_OPENSSL);
+	assert_true(choice.openssl_ns > 0);
+	assert_int_equal(choice.ipsec_mb_ns, 0);
+	seal_choose(false, &choice);
+	bool faster = choice.ipsec_mb_ns && choice.ipsec_mb_ns < choice.openssl_ns;
+	assert_int_equal(choice.engine, faster ? SEAL_IPSEC_MB : SEAL_OPENSSL);
+	assert_string_equal(seal_engine_name(SEAL_OPENSSL), "openssl");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest each[] = {
 		cmocka_unit_test(derives_keys),
 		cmocka_unit_test(seals_as_computed_elsewhere),
 		cmocka_unit_test(refuses_every_changed_bit_and_every_cut),
 		cmocka_unit_test(refuses_other_keys),
 		cmocka_unit_test(refuses_impossible_sizes),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest both[] = {
+		cmocka_unit_test(each_opens_what_the_other_sealed),
+		cmocka_unit_test(the_faster_is_taken),
+	};
+	uint8_t key[SEAL_KEY_SIZE] = {0}, iv[SEAL_IV_SIZE] = {0};
+	int failed = cmocka_run_group_tests_name("openssl", each, NULL, NULL);
+	engine = SEAL_IPSEC_MB;
+	_cleanup_(seal_freep) struct seal *there =
+		seal_new_with(engine, CIPHER_AES_256_GCM, key, iv, true);
+	if (there)
+		failed += cmocka_run_group_tests_name("ipsec-mb", each, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("both", both, NULL, NULL);
 }
