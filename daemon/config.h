@@ -33,7 +33,7 @@ struct config_node {
 struct config_interface {
 	char *name;		// "mutun0"
 	unsigned mtu;		// 1280-65000, default 1420
-	unsigned workers;	// 0: one per core; at most 64
+	unsigned workers;	// 0: one per core but one; at most 64
 	unsigned table;		// routing table of the kernel, 19797
 	unsigned rule_priority; // 1-32000, 19797
 	unsigned mark;		// firewall mark of the daemon's own packets, 0x4d54

@@ -249,12 +249,13 @@ unsigned engine_disconnect(struct engine *engine, const char *identity)
 
 // --- life
 
+// By default one core is left to handshakes, control, and those who send and receive what the tunnel carries.
 static unsigned worker_count(const struct config *config)
 {
 	cpu_set_t set;
 	unsigned count = config->interface.workers;
 	if (count == 0 && sched_getaffinity(0, sizeof(set), &set) == 0)
-		count = (unsigned)CPU_COUNT(&set);
+		count = (unsigned)CPU_COUNT(&set) - 1;
 	if (count == 0)
 		count = 1;
 	return count < PACKET_LANES_MAX ? count : PACKET_LANES_MAX;

@@ -137,6 +137,27 @@ def test_reordered(world):
         assert "replay" not in node.session()["drops"], node.session()["drops"]
 
 
+def test_renewal_under_bulk(world):
+    """Keys change ten times under 1.6 Gbit/s of TCP (where the machine can) and probes: nothing is lost by either account."""
+    world.gate = gate = world.gateway()
+    world.alice = alice = world.client("alice", gate)
+    world.start(gate, alice)
+    with Download(alice.host, alice.inner(), gate.host, megabytes_per_second=200) as download, \
+            Probes((alice.host, alice.inner()), (gate.host, gate.inner())) as probes:
+        for count in range(1, 11):
+            alice.mutun("reauth")
+            wait_for(f"renewal {count}", lambda: alice.session()["renewals"] >= count)
+            time.sleep(0.2)
+        probes.stop()
+        download.finish()
+    probes.expect_no_loss(at_least=500 / SLOW)
+    for node in (gate, alice):
+        wait_for(f"the account of the last renewal at {node}",
+                 lambda: node.session()["last_renewal"]["lost_packets"] is not None, 15)
+        assert node.session()["renewals_lost_packets"] == 0
+        assert not {"replay", "tag", "epoch", "index", "keys"} & set(node.session()["drops"]), node.session()["drops"]
+
+
 def test_ping_beside_bulk(world):
     """A long transfer does not fill the queue in front of a short packet. No figure of time: the machine may be busy; that
     the daemon told the sender is seen in its count, and that the transfer lives, in its bytes."""
