@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #define IPV4_HEADER	20u
+#define IPV6_HEADER	40u
 #define IPV4_DONT	0x4000u
 #define IPV4_MORE	0x2000u
 #define IPV4_OFFSET	0x1fffu
@@ -23,7 +24,9 @@ static bool complete_checksum(struct cut *cut, const struct virtio_net_hdr_v1 *v
 {
 	size_t start = vnet->csum_start;
 	size_t check = start + vnet->csum_offset;
-	if (start > cut->size || check + 2 > cut->size)
+	size_t network =
+		cut->packet[0] >> 4 == 4 ? (size_t)(cut->packet[0] & 0x0f) * 4 : IPV6_HEADER;
+	if (start < network || start > cut->size || check + 2 > cut->size)
 		return false;
 	uint16_t sum = (uint16_t)~checksum_add(0, cut->packet + start, cut->size - start);
 	// RFC 768: zero would mean that there is none.
