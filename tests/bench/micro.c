@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nanoseconds of the steps of a packet, so that a regression has an address: medians of rounds on one core. "micro --quick" runs
+// everything for a moment, only to see that it runs.
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/rcu.h"
+#include "tun/cut.h"
+#include "tun/epoch.h"
+#include "tun/inner.h"
+#include "tun/join.h"
+#include "tun/route.h"
+#include "tun/seal.h"
+#include "unit/packet_fixture.h"
+
+#define ROUNDS	   9u
+#define ROUND_NS   UINT64_C(20000000)
+#define QUICK_NS   UINT64_C(100000)
+#define SUPER	   65000u // bytes of payload of a super-packet
+#define SEGMENT	   1368u
+#define ROUTES_MAX 100000u
+
+static uint64_t round_ns = ROUND_NS;
+static uint8_t plain[70000], sealed[70000];
+
+// One thing that is measured: `step` does it once.
+struct subject {
+	void (*step)(struct subject *subject);
+	struct seal *seal;
+	struct epoch *epoch;
+	struct routes *routes;
+	struct join *join;
+	const struct packet_spec *spec;
+	uint8_t *frame;
+	size_t size;
+	uint64_t counter;
+	unsigned packets; // per step
+};
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static void report(const char *what, struct subject *subject)
+{
+	double results[ROUNDS];
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint64_t begin = clock_ns(), steps = 0, now;
+		do {
+			for (unsigned n = 0; n < 16; n++, steps++)
+				subject->step(subject);
+			now = clock_ns();
+		} while (now - begin < round_ns);
+		results[i] = (double)(now - begin) / (double)steps / subject->packets;
+	}
+	qsort(results, ROUNDS, sizeof(results[0]), compare);
+	printf("%-44s %10.1f ns a packet\n", what, results[ROUNDS / 2]);
+}
+
+// --- seal and open
+
+static const struct packet_header header = {.type = PACKET_DATA};
+
+static void seal_step(struct subject *subject)
+{
+	seal_packet(subject->seal, &header, ++subject->counter, plain, subject->size, sealed);
+}
+
+static void open_step(struct subject *subject)
+{
+	if (!seal_open(subject->seal, &header, 1, sealed, subject->size + PACKET_TAG, plain))
+		abort();
+}
+
+static void measure_seal(enum seal_engine engine, enum cipher cipher, size_t size)
+{
+	static const uint8_t key[SEAL_KEY_SIZE] = {1}, iv[SEAL_IV_SIZE] = {2};
+	_cleanup_(seal_freep) struct seal *out = seal_new_with(engine, cipher, key, iv, true);
+	_cleanup_(seal_freep) struct seal *in = seal_new_with(engine, cipher, key, iv, false);
+	char what[64];
+	if (!out || !in)
+		return;
+	struct subject subject = {.step = seal_step, .seal = out, .size = size, .packets = 1};
+	snprintf(what, sizeof(what), "seal, %s, %s, %zu bytes", cipher_name(cipher),
+		 seal_engine_name(engine), size);
+	report(what, &subject);
+	seal_packet(out, &header, 1, plain, size, sealed);
+	subject = (struct subject){.step = open_step, .seal = in, .size = size, .packets = 1};
+	snprintf(what, sizeof(what), "open, %s, %s, %zu bytes", cipher_name(cipher),
+		 seal_engine_name(engine), size);
+	report(what, &subject);
+}
+
+static void epoch_step(struct subject *subject)
+{
+	if (epoch_seal(subject->epoch, 0, 0, true, plain, subject->size, sealed) != DROP_NONE)
+		abort();
+}
+
+static void measure_epoch(size_t size)
+{
+	struct epoch_options options = {.number = 1, .peer_lanes = 1, .remote_index = 1};
+	struct subject subject = {.step = epoch_step, .size = size, .packets = 1};
+	char what[64];
+	subject.epoch = epoch_new(&options);
+	if (!subject.epoch)
+		abort();
+	snprintf(what, sizeof(what), "number and seal (epoch_seal), %zu bytes", size);
+	report(what, &subject);
+	epoch_free(subject.epoch);
+}
+
+// --- super-packets
+
+static void cut_step(struct subject *subject)
+{
+	struct cut cut;
+	size_t size;
+	packet_vnet(subject->spec, SEGMENT, subject->frame);
+	// Cutting writes over payload only; the headers of the whole are its first piece's.
+	transport_put_size(subject->frame + VNET_HEADER, 20, subject->size);
+	if (cut_begin(&cut, subject->frame, subject->size, 65535) != DROP_NONE)
+		abort();
+	for (unsigned i = 0; i < cut.count; i++)
+		cut_piece(&cut, i, &size);
+	subject->packets = cut.count;
+}
+
+static void measure_cut(const struct packet_spec *spec)
+{
+	struct subject subject = {.step = cut_step, .spec = spec, .packets = 1};
+	subject.frame = calloc(1, VNET_HEADER + 70000);
+	if (!subject.frame)
+		abort();
+	subject.size = packet_build(spec, plain, SUPER, subject.frame + VNET_HEADER);
+	cut_step(&subject);
+	report("cut a super-packet of 65,000 bytes", &subject);
+	free(subject.frame);
+}
+
+static void join_step(struct subject *subject)
+{
+	struct packet_spec spec = *subject->spec;
+	for (unsigned i = 0; i < subject->packets; i++) {
+		uint8_t *place = join_place(subject->join);
+		memcpy(place, subject->frame, subject->size);
+		put32(place + 24, spec.sequence);
+		join_take(subject->join, subject->size, true);
+		spec.sequence += SEGMENT;
+	}
+	join_flush(subject->join);
+}
+
+static void measure_join(const struct packet_spec *spec)
+{
+	struct join join;
+	struct subject subject = {.step = join_step, .spec = spec, .join = &join, .packets = 45};
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	subject.frame = calloc(1, 2000);
+	if (!subject.frame || fd < 0 || join_init(&join, fd) < 0)
+		abort();
+	subject.size = packet_build(spec, plain, SEGMENT, subject.frame);
+	report("join 45 packets of 1,400 bytes (and copy them)", &subject);
+	join_done(&join);
+	close(fd);
+	free(subject.frame);
+}
+
+// --- lookup
+
+static void parse_step(struct subject *subject)
+{
+	struct inner inner;
+	if (!inner_parse(subject->frame, subject->size, &inner))
+		abort();
+}
+
+static void lookup_step(struct subject *subject)
+{
+	struct addr addr = {.family = AF_INET, .bytes = {10}};
+	addr.bytes[1] = (uint8_t)(subject->counter >> 8);
+	addr.bytes[2] = (uint8_t)subject->counter++;
+	addr.bytes[3] = 1;
+	if (!route_lookup(subject->routes, &addr))
+		abort();
+}
+
+static void measure_lookup(unsigned count)
+{
+	static struct prefix prefixes[ROUTES_MAX];
+	struct subject subject = {.step = lookup_step, .packets = 1};
+	char what[64];
+	prefixes[0] = (struct prefix){.addr = {.family = AF_INET, .bytes = {10}}, .length = 8};
+	for (unsigned i = 1; i < count; i++) {
+		struct prefix *prefix = &prefixes[i];
+		*prefix = (struct prefix){.addr.family = AF_INET, .length = 24};
+		prefix->addr.bytes[0] = (uint8_t)(10 + (i >> 16));
+		prefix->addr.bytes[1] = (uint8_t)(i >> 8);
+		prefix->addr.bytes[2] = (uint8_t)i;
+	}
+	subject.routes = routes_new();
+	// Any pointer does for an owner: it is never looked into.
+	if (!subject.routes ||
+	    routes_add(subject.routes, prefixes, count, (struct session *)&subject) < 0)
+		abort();
+	snprintf(what, sizeof(what), "route lookup among %u", count);
+	report(what, &subject);
+	routes_free(subject.routes);
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t sizes[] = {64, 512, 1400, SUPER};
+	static const unsigned routes[] = {10, 1000, ROUTES_MAX};
+	struct packet_spec spec = {.ipv4 = true, .partial = true, .flags = 0x10, .ttl = 64};
+	if (argc > 1 && strcmp(argv[1], "--quick") == 0)
+		round_ns = QUICK_NS;
+	rcu_reader_register();
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		for (unsigned e = SEAL_OPENSSL; e <= SEAL_IPSEC_MB; e++)
+			measure_seal(e, CIPHER_AES_256_GCM, sizes[i]);
+	for (unsigned i = 0; i < 3; i++)
+		measure_seal(SEAL_OPENSSL, CIPHER_CHACHA20_POLY1305, sizes[i]);
+	measure_epoch(1400);
+	measure_cut(&spec);
+	measure_join(&spec);
+	uint8_t packet[2000];
+	struct subject parse = {.step = parse_step, .frame = packet, .packets = 1};
+	parse.size = packet_build(&spec, plain, SEGMENT, packet);
+	report("parse (inner_parse)", &parse);
+	for (unsigned i = 0; i < 3; i++)
+		measure_lookup(routes[i]);
+	rcu_reader_unregister();
+	return 0;
+}
