@@ -12,7 +12,8 @@ packages_demo="python3"
 packages_test="clang clang-format libclang-rt-dev libcmocka-dev iperf3 nftables ethtool tcpdump python3-pytest python3-scapy
 	python3-cryptography"
 
-packages_bench="iperf3 wireguard-go wireguard-tools openvpn nebula ocserv openconnect tinc python3-matplotlib"
+packages_bench="iperf3 wireguard-go wireguard-tools openvpn nebula ocserv openconnect tinc"
+packages_plot="python3-matplotlib"
 
 # packages_require PACKAGE...: installs those that are missing, and does not touch apt when none is.
 packages_require() {

@@ -4,6 +4,7 @@
 start(pair) makes the tunnel and returns the inner address of b; pair.daemon() starts what is to be counted as the tunnel's."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,12 @@ INNER = {"a": "10.78.0.1", "b": "10.78.0.2"}
 
 def sh(*command, cwd=None):
     return subprocess.run([str(word) for word in command], check=True, cwd=cwd, capture_output=True, text=True).stdout
+
+
+def version_of(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return found[0] if found else "?"
 
 
 def certificates(directory):
@@ -45,7 +52,7 @@ class Mutun:
         self.build, self.workers, self.name = Path(build), workers, name
 
     def version(self):
-        return sh(self.build / "daemon/mutund", "--version").split()[-1]
+        return version_of(self.build / "daemon/mutund", "--version")
 
     def start(self, pair):
         directory, mutun = pair.directory, self.build / "daemon/mutun"
@@ -74,7 +81,7 @@ class WireGuardGo:
         self.binary = binary
 
     def version(self):
-        return sh(self.binary, "--version").split()[1]
+        return version_of(self.binary, "--version")
 
     def start(self, pair):
         for host in "ab":
@@ -103,7 +110,7 @@ class Nebula:
         self.cert = str(Path(binary).with_name("nebula-cert")) if "/" in self.binary else "nebula-cert"
 
     def version(self):
-        return sh(self.binary, "-version").split()[-1]
+        return version_of(self.binary, "-version")
 
     def start(self, pair):
         directory = pair.directory
@@ -126,7 +133,7 @@ class OpenVPN:
     name = "openvpn"
 
     def version(self):
-        return subprocess.run(["openvpn", "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
+        return version_of("openvpn", "--version")
 
     def start(self, pair):
         certificates(pair.directory)
@@ -145,7 +152,7 @@ class OcServ:
     name = "ocserv"
 
     def version(self):
-        return sh("ocserv", "--version").split()[1]
+        return version_of("ocserv", "--version")
 
     def start(self, pair):
         directory = pair.directory
@@ -174,7 +181,7 @@ class Tinc:
     name = "tinc"
 
     def version(self):
-        return sh("tincd", "--version").split()[2]
+        return version_of("tincd", "--version")
 
     def start(self, pair):
         for host, other in ("ab", "ba"):
