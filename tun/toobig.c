@@ -9,16 +9,16 @@
 #include "base/buffer.h"
 #include "tun/transport.h"
 
-#define IPV4_HEADER 20u
-#define IPV4_MAX    576u // RFC 1812, 4.3.2.3
-#define IPV4_MTU    68u
-#define IPV4_DONT   0x4000u
-#define IPV4_OFFSET 0x1fffu
-#define IPV4_TOS    0xc0u // internetwork control (RFC 1812, 4.3.2.5)
-#define IPV6_HEADER 40u
-#define IPV6_MTU    1280u
-#define ICMP_HEADER 8u
-#define HOPS	    64u
+#define IPV4_HEADER    20u
+#define IPV4_MAX       576u // RFC 1812, 4.3.2.3
+#define IPV4_MTU       68u
+#define IPV4_DONT      0x4000u
+#define IPV4_OFFSET    0x1fffu
+#define IPV4_TOS       0xc0u // internetwork control (RFC 1812, 4.3.2.5)
+#define IPV6_HEADER    40u
+#define IPV6_MTU_LEAST 1280u
+#define ICMP_HEADER    8u
+#define HOPS	       64u
 
 enum { ICMP4_UNREACHABLE = 3, ICMP4_TOO_BIG = 4 };	// type and code
 enum { ICMP6_TOO_BIG = 2, ICMP6_REDIRECT = 137 };	// types
@@ -174,7 +174,7 @@ size_t toobig_build(const uint8_t *packet, size_t size, unsigned mtu, const stru
 			       ? build_ipv4(packet, size, mtu, source, ret)
 			       : 0;
 	if (size >= IPV6_HEADER && packet[0] >> 4 == 6)
-		return source->family == AF_INET6 && mtu >= IPV6_MTU &&
+		return source->family == AF_INET6 && mtu >= IPV6_MTU_LEAST &&
 				       may_answer_ipv6(packet, size)
 			       ? build_ipv6(packet, size, mtu, source, ret)
 			       : 0;
