@@ -147,6 +147,8 @@ static void print_session(const json_t *session)
 	puts(json_is_true(json_object_get(session, "segments_singly"))
 		     ? ", loses datagrams that leave in one piece: they leave one by one"
 		     : "");
+	printf("    MTU:         %" JSON_INTEGER_FORMAT ", %s\n", number_of(session, "mtu"),
+	       text_of(session, "mtu_reason"));
 	printf("    keys:        epoch %" JSON_INTEGER_FORMAT ", %s, %s\n",
 	       number_of(session, "epoch"), text_of(session, "cipher"), text_of(session, "group"));
 	bytes_text(number_of(in, "bytes"), rx, sizeof(rx));

@@ -111,6 +111,8 @@ static json_t *session_report(const struct session *session, const char *link,
 		object, "endpoint",
 		text_or_null(status.has_path ? endpoint_text(&status.endpoint, endpoint) : NULL));
 	json_object_set_new(object, "path", json_string(status.has_path ? "udp" : "none"));
+	json_object_set_new(object, "mtu", json_integer(status.mtu));
+	json_object_set_new(object, "mtu_reason", json_string(status.mtu_reason));
 	json_object_set_new(object, "segments_singly", json_boolean(status.singly));
 	json_object_set_new(object, "epoch", json_integer(status.epoch));
 	json_object_set_new(object, "cipher", json_string(cipher_name(status.cipher)));

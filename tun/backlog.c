@@ -4,6 +4,7 @@
 
 void backlog_empty(struct backlog *backlog, uint64_t now_ns)
 {
+	backlog->busy = false;
 	backlog->empty_ns = now_ns;
 	backlog->next_ns = 0;
 	backlog->told = 0;
@@ -27,6 +28,10 @@ static unsigned square_root(unsigned n)
 bool backlog_tell(struct backlog *backlog, uint64_t rtt_ns, uint64_t now_ns)
 {
 	uint64_t wait = interval(rtt_ns);
+	// However long ago that was seen: it has been empty until now.
+	if (!backlog->busy)
+		backlog->empty_ns = now_ns;
+	backlog->busy = true;
 	if (now_ns < backlog->empty_ns + wait || now_ns < backlog->next_ns)
 		return false;
 	backlog->told++;

@@ -12,7 +12,8 @@
 #define BACKLOG_INTERVAL_MAX_NS UINT64_C(100000000)
 
 struct backlog {
-	uint64_t empty_ns; // when the queue was last empty
+	bool busy;	   // something was taken since it was last empty
+	uint64_t empty_ns; // when it was last empty
 	uint64_t next_ns;  // when to tell again
 	unsigned told;	   // times since it was last empty
 };

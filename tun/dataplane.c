@@ -223,16 +223,27 @@ struct session *dataplane_find(struct dataplane *dataplane, uint32_t index)
 	return session && session->index == index ? session : NULL;
 }
 
+static void post_link(struct worker *worker, uint32_t index, enum link_message_type type,
+		      size_t size)
+{
+	struct worker_task *task = calloc(1, sizeof(*task));
+	if (!task)
+		return;
+	task->link = type;
+	task->index = index;
+	task->size = size;
+	worker_post(worker, task);
+}
+
+void dataplane_probe_mtu(struct dataplane *dataplane, uint32_t index, size_t size)
+{
+	post_link(dataplane->workers[0], index, LINK_MTU_PROBE, size);
+}
+
 void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type)
 {
-	for (unsigned i = 0; i < dataplane->options.workers; i++) {
-		struct worker_task *task = calloc(1, sizeof(*task));
-		if (!task)
-			return;
-		task->link = type;
-		task->index = index;
-		worker_post(dataplane->workers[i], task);
-	}
+	for (unsigned i = 0; i < dataplane->options.workers; i++)
+		post_link(dataplane->workers[i], index, type, 0);
 }
 
 bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,

@@ -15,12 +15,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "tun/clamp.h"
 #include "tun/cut.h"
 #include "tun/inner.h"
 #include "tun/probe.h"
 #include "tun/session.h"
+#include "tun/toobig.h"
 #include "tun/worker.h"
 
+#define TOOBIG_EVERY_MS	  10u
 #define EGRESS_BATCH_SIZE (256u << 10) // bytes, before what has arrived has its turn
 
 // Returns the size of what is now at frame + VNET_HEADER; 0: the queue is empty.
@@ -108,15 +111,34 @@ static enum drop send_frame(struct worker *worker, struct session *session, size
 	struct path *path = egress_path(session, epoch, worker->number);
 	if (!path)
 		return DROP_PATH;
+	if (size > MTU_LEAST)
+		atomic_store_explicit(&session->large_ms, worker->now_ms, memory_order_relaxed);
 	bool lose = must_lose(worker, session, size, mtu);
 	enum drop drop = cut_begin(&cut, worker->frame, size, mtu);
 	if (drop != DROP_NONE)
 		return drop;
+	if (size <= CLAMP_SIZE_MAX)
+		clamp_mss(cut.packet, size, (unsigned)mtu, cut.partial);
 	atomic_store_explicit(&session->spoke_ms, worker->now_ms, memory_order_relaxed);
 	if (cut.count > 1)
 		probe_batches(worker, session, path);
 	send_pieces(worker, session, epoch, path, &cut, lose);
 	return lose ? DROP_CONGESTION : DROP_NONE;
+}
+
+// The sender of what does not fit hears of it; "from" where it sent to, since from there it will be believed.
+static void tell_too_big(struct worker *worker, struct session *session, size_t size,
+			 const struct addr *from)
+{
+	uint8_t frame[VNET_HEADER + TOOBIG_MAX] = {0};
+	unsigned mtu = atomic_load_explicit(&session->mtu, memory_order_relaxed);
+	if (worker->now_ms < worker->toobig_ms + TOOBIG_EVERY_MS)
+		return;
+	worker->toobig_ms = worker->now_ms;
+	size_t answer =
+		toobig_build(worker->frame + VNET_HEADER, size, mtu, from, frame + VNET_HEADER);
+	if (answer && write(worker->tun, frame, VNET_HEADER + answer) < 0)
+		worker_count_drop(worker, DROP_DEVICE);
 }
 
 static void take_frame(struct worker *worker, size_t size)
@@ -133,6 +155,8 @@ static void take_frame(struct worker *worker, size_t size)
 		return;
 	}
 	enum drop drop = send_frame(worker, session, size);
+	if (drop == DROP_SIZE)
+		tell_too_big(worker, session, size, &inner.destination);
 	if (drop != DROP_NONE)
 		session_count_drop(session, drop);
 }

@@ -14,6 +14,7 @@
 #include <endian.h>
 #include <string.h>
 
+#include "tun/clamp.h"
 #include "tun/egress.h"
 #include "tun/inner.h"
 #include "tun/probe.h"
@@ -109,6 +110,7 @@ static void note_move(struct arrival *arrival)
 	atomic_init(&path->in, arrival->size);
 	session_replace_path(session, lane, path);
 	atomic_store_explicit(&session->batch.next_ms, 0, memory_order_relaxed);
+	atomic_store_explicit(&session->moved, true, memory_order_relaxed);
 	if (!atomic_load_explicit(&path->confirmed, memory_order_relaxed))
 		probe_path(arrival->worker, session, path);
 }
@@ -150,7 +152,14 @@ static enum drop judge(const struct arrival *arrival)
 		route_lookup(dataplane_routes(arrival->worker->dataplane), &inner.source);
 	if (owner != arrival->session)
 		return DROP_SOURCE;
-	return inner_fold_ecn(arrival->plain, arrival->ecn) ? DROP_NONE : DROP_CONGESTION;
+	if (!inner_fold_ecn(arrival->plain, arrival->ecn))
+		return DROP_CONGESTION;
+	// What a handshake promises here, the far end will send there.
+	if (arrival->plain_size <= CLAMP_SIZE_MAX)
+		clamp_mss(arrival->plain, arrival->plain_size,
+			  atomic_load_explicit(&arrival->session->mtu, memory_order_relaxed),
+			  arrival->header.flags & PACKET_FLAG_PARTIAL);
+	return DROP_NONE;
 }
 
 static void count_packet(const struct arrival *arrival)

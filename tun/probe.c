@@ -26,9 +26,12 @@ static void send_message(struct worker *worker, struct session *session,
 			 const struct datagram_peer *to, struct datagram_way *way,
 			 const struct link_message *message, size_t size)
 {
-	uint8_t plain[BATCH_SIZE] = {0};
+	uint8_t small[BATCH_SIZE];
+	// A large one is made where frames are read to: nothing is there between two of them.
+	uint8_t *plain = size > sizeof(small) ? worker->frame : small;
 	struct egress_input input = {.plain = plain, .size = size};
 	struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
+	memset(plain, 0, size);
 	memcpy(plain, message, sizeof(*message));
 	enum drop drop = epoch ? egress_seal(worker, epoch, &input, to, way) : DROP_KEYS;
 	if (drop != DROP_NONE)
@@ -49,7 +52,8 @@ void probe_path(struct worker *worker, struct session *session, struct path *pat
 	send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
 }
 
-void probe_send(struct worker *worker, struct session *session, enum link_message_type type)
+void probe_send(struct worker *worker, struct session *session, enum link_message_type type,
+		size_t size)
 {
 	const struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
 	if (!epoch)
@@ -57,11 +61,12 @@ void probe_send(struct worker *worker, struct session *session, enum link_messag
 	struct path *path = egress_path(session, epoch, worker->number);
 	if (!path)
 		return;
-	struct link_message message = message_of(type, 0);
+	struct link_message message = message_of(type, path->secret ^ clock_ns());
 	if (type == LINK_PROBE)
 		probe_path(worker, session, path);
-	else
-		send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
+	else if (size <= PACKET_INNER_MAX)
+		send_message(worker, session, &path->peer, NULL, &message,
+			     size > sizeof(message) ? size : sizeof(message));
 	egress_flush(worker);
 }
 
@@ -159,6 +164,12 @@ static void take_answer(struct session *session, const struct link_message *mess
 	struct path *path = find_path(session, token, &ns);
 	if (!path)
 		return;
+	if (message->type == LINK_MTU_ANSWER) {
+		uint16_t size;
+		memcpy(&size, message->size, sizeof(size));
+		atomic_store_explicit(&session->mtu_answered, be16toh(size), memory_order_relaxed);
+		return;
+	}
 	if (message->type == LINK_BATCH_ANSWER) {
 		if (message->number < 2 * BATCH_PROBES)
 			atomic_fetch_or(&session->batch.answered, 1u << message->number);
@@ -190,11 +201,11 @@ enum drop probe_take(struct worker *worker, struct session *session,
 		memcpy(answer.size, &arrived, sizeof(arrived));
 		break;
 	case LINK_ANSWER:
+	case LINK_MTU_ANSWER:
 	case LINK_BATCH_ANSWER:
 		take_answer(session, &message);
 		return DROP_NONE;
 	case LINK_KEEPALIVE:
-	case LINK_MTU_ANSWER:
 		return DROP_NONE;
 	default:
 		return DROP_MALFORMED;

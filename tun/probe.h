@@ -11,8 +11,9 @@ struct worker;
 
 // Asks whether the path works; its answer also measures the round trip.
 void probe_path(struct worker *worker, struct session *session, struct path *path);
-// Sends a message without a body to wherever this worker's packets go; sends it at once.
-void probe_send(struct worker *worker, struct session *session, enum link_message_type type);
+// Sends a message to wherever this worker's packets go, at once; an MTU probe has `size` bytes. Not while a frame is at work.
+void probe_send(struct worker *worker, struct session *session, enum link_message_type type,
+		size_t size);
 // Runs of datagrams are about to leave on this path: finds out whether they arrive, now and then. A kernel or a driver that
 // mangles them cannot be seen from the sending side alone.
 void probe_batches(struct worker *worker, struct session *session, struct path *path);

@@ -10,43 +10,18 @@
 #include <openssl/rand.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/rcu.h"
 #include "pki/credential.h"
 #include "pki/tls.h"
 #include "pki/verify.h"
 #include "tun/channel.h"
 #include "tun/dataplane.h"
-#include "tun/liveness.h"
+#include "tun/session_control.h"
 
 #define EXPORTER_LABEL "EXPORTER-mutun-data-1"
 #define UNSEEN_AGAIN_MS \
 	250u // an old epoch that the peer still sends with is looked at again after this
-
-struct session_control {
-	char *name;
-	struct liveness liveness;
-	struct verdict *verdict;
-	time_t own_not_after;
-	char group[32];
-	struct epoch *newest;
-	struct epoch *previous;		      // drains; NULL once it has
-	struct epoch_mark mark;		      // of the previous, when the newest came
-	uint64_t peer_sent[PACKET_LANES_MAX]; // of the previous, as the peer says
-	unsigned peer_sent_count;
-	uint64_t installed_ms;
-	uint64_t retire_ms[SESSION_EPOCHS]; // CLOCK_NEVER: not due
-	uint64_t switch_ms;		    // CLOCK_NEVER: done
-	struct epoch_totals retired;	    // of epochs that are gone
-	struct session_renewal renewal;
-	unsigned renewals;
-	uint64_t renewals_lost;
-	bool rekey_said;
-};
-
-static uint64_t load(const _Atomic uint64_t *value)
-{
-	return atomic_load_explicit(value, memory_order_relaxed);
-}
 
 static char *make_name(const char *identity, const uint8_t *id)
 {
@@ -103,12 +78,6 @@ int session_new(struct dataplane *dataplane, bool initiator, const char *identit
 	return 0;
 }
 
-static void add_totals(struct epoch_totals *to, const struct epoch *epoch)
-{
-	if (epoch)
-		epoch_add_totals(epoch, to);
-}
-
 // Whether it was sent with.
 static bool stop_sending(struct session *session, struct epoch *epoch)
 {
@@ -128,7 +97,7 @@ static void retire(struct session *session, unsigned slot)
 	// A worker that had it in hand may have switched to it since: look again, now that nobody can.
 	if (stop_sending(session, epoch))
 		rcu_wait();
-	add_totals(&control->retired, epoch);
+	session_add_totals(&control->retired, epoch);
 	if (control->previous == epoch)
 		control->previous = NULL;
 	if (control->newest == epoch)
@@ -205,7 +174,7 @@ static int derive(const struct session *session, struct channel *channel,
 
 static uint64_t drain_ms(const struct session *session)
 {
-	uint64_t drain = 3 * load(&session->rtt_ns) / 1000000 + DRAIN_MIN_MS;
+	uint64_t drain = 3 * session_load(&session->rtt_ns) / 1000000 + DRAIN_MIN_MS;
 	return drain < DRAIN_MAX_MS ? drain : DRAIN_MAX_MS;
 }
 
@@ -254,7 +223,9 @@ int session_install(struct session *session, struct channel *channel,
 	control->installed_ms = now_ms;
 	control->retire_ms[slot] = CLOCK_NEVER;
 	control->rekey_said = false;
-	atomic_store(&session->mtu, keys->mtu);
+	if (keys->mtu != control->mtu.ceiling)
+		mtu_start(&control->mtu, keys->mtu, now_ms);
+	atomic_store(&session->mtu, control->mtu.current);
 	atomic_store(&session->epochs[slot], epoch);
 
 	session_set_verdict(session, channel_verdict(channel));
@@ -353,6 +324,7 @@ bool session_knows_address(const struct session *session, const struct addr *add
 void session_probe(struct session *session, uint64_t now_ms)
 {
 	liveness_probing(&session->control->liveness, now_ms);
+	mtu_moved(&session->control->mtu, now_ms);
 	dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
 }
 
@@ -371,14 +343,6 @@ void session_set_verdict(struct session *session, struct verdict *verdict)
 void session_set_expiry(struct session *session, time_t own_not_after)
 {
 	session->control->own_not_after = own_not_after;
-}
-
-static time_t expires_at(const struct session_control *control)
-{
-	if (!control->verdict)
-		return 0;
-	time_t theirs = verdict_not_after(control->verdict);
-	return theirs < control->own_not_after ? theirs : control->own_not_after;
 }
 
 static void retire_drained(struct session *session, uint64_t now_ms)
@@ -403,10 +367,10 @@ static void retire_drained(struct session *session, uint64_t now_ms)
 static bool is_dead(struct session *session, uint64_t now_ms)
 {
 	struct liveness_facts facts = {
-		.heard_ms = load(&session->heard_ms),
-		.spoke_ms = load(&session->spoke_ms),
-		.received_ms = load(&session->received_ms),
-		.rtt_ns = load(&session->rtt_ns),
+		.heard_ms = session_load(&session->heard_ms),
+		.spoke_ms = session_load(&session->spoke_ms),
+		.received_ms = session_load(&session->received_ms),
+		.rtt_ns = session_load(&session->rtt_ns),
 	};
 	switch (liveness_tick(&session->control->liveness, &facts, now_ms)) {
 	case LIVENESS_NOTHING:
@@ -420,6 +384,30 @@ static bool is_dead(struct session *session, uint64_t now_ms)
 	return false;
 }
 
+static void follow_mtu(struct session *session, uint64_t now_ms)
+{
+	struct mtu *mtu = &session->control->mtu;
+	char text[MTU_TEXT_MAX];
+	struct mtu_facts facts = {
+		.heard_ms = session_load(&session->heard_ms),
+		.large_ms = session_load(&session->large_ms),
+		.rtt_ns = session_load(&session->rtt_ns),
+	};
+	unsigned answered = atomic_exchange(&session->mtu_answered, 0);
+	if (answered)
+		mtu_answered(mtu, answered, now_ms);
+	if (atomic_exchange(&session->moved, false))
+		mtu_moved(mtu, now_ms);
+	unsigned size = mtu_tick(mtu, &facts, now_ms);
+	if (size) {
+		dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
+		dataplane_probe_mtu(session->dataplane, session->index, size);
+	}
+	if (atomic_exchange(&session->mtu, mtu->current) != mtu->current)
+		log_info("session %s: packets of up to %u bytes (%s)", session->control->name,
+			 mtu->current, mtu_reason(mtu, text));
+}
+
 enum session_event session_tick(struct session *session, uint64_t now_ms)
 {
 	struct session_control *control = session->control;
@@ -428,7 +416,8 @@ enum session_event session_tick(struct session *session, uint64_t now_ms)
 	if (now_ms >= control->switch_ms)
 		session_switch(session);
 	retire_drained(session, now_ms);
-	if (clock_wall() >= expires_at(control))
+	follow_mtu(session, now_ms);
+	if (clock_wall() >= session_expires(control))
 		return SESSION_EXPIRED;
 	if (epoch_must_close(control->newest))
 		return SESSION_KEYS;
@@ -452,38 +441,12 @@ uint64_t session_deadline(const struct session *session)
 	if (!control->newest)
 		return CLOCK_NEVER;
 	next = earlier(next, control->switch_ms);
+	next = earlier(next, mtu_deadline(&control->mtu));
 	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
 		next = earlier(next, control->retire_ms[i]);
-	int64_t left_s = (int64_t)(expires_at(control) - clock_wall());
+	int64_t left_s = (int64_t)(session_expires(control) - clock_wall());
 	next = earlier(next, now_ms + (left_s > 0 ? (uint64_t)left_s * 1000 : 0));
 	return next;
-}
-
-void session_status(const struct session *session, struct session_status *ret)
-{
-	const struct session_control *control = session->control;
-	const struct epoch *tx = atomic_load(&session->tx);
-	const struct path *path = atomic_load(&session->paths[atomic_load(&session->newest_lane)]);
-	*ret = (struct session_status){
-		.totals = control->retired,
-		.epoch = tx ? tx->options.number : 0,
-		.cipher = tx ? tx->options.cipher : CIPHER_AES_256_GCM,
-		.group = control->group,
-		.rtt_ns = load(&session->rtt_ns),
-		.has_path = path != NULL,
-		.singly = atomic_load(&session->way.singly),
-		.renewals = control->renewals,
-		.renewals_lost = control->renewals_lost,
-		.renewal = control->renewal,
-		.expires = expires_at(control),
-		.verdict = control->verdict,
-	};
-	if (path)
-		ret->endpoint = path->peer.remote;
-	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
-		add_totals(&ret->totals, atomic_load(&session->epochs[i]));
-	for (unsigned i = 0; i <= DROP_LAST; i++)
-		ret->drops[i] = load(&session->drops[i]);
 }
 
 struct verdict *session_verdict(const struct session *session)

@@ -17,6 +17,7 @@
 #include "tun/epoch.h"
 #include "tun/message.h"
 #include "tun/packet.h"
+#include "tun/mtu.h"
 
 struct channel;
 struct dataplane;
@@ -55,7 +56,7 @@ struct session {
 	// Published by the control thread. A worker of the responder also moves `tx` on when the peer shows the new epoch.
 	_Atomic(struct epoch *) epochs[SESSION_EPOCHS];
 	_Atomic(struct epoch *) tx;
-	_Atomic unsigned mtu; // largest inner packet to send
+	_Atomic unsigned mtu; // largest inner packet to send, as found by tun/mtu.h
 
 	// Written by the worker that opens the lane, and by the control thread.
 	_Atomic(struct path *) paths[PACKET_LANES_MAX]; // by the peer's lane
@@ -65,10 +66,13 @@ struct session {
 	// Written by workers.
 	struct datagram_way way;
 	struct session_batch batch;
-	_Atomic uint64_t heard_ms;    // last authenticated packet
-	_Atomic uint64_t spoke_ms;    // last inner packet sent
-	_Atomic uint64_t received_ms; // last inner packet that came
-	_Atomic uint64_t rtt_ns;      // 0: not measured yet
+	_Atomic uint64_t heard_ms;     // last authenticated packet
+	_Atomic uint64_t spoke_ms;     // last inner packet sent
+	_Atomic uint64_t received_ms;  // last inner packet that came
+	_Atomic uint64_t large_ms;     // last inner packet of more than MTU_LEAST bytes sent
+	_Atomic unsigned mtu_answered; // size of a probe that the peer got; 0: taken note of
+	_Atomic bool moved;	       // a path changed; false: taken note of
+	_Atomic uint64_t rtt_ns;       // 0: not measured yet
 	_Atomic uint64_t drops[DROP_LAST + 1];
 
 	struct session_control *control; // the control thread's own
@@ -95,6 +99,8 @@ struct session_status {
 	enum cipher cipher;
 	const char *group; // key exchange of the channel; borrowed until the next session_install()
 	uint64_t rtt_ns;
+	unsigned mtu; // and why
+	char mtu_reason[MTU_TEXT_MAX];
 	bool has_path;
 	struct endpoint endpoint;
 	bool singly; // see struct datagram_way

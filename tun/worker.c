@@ -27,7 +27,7 @@ static void run_task(struct worker *worker, const struct worker_task *task)
 	if (task->link) {
 		struct session *session = dataplane_find(worker->dataplane, task->index);
 		if (session)
-			probe_send(worker, session, task->link);
+			probe_send(worker, session, task->link, task->size);
 		return;
 	}
 	struct ingress_input input = {

@@ -20,7 +20,7 @@ struct worker_task {
 	uint32_t index; // receiver index of the session
 	struct datagram_peer peer;
 	uint8_t ecn;
-	size_t size;
+	size_t size; // of the datagram, or of an MTU probe
 	uint8_t data[];
 };
 
@@ -40,9 +40,10 @@ struct worker {
 	uint64_t now_ms;		      // taken once per round
 	struct datagram_out out;
 	struct datagram_in in;
-	struct backlog backlog;		     // of the TUN queue
-	struct join join;		     // on its way into the TUN queue
-	uint8_t *frame;			     // out of it: vnet header and packet or super-packet
+	uint64_t toobig_ms;	// when a sender was last told that its packet is too big
+	struct backlog backlog; // of the TUN queue
+	struct join join;	// on its way into the TUN queue
+	uint8_t *frame;		// out of it: vnet header and packet or super-packet
 	_Atomic(struct worker_task *) inbox; // newest first
 	_Atomic unsigned inbox_count;
 	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tun/clamp.h"
 #include "tun/inner.h"
 #include "tun/join.h"
+#include "tun/toobig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,12 +30,26 @@ static void join_piece(struct join *join, const uint8_t *piece, size_t size, boo
 	join_take(join, size, partial);
 }
 
+// What a packet may become or cause on its way.
+static void shape(uint8_t *packet, size_t size, unsigned mtu, const struct inner *inner)
+{
+	uint8_t answer[TOOBIG_MAX];
+	struct inner parsed;
+	clamp_mss(packet, size, mtu, mtu & 1);
+	check(inner_parse(packet, size, &parsed));
+	size_t told = toobig_build(packet, size, mtu, &inner->destination, answer);
+	check(told <= TOOBIG_MAX);
+	check(told == 0 || inner_parse(answer, told, &parsed));
+}
+
 static void cut_and_join(struct join *join, uint8_t *frame, size_t size, size_t mtu)
 {
 	struct cut cut;
 	struct inner inner;
-	if (!inner_parse(frame + VNET_HEADER, size, &inner) ||
-	    cut_begin(&cut, frame, size, mtu) != DROP_NONE)
+	if (!inner_parse(frame + VNET_HEADER, size, &inner))
+		return;
+	shape(frame + VNET_HEADER, size, (unsigned)mtu, &inner);
+	if (cut_begin(&cut, frame, size, mtu) != DROP_NONE)
 		return;
 	check(cut.count > 0);
 	for (unsigned i = 0; i < cut.count; i++) {

@@ -32,6 +32,17 @@ static void a_queue_that_empties_is_left_alone(void **state)
 	}
 }
 
+static void what_comes_after_a_rest_does_not_wait(void **state)
+{
+	struct backlog backlog = {0};
+
+	(void)state;
+	for (uint64_t now = S; now < 20 * S; now += S) {
+		assert_int_equal(take_for(&backlog, 0, now, BACKLOG_INTERVAL_MIN_NS), 0);
+		backlog_empty(&backlog, now + BACKLOG_INTERVAL_MIN_NS);
+	}
+}
+
 static void a_standing_queue_is_told_of_ever_more_often(void **state)
 {
 	struct backlog backlog = {0};
@@ -68,6 +79,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_queue_that_empties_is_left_alone),
+		cmocka_unit_test(what_comes_after_a_rest_does_not_wait),
 		cmocka_unit_test(a_standing_queue_is_told_of_ever_more_often),
 		cmocka_unit_test(far_senders_have_time_to_react),
 	};

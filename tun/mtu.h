@@ -4,23 +4,23 @@
 // milliseconds; sizes are of inner packets.
 //
 // It begins with what both ends agreed on, since most paths carry that. Whether packets of the size in use still arrive is asked
-// again every second in which large ones were sent; when they do not while smaller ones do (a black hole), PMTU_BASE is taken at
-// once, and what lies between is found by halving. A path that does not even carry that gets PMTU_LEAST until its size is
+// again every second in which large ones were sent; when they do not while smaller ones do (a black hole), MTU_BASE is taken at
+// once, and what lies between is found by halving. A path that does not even carry that gets MTU_LEAST until its size is
 // known. From time to time more is tried again.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PMTU_BASE     1280u // every path of IPv6 carries it
-#define PMTU_LEAST    296u  // RFC 1191, 7.1: the smallest that is met in practice
-#define PMTU_GRAIN    8u    // what is found may be so much too small
-#define PMTU_TEXT_MAX 80
+#define MTU_BASE     1280u // every path of IPv6 carries it
+#define MTU_LEAST    296u  // RFC 1191, 7.1: the smallest that is met in practice
+#define MTU_GRAIN    8u	   // what is found may be so much too small
+#define MTU_TEXT_MAX 80
 
-enum pmtu_state { PMTU_DONE, PMTU_CONFIRM, PMTU_SEARCH };
+enum mtu_state { MTU_DONE, MTU_CONFIRM, MTU_SEARCH };
 
-struct pmtu {
-	enum pmtu_state state;
+struct mtu {
+	enum mtu_state state;
 	unsigned ceiling;      // agreed on
 	unsigned current;      // in use
 	unsigned low, high;    // of the search: low is taken to work, more than high not to
@@ -33,22 +33,22 @@ struct pmtu {
 	uint64_t raise_ms;     // when to try more
 };
 
-struct pmtu_facts {
+struct mtu_facts {
 	uint64_t heard_ms; // last authenticated packet of the peer
-	uint64_t large_ms; // last inner packet of more than PMTU_LEAST bytes sent
+	uint64_t large_ms; // last inner packet of more than MTU_LEAST bytes sent
 	uint64_t rtt_ns;   // 0: not measured yet
 };
 
-// Both ends agreed on packets of up to `ceiling` bytes (PMTU_BASE or more); also to begin anew.
-void pmtu_start(struct pmtu *pmtu, unsigned ceiling, uint64_t now_ms);
+// Both ends agreed on packets of up to `ceiling` bytes (MTU_BASE or more); also to begin anew.
+void mtu_start(struct mtu *mtu, unsigned ceiling, uint64_t now_ms);
 // The path is another one: what is in use is asked about, and more where it was less than agreed.
-void pmtu_moved(struct pmtu *pmtu, uint64_t now_ms);
+void mtu_moved(struct mtu *mtu, uint64_t now_ms);
 // What is due: 0, or the size of a probe to send now, and beside it a small one: only while those are answered does a missing
 // answer say anything of sizes.
-unsigned pmtu_tick(struct pmtu *pmtu, const struct pmtu_facts *facts, uint64_t now_ms);
+unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms);
 // The peer got a probe of this size.
-void pmtu_answered(struct pmtu *pmtu, unsigned size, uint64_t now_ms);
+void mtu_answered(struct mtu *mtu, unsigned size, uint64_t now_ms);
 // When to tick again at the latest.
-uint64_t pmtu_deadline(const struct pmtu *pmtu);
+uint64_t mtu_deadline(const struct mtu *mtu);
 // "as agreed", "found by probing: 1400 did not arrive" ...: why `current` is what it is. Returns `text`.
-const char *pmtu_reason(const struct pmtu *pmtu, char text[PMTU_TEXT_MAX]);
+const char *mtu_reason(const struct mtu *mtu, char text[MTU_TEXT_MAX]);

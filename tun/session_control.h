@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control thread alone knows of a session. For session*.c and nobody else.
+#pragma once
+
+#include "pki/verify.h"
+#include "tun/liveness.h"
+#include "tun/mtu.h"
+#include "tun/session.h"
+
+struct session_control {
+	char *name;
+	struct liveness liveness;
+	struct mtu mtu;
+	struct verdict *verdict;
+	time_t own_not_after;
+	char group[32];
+	struct epoch *newest;
+	struct epoch *previous;		      // drains; NULL once it has
+	struct epoch_mark mark;		      // of the previous, when the newest came
+	uint64_t peer_sent[PACKET_LANES_MAX]; // of the previous, as the peer says
+	unsigned peer_sent_count;
+	uint64_t installed_ms;
+	uint64_t retire_ms[SESSION_EPOCHS]; // CLOCK_NEVER: not due
+	uint64_t switch_ms;		    // CLOCK_NEVER: done
+	struct epoch_totals retired;	    // of epochs that are gone
+	struct session_renewal renewal;
+	unsigned renewals;
+	uint64_t renewals_lost;
+	bool rekey_said;
+};
+
+static inline uint64_t session_load(const _Atomic uint64_t *value)
+{
+	return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static inline void session_add_totals(struct epoch_totals *to, const struct epoch *epoch)
+{
+	if (epoch)
+		epoch_add_totals(epoch, to);
+}
+
+// When the first certificate of either chain expires.
+time_t session_expires(const struct session_control *control);
