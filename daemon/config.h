@@ -46,6 +46,7 @@ struct config_offload { // what the kernel may do; all true by default
 	bool join;
 	bool segment;
 	bool gro;
+	bool steer;
 };
 
 struct config_peer { // what one identity gets from the gateway, beyond a lease

@@ -266,7 +266,7 @@ static unsigned wanted_offloads(const struct config_offload *offload)
 	return (unsigned)offload->tso << OFFLOAD_TSO | (unsigned)offload->uso << OFFLOAD_USO |
 	       (unsigned)offload->join << OFFLOAD_JOIN |
 	       (unsigned)offload->segment << OFFLOAD_SEGMENT |
-	       (unsigned)offload->gro << OFFLOAD_GRO;
+	       (unsigned)offload->gro << OFFLOAD_GRO | (unsigned)offload->steer << OFFLOAD_STEER;
 }
 
 unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted)

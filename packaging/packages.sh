@@ -27,6 +27,17 @@ packages_require() {
 	apt-get update -q && apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
+# packages_require_stopped PACKAGE...: the same for packages that bring services, of which none is started.
+packages_require_stopped() (
+	policy=/usr/sbin/policy-rc.d # invoke-rc.d asks it
+	if [[ ! -e $policy ]]; then
+		trap 'rm -f "$policy"' EXIT
+		trap 'exit 1' INT TERM HUP
+		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"
+	fi
+	packages_require "$@"
+)
+
 # In a bare tree (a chroot, a container) the device node of TUN may be missing.
 tun_device_require() {
 	[[ -c /dev/net/tun ]] && return 0

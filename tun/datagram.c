@@ -18,7 +18,7 @@
 int datagram_in_init(struct datagram_in *in)
 {
 	memset(in, 0, sizeof(*in));
-	in->data = aligned_alloc(64, DATAGRAM_STRIDE * DATAGRAM_BATCH);
+	in->data = aligned_alloc(64, (size_t)DATAGRAM_STRIDE * DATAGRAM_BATCH);
 	return in->data ? 0 : -ENOMEM;
 }
 

@@ -13,6 +13,7 @@
 #include "tun/host.h"
 #include "tun/ingress.h"
 #include "tun/session.h"
+#include "tun/steer.h"
 #include "tun/worker.h"
 
 #define INDEX_SLOTS (1u << DATAPLANE_INDEX_BITS)
@@ -26,6 +27,7 @@ struct dataplane {
 	struct routes *routes;
 	struct worker *workers[PACKET_LANES_MAX];
 	struct endpoint listening[DATAPLANE_SLOTS]; // by slot; AF_UNSPEC: free
+	bool scattered; // a peer\'s lanes arrive at sockets that the kernel chooses
 	_Atomic(struct path *) retired;
 	_Atomic(struct session *) index[INDEX_SLOTS];
 };
@@ -36,6 +38,16 @@ static void close_slot(struct dataplane *dataplane, unsigned slot)
 		if (dataplane->workers[i])
 			worker_remove_socket(dataplane->workers[i], slot);
 	dataplane->listening[slot].addr.family = AF_UNSPEC;
+}
+
+// The sockets were bound in the order of the workers.
+static void steer_slot(struct dataplane *dataplane, unsigned slot)
+{
+	unsigned workers = dataplane->options.workers;
+	int fd = atomic_load(&dataplane->workers[0]->sockets[slot]);
+	bool wanted = dataplane->options.offloads & OFFLOAD_BIT(OFFLOAD_STEER);
+	if (!wanted || steer_sockets(fd, workers) < 0)
+		dataplane->scattered = true;
 }
 
 static int open_slot(struct dataplane *dataplane, unsigned slot, const struct endpoint *endpoint,
@@ -53,6 +65,8 @@ static int open_slot(struct dataplane *dataplane, unsigned slot, const struct en
 			return error_remedy(error, "see who has it with: ss -ulpn");
 		}
 	}
+	if (shared)
+		steer_slot(dataplane, slot);
 	dataplane->listening[slot] = *endpoint;
 	return 0;
 }
@@ -172,7 +186,7 @@ unsigned dataplane_workers(const struct dataplane *dataplane)
 // the responder's sockets by a hash of addresses and ports, nobody knows.
 unsigned dataplane_arrival_workers(const struct dataplane *dataplane, bool initiator)
 {
-	return initiator || dataplane->options.workers == 1 ? dataplane->options.workers : 0;
+	return initiator || !dataplane->scattered ? dataplane->options.workers : 0;
 }
 
 unsigned dataplane_offloads(const struct dataplane *dataplane)

@@ -30,7 +30,7 @@ struct dataplane_options {
 	unsigned workers;  // 1..PACKET_LANES_MAX
 	unsigned mtu;	   // largest inner packet
 	uint32_t mark;	   // of outer packets
-	unsigned offloads; // OFFLOAD_BIT()s to use where they are there: JOIN, SEGMENT, GRO
+	unsigned offloads; // OFFLOAD_BIT()s to use where they are there: JOIN, SEGMENT, GRO, STEER
 };
 
 // Starts the workers. Returns a new object; the error says what to do.

@@ -17,6 +17,7 @@
 #include "tun/netlink.h"
 #include "tun/notice.h"
 #include "tun/offload.h"
+#include "tun/steer.h"
 
 #define VNET_HEADER 12
 #define FAMILIES    2u
@@ -120,6 +121,19 @@ static void enable_offloads(struct host *host)
 		host->offloads = 0;
 }
 
+// One queue needs no choice.
+static void steer(struct host *host)
+{
+	if (!(host->options.offloads & OFFLOAD_BIT(OFFLOAD_STEER)))
+		return;
+	int r = host->queue_count > 1 ? steer_queues(host->queues[0]) : 0;
+	if (r == 0)
+		host->offloads |= OFFLOAD_BIT(OFFLOAD_STEER);
+	else
+		log_debug("the kernel chooses the queues of %s itself: %s", host->interface,
+			  strerror(-r));
+}
+
 static int open_interface(struct host *host, struct error *error)
 {
 	for (unsigned i = 0; i < host->options.queues; i++) {
@@ -129,6 +143,7 @@ static int open_interface(struct host *host, struct error *error)
 		host->queue_count = i + 1;
 	}
 	enable_offloads(host);
+	steer(host);
 	host->index = if_nametoindex(host->interface);
 	if (host->index == 0)
 		return error_set(error, ENODEV, "interface %s vanished as soon as it was made",

@@ -31,7 +31,7 @@ struct host_options {
 	uint32_t mark;	       // of our own outer packets, not 0
 	unsigned queues;       // 1..HOST_QUEUES_MAX
 	unsigned mtu;	       // 1280..65000
-	unsigned offloads; // OFFLOAD_BIT()s to ask for: TSO, USO
+	unsigned offloads; // OFFLOAD_BIT()s to ask for: TSO, USO, STEER
 };
 
 // Called on the loop's thread, at most every 100 ms, after addresses, routes or interfaces other than our own changed; also

@@ -22,7 +22,7 @@
 int join_init(struct join *join, int fd)
 {
 	*join = (struct join){.fd = fd, .tcp = true, .udp = true};
-	join->buffer = malloc(BUFFER_SIZE);
+	join->buffer = malloc((size_t)BUFFER_SIZE);
 	return join->buffer ? 0 : -ENOMEM;
 }
 

@@ -9,10 +9,11 @@ enum offload {
 	OFFLOAD_JOIN,	 // TUN queues take super-packets
 	OFFLOAD_SEGMENT, // sockets send runs of datagrams in one piece (UDP_SEGMENT)
 	OFFLOAD_GRO,	 // sockets receive them so (UDP_GRO)
+	OFFLOAD_STEER,	 // queues and sockets are chosen by flow and lane (tun/steer.h)
 	OFFLOAD_COUNT,
 };
 #define OFFLOAD_BIT(offload) (1u << (offload))
 #define OFFLOAD_ALL	     ((1u << OFFLOAD_COUNT) - 1)
 
-// "tso", "uso", "join", "segment", "gro": the word in configuration and status.
+// "tso", "uso", "join", "segment", "gro", "steer": the word in configuration and status.
 const char *offload_name(enum offload offload);

@@ -191,7 +191,7 @@ static int expand_label(EVP_KDF *kdf, const uint8_t *secret, const char *label, 
 	info[at++] = (uint8_t)(size >> 8);
 	info[at++] = (uint8_t)size;
 	info[at++] = (uint8_t)length;
-	memcpy(info + at, "tls13 ", 6);
+	memcpy(info + at, "tls13 ", 6);		  // NOLINT(bugprone-not-null-terminated-result)
 	memcpy(info + at + 6, label, length - 6); // NOLINT(bugprone-not-null-terminated-result)
 	at += length;
 	info[at++] = 1;

@@ -10,7 +10,7 @@ import pytest
 from lib.host import SLOW, Failed, wait_for
 from lib.traffic import LIB, PYTHON, Download, Probes, iperf
 
-OFFLOADS = ("tso", "uso", "join", "segment", "gro")
+OFFLOADS = ("tso", "uso", "join", "segment", "gro", "steer")
 
 
 def counters(host, *names):

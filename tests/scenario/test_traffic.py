@@ -101,7 +101,7 @@ def test_status(pair):
     session = pair.alice.session()
     assert status["schema"] == 1 and status["identity"] == pair.alice.identity
     assert "policy" in status and "none" in status["policy"]
-    offloads = ("tso", "uso", "join", "segment", "gro")
+    offloads = ("tso", "uso", "join", "segment", "gro", "steer")
     assert status["interface"] == {"name": "mutun0", "mtu": 1420, "offload": dict.fromkeys(offloads, "on")}
     assert "expires in" in status["certificate"]["words"] and status["certificate"]["problem"] is None
     assert session["identity"] == pair.gate.identity and session["role"] == "gateway" and session["link"] == "hq"

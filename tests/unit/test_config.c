@@ -33,7 +33,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->interface.rule_priority, 19797);
 	assert_int_equal(config->interface.mark, 0x4d54);
 	assert_true(config->offload.tso && config->offload.uso && config->offload.join &&
-		    config->offload.segment && config->offload.gro);
+		    config->offload.segment && config->offload.gro && config->offload.steer);
 	assert_false(config->gateway.enabled);
 	assert_int_equal(config->gateway.keepalive_s, 15);
 	assert_int_equal(config->gateway.reauth_within_s, 30);
