@@ -2,6 +2,7 @@
 
 #include "tun/clamp.h"
 
+#include <byteswap.h>
 #include <netinet/in.h>
 
 #include "tun/transport.h"
@@ -18,8 +19,8 @@
 // RFC 1624, eqn. 3. A value at an odd offset lies across two words: its bytes have swapped places in the sum.
 static void correct(uint8_t *check, uint16_t was, uint16_t is, bool odd)
 {
-	uint16_t old = odd ? (uint16_t)(was << 8 | was >> 8) : was;
-	uint16_t new = odd ? (uint16_t)(is << 8 | is >> 8) : is;
+	uint16_t old = odd ? bswap_16(was) : was;
+	uint16_t new = odd ? bswap_16(is) : is;
 	uint32_t sum = (uint32_t)(uint16_t)~get16(check) + (uint16_t)~old + new;
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
