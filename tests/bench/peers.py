@@ -3,7 +3,6 @@
 
 start(pair) makes the tunnel and returns the inner address of b; pair.daemon() starts what is to be counted as the tunnel's."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 OUTER = {"a": "10.77.0.1", "b": "10.77.0.2"}
 INNER = {"a": "10.78.0.1", "b": "10.78.0.2"}
+DOMAIN = "bench.example"  # trust domain of mutun's certificates
 
 
 def sh(*command, cwd=None):
@@ -18,7 +18,10 @@ def sh(*command, cwd=None):
 
 
 def version_of(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "not installed"
     found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
     return found[0] if found else "?"
 
@@ -48,37 +51,43 @@ class Raw:
 
 
 class Mutun:
-    def __init__(self, build, workers, name="mutun"):
-        self.build, self.workers, self.name = Path(build), workers, name
+    """`build`: a build folder of mutun, or the path of its mutund."""
+
+    def __init__(self, build, workers=0, name="mutun"):
+        build = Path(build).resolve()
+        self.folder = build.parent if build.is_file() else build / "daemon"
+        self.workers, self.name = workers, name
 
     def version(self):
-        return version_of(self.build / "daemon/mutund", "--version")
+        return version_of(self.folder / "mutund", "--version")
+
+    def gateway(self):
+        """The settings of group `gateway` on b."""
+        return f'listen = [ "{OUTER["b"]}:443" ]; pools = [ "10.78.0.0/16" ];'
 
     def start(self, pair):
-        directory, mutun = pair.directory, self.build / "daemon/mutun"
-        sh(mutun, "ca", "init", directory / "ca", "--domain", "bench.example")
+        directory, mutun = pair.directory, self.folder / "mutun"
+        sh(mutun, "ca", "init", directory / "ca", "--domain", DOMAIN)
         for identity in ("gateway/b", "laptop/a"):
             sh(mutun, "ca", "issue", directory / "ca", "--identity", identity, "--out",
                directory / identity.split("/")[1])
-        roles = {"b": f'gateway: {{ listen = [ "{OUTER["b"]}:443" ]; pools = [ "10.78.0.0/24" ]; }};',
+        roles = {"b": f"gateway: {{ {self.gateway()} }};",
                  "a": f'links = ( {{ name = "b"; to = [ "{OUTER["b"]}:443" ]; '
-                      'identity = "spiffe://bench.example/gateway/*"; } );'}
+                      f'identity = "spiffe://{DOMAIN}/gateway/*"; }} );'}
         for host in ("b", "a"):
             (directory / f"{host}.conf").write_text(
                 f'node: {{ certificate = "{host}.crt"; key = "{host}.key"; trust = "ca/trust.crt"; '
                 f'state = "{directory}/{host}.state"; }};\n'
-                f'interface: {{ workers = {self.workers}; }};\n{roles[host]}\n'
+                f'interface: {{ workers = {self.workers}; }};\n{roles[host]}\nlog: {{ level = "warning"; }};\n'
                 f'control: {{ socket = "{directory}/{host}.sock"; }};\n')
-            pair.daemon(host, self.build / "daemon/mutund", "-c", directory / f"{host}.conf")
+            pair.daemon(host, self.folder / "mutund", "-c", directory / f"{host}.conf")
             pair.settle(0.5)
         return "10.78.0.1"
 
 
 class WireGuardGo:
-    name = "wireguard-go"
-
-    def __init__(self, binary="wireguard-go"):
-        self.binary = binary
+    def __init__(self, binary="wireguard-go", name="wireguard-go"):
+        self.binary, self.name = binary, name
 
     def version(self):
         return version_of(self.binary, "--version")
@@ -89,10 +98,9 @@ class WireGuardGo:
             (pair.directory / f"{host}.key").write_text(key)
             (pair.directory / f"{host}.pub").write_text(subprocess.run(["wg", "pubkey"], input=key, text=True, check=True,
                                                                        capture_output=True).stdout)
-        os.environ |= {"WG_PROCESS_FOREGROUND": "1", "LOG_LEVEL": "error"}
         for host in "ab":
             # The name is the machine's, whatever the namespace: its control socket lies in /var/run.
-            pair.daemon(host, self.binary, "-f", f"bwg{host}{pair.id}")
+            pair.daemon(host, "env", "WG_PROCESS_FOREGROUND=1", "LOG_LEVEL=error", self.binary, "-f", f"bwg{host}{pair.id}")
         pair.settle(1)
         for host, other in ("ab", "ba"):
             device = f"bwg{host}{pair.id}"
@@ -130,19 +138,20 @@ class Nebula:
 
 
 class OpenVPN:
-    name = "openvpn"
+    def __init__(self, binary="openvpn", name="openvpn"):
+        self.binary, self.name = binary, name
 
     def version(self):
-        return version_of("openvpn", "--version")
+        return version_of(self.binary, "--version")
 
     def start(self, pair):
         certificates(pair.directory)
         common = ("--dev-type", "tun", "--data-ciphers", "AES-256-GCM", "--cipher", "AES-256-GCM", "--disable-dco",
                   "--sndbuf", 4194304, "--rcvbuf", 4194304, "--txqueuelen", 1000, "--ca", pair.directory / "ca.crt")
-        pair.daemon("b", "openvpn", "--dev", "ovb", "--proto", "udp", "--port", 1194, "--ifconfig", INNER["b"], INNER["a"],
+        pair.daemon("b", self.binary, "--dev", "ovb", "--proto", "udp", "--port", 1194, "--ifconfig", INNER["b"], INNER["a"],
                     "--tls-server", "--dh", "none", "--cert", pair.directory / "server.crt", "--key",
                     pair.directory / "server.key", *common)
-        pair.daemon("a", "openvpn", "--dev", "ova", "--proto", "udp", "--remote", OUTER["b"], 1194, "--ifconfig",
+        pair.daemon("a", self.binary, "--dev", "ova", "--proto", "udp", "--remote", OUTER["b"], 1194, "--ifconfig",
                     INNER["a"], INNER["b"], "--tls-client", "--cert", pair.directory / "client.crt", "--key",
                     pair.directory / "client.key", *common)
         return INNER["b"]
@@ -178,10 +187,11 @@ class OcServ:
 
 
 class Tinc:
-    name = "tinc"
+    def __init__(self, binary="tincd", name="tinc"):
+        self.binary, self.name = binary, name
 
     def version(self):
-        return version_of("tincd", "--version")
+        return version_of(self.binary, "--version")
 
     def start(self, pair):
         for host, other in ("ab", "ba"):
@@ -198,19 +208,33 @@ class Tinc:
         for host in "ba":
             for other in "ab":
                 shutil.copy(pair.directory / f"host-{other}", pair.directory / host / "hosts" / other)
-            pair.daemon(host, "tincd", "-D", "-d1", "-c", pair.directory / host,
+            pair.daemon(host, self.binary, "-D", "-d1", "-c", pair.directory / host,
                         f"--pidfile={pair.directory / host}.pid")
         return INNER["b"]
 
 
-def all_peers(build, null_build, workers, others):
-    """All of them, in the order of the table. `others`: name -> binary elsewhere."""
-    peers = [Mutun(build, workers), WireGuardGo(), OpenVPN(), Nebula(), OcServ(), Tinc(), Raw()]
-    if null_build:
-        peers.append(Mutun(null_build, workers, "copy limit"))
-    kinds = {"nebula": Nebula, "wireguard-go": WireGuardGo}
-    for name, binary in others:
-        peer = kinds[name](binary)
-        peer.name = f"{name}*"
-        peers.append(peer)
+KINDS = {"mutun": lambda binary, name: Mutun(binary, name=name), "wireguard-go": WireGuardGo, "openvpn": OpenVPN,
+         "nebula": Nebula, "tinc": Tinc}
+
+
+def other_peers(options):
+    """Those of --with NAME=PATH, each as a row of its own; ValueError says what is wrong with one."""
+    peers = []
+    for option in options:
+        kind, _, path = option.partition("=")
+        if kind not in KINDS:
+            raise ValueError(f"--with {option}: NAME is one of {', '.join(KINDS)}")
+        if not Path(path).exists():
+            raise ValueError(f"--with {option}: there is no {path or 'path'}")
+        name = f"{kind}:{Path(path).name}"
+        names = [peer.name for peer in peers]
+        if name in names:
+            name += f"-{len(names) + 1}"
+        peers.append(KINDS[kind](str(Path(path).absolute()), name))
     return peers
+
+
+def all_peers(build, null_build, workers):
+    """All of them, in the order of the table."""
+    return [Mutun(build, workers), WireGuardGo(), OpenVPN(), Nebula(), OcServ(), Tinc(), Raw(),
+            Mutun(null_build, workers, "copy-limit")]
