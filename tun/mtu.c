@@ -4,11 +4,12 @@
 
 #include <stdio.h>
 
-#define TRIES	   3u
-#define AGAIN_MS   250u // between tries, or two round trips
+#define TRIES	   10u	// of a path that loses one in five, all are lost once in a month
+#define ANSWER_MS  250u // for the first and for the last try, or two round trips
 #define CONFIRM_MS 1000u
-#define LOOK_MS	   2000u // for large packets, where there were none
-#define RAISE_MS   600000u
+#define LOOK_MS	   2000u   // for large packets, where there were none
+#define RAISE_MS   60000u  // doubled each time
+#define RAISE_MAX  600000u // RFC 8899, 5.1.1
 
 static unsigned smaller(unsigned a, unsigned b)
 {
@@ -36,7 +37,8 @@ static void ask(struct mtu *mtu, enum mtu_state state, unsigned size, uint64_t n
 static void halve(struct mtu *mtu, uint64_t now_ms)
 {
 	if (mtu->high < mtu->low + MTU_GRAIN) {
-		mtu->raise_ms = now_ms + RAISE_MS;
+		mtu->raise_ms = now_ms + mtu->raise_after_ms;
+		mtu->raise_after_ms = smaller(2 * mtu->raise_after_ms, RAISE_MAX);
 		done(mtu, now_ms);
 		return;
 	}
@@ -45,7 +47,7 @@ static void halve(struct mtu *mtu, uint64_t now_ms)
 
 void mtu_start(struct mtu *mtu, unsigned ceiling, uint64_t now_ms)
 {
-	*mtu = (struct mtu){.ceiling = ceiling, .current = ceiling};
+	*mtu = (struct mtu){.ceiling = ceiling, .current = ceiling, .raise_after_ms = RAISE_MS};
 	ask(mtu, MTU_CONFIRM, ceiling, now_ms);
 }
 
@@ -58,6 +60,7 @@ static void search_upwards(struct mtu *mtu, uint64_t now_ms)
 
 void mtu_moved(struct mtu *mtu, uint64_t now_ms)
 {
+	mtu->raise_after_ms = RAISE_MS;
 	if (mtu->current < mtu->ceiling)
 		search_upwards(mtu, now_ms);
 	else
@@ -70,6 +73,8 @@ static void failed(struct mtu *mtu, uint64_t now_ms)
 	unsigned size = mtu->probe;
 	mtu->lost = size;
 	mtu->high = size - 1;
+	if (mtu->state == MTU_CONFIRM)
+		mtu->raise_after_ms = RAISE_MS;
 	if (mtu->state == MTU_SEARCH && mtu->low && size > mtu->low) {
 		halve(mtu, now_ms);
 	} else if (size > MTU_BASE) {
@@ -100,6 +105,14 @@ static void look(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms
 		ask(mtu, MTU_CONFIRM, mtu->current, now_ms);
 }
 
+// The first try mostly is the only one, and after the last comes a verdict: these are given time. The rest make sure of it.
+static uint64_t wait_ms(const struct mtu *mtu, const struct mtu_facts *facts)
+{
+	uint64_t two_trips = 2 * facts->rtt_ns / 1000000;
+	uint64_t answer = two_trips > ANSWER_MS ? two_trips : ANSWER_MS;
+	return mtu->missed == 0 || mtu->missed == TRIES - 1 ? answer : answer * 2 / 5;
+}
+
 unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms)
 {
 	if (now_ms < mtu->next_ms)
@@ -110,9 +123,8 @@ unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_m
 		look(mtu, facts, now_ms);
 	if (!mtu->probe)
 		return 0;
-	uint64_t two_trips = 2 * facts->rtt_ns / 1000000;
 	mtu->tried_ms = now_ms;
-	mtu->next_ms = now_ms + (two_trips > AGAIN_MS ? two_trips : AGAIN_MS);
+	mtu->next_ms = now_ms + wait_ms(mtu, facts);
 	return mtu->probe;
 }
 

@@ -21,16 +21,17 @@ enum mtu_state { MTU_DONE, MTU_CONFIRM, MTU_SEARCH };
 
 struct mtu {
 	enum mtu_state state;
-	unsigned ceiling;      // agreed on
-	unsigned current;      // in use
-	unsigned low, high;    // of the search: low is taken to work, more than high not to
-	unsigned probe;	       // size that was asked about and not answered yet; 0: none
-	unsigned missed;       // times that it was not answered, and a small one was
-	unsigned lost;	       // size that did not arrive last; 0: none was
-	uint64_t tried_ms;     // when it was last sent; 0: not yet
-	uint64_t next_ms;      // when to look again
-	uint64_t confirmed_ms; // when `current` was last known to arrive
-	uint64_t raise_ms;     // when to try more
+	unsigned ceiling;	 // agreed on
+	unsigned current;	 // in use
+	unsigned low, high;	 // of the search: low is taken to work, more than high not to
+	unsigned probe;		 // size that was asked about and not answered yet; 0: none
+	unsigned missed;	 // times that it was not answered, and a small one was
+	unsigned lost;		 // size that did not arrive last; 0: none was
+	uint64_t tried_ms;	 // when it was last sent; 0: not yet
+	uint64_t next_ms;	 // when to look again
+	uint64_t confirmed_ms;	 // when `current` was last known to arrive
+	uint64_t raise_ms;	 // when to try more
+	unsigned raise_after_ms; // how long after the next search
 };
 
 struct mtu_facts {
