@@ -106,9 +106,12 @@ static void look(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms
 }
 
 // The first try mostly is the only one, and after the last comes a verdict: these are given time. The rest make sure of it.
-static uint64_t wait_ms(const struct mtu *mtu, const struct mtu_facts *facts)
+// Where nothing at all arrives there is no hurry.
+static uint64_t wait_ms(const struct mtu *mtu, const struct mtu_facts *facts, bool silent)
 {
 	uint64_t two_trips = 2 * facts->rtt_ns / 1000000;
+	if (silent)
+		return LOOK_MS;
 	uint64_t answer = two_trips > ANSWER_MS ? two_trips : ANSWER_MS;
 	return mtu->missed == 0 || mtu->missed == TRIES - 1 ? answer : answer * 2 / 5;
 }
@@ -123,8 +126,9 @@ unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_m
 		look(mtu, facts, now_ms);
 	if (!mtu->probe)
 		return 0;
+	bool silent = mtu->tried_ms && facts->heard_ms < mtu->tried_ms;
 	mtu->tried_ms = now_ms;
-	mtu->next_ms = now_ms + wait_ms(mtu, facts);
+	mtu->next_ms = now_ms + wait_ms(mtu, facts, silent);
 	return mtu->probe;
 }
 
