@@ -2,12 +2,17 @@
 
 #include "server/admit.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <openssl/evp.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "pki/identity.h"
 #include "server/lease.h"
+
+DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free);
 
 bool admit_allows(const struct admit_options *options, const char *identity)
 {
@@ -17,34 +22,35 @@ bool admit_allows(const struct admit_options *options, const char *identity)
 	return false;
 }
 
-static int push(struct grant *grant, const struct prefix *prefixes, unsigned count)
+static int push(struct grant_routes *routes, const struct prefix *prefixes, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		if (grant->route_count == MESSAGE_ROUTES_MAX)
+		if (routes->count == MESSAGE_ROUTES_MAX)
 			return -ENOSPC;
-		grant->routes[grant->route_count++] = prefix_masked(&prefixes[i]);
+		routes->prefixes[routes->count++] = prefix_masked(&prefixes[i]);
 	}
 	return 0;
 }
 
 // Everything that this gateway leads to, but what lies behind the identity itself.
-static int push_all(const struct admit_options *options, struct grant *grant)
+static int push_all(const struct admit_options *options, const struct admit_peer *peer,
+		    struct grant_routes *routes)
 {
-	int r = push(grant, options->pools, options->pool_count);
+	routes->count = 0;
+	int r = push(routes, options->pools, options->pool_count);
 	if (r == 0)
-		r = push(grant, options->routes, options->route_count);
+		r = push(routes, options->routes, options->route_count);
 	for (unsigned i = 0; r == 0 && i < options->peer_count; i++)
-		if (&options->peers[i] != grant->peer)
-			r = push(grant, options->peers[i].networks,
+		if (&options->peers[i] != peer)
+			r = push(routes, options->peers[i].networks,
 				 options->peers[i].network_count);
 	return r;
 }
 
 int admit_grant(const struct admit_options *options, struct leases *leases, const char *identity,
-		time_t now, struct grant *ret, struct error *error)
+		time_t now, struct grant *ret, struct grant_routes *ret_routes, struct error *error)
 {
 	ret->peer = NULL;
-	ret->route_count = 0;
 	if (!admit_allows(options, identity)) {
 		error_set(error, EACCES, "identity %s is not admitted here", identity);
 		error_remedy(error, "the gateway's setting gateway.admit decides");
@@ -57,23 +63,25 @@ int admit_grant(const struct admit_options *options, struct leases *leases, cons
 			      &ret->address_count, error);
 	if (r < 0)
 		return r;
-	r = push_all(options, ret);
+	r = push_all(options, ret->peer, ret_routes);
 	if (r == 0)
 		return 0;
 	lease_release(leases, identity, now);
 	return error_set(error, -r, "more than %u routes to push", MESSAGE_ROUTES_MAX);
 }
 
-static bool same(const struct prefix *a, unsigned a_count, const struct prefix *b, unsigned b_count)
+int grant_digest(const struct grant *grant, const struct grant_routes *routes,
+		 uint8_t ret[static GRANT_DIGEST_SIZE])
 {
-	bool equal = a_count == b_count;
-	for (unsigned i = 0; equal && i < a_count; i++)
-		equal = prefix_equal(&a[i], &b[i]);
-	return equal;
-}
-
-bool grant_equal(const struct grant *a, const struct grant *b)
-{
-	return same(a->addresses, a->address_count, b->addresses, b->address_count) &&
-	       same(a->routes, a->route_count, b->routes, b->route_count);
+	static_assert(sizeof(struct prefix) == 18, "no padding that would enter the digest");
+	_cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+		    EVP_DigestUpdate(digest, &grant->address_count, sizeof(grant->address_count)) ==
+			    1 &&
+		    EVP_DigestUpdate(digest, grant->addresses,
+				     grant->address_count * sizeof(grant->addresses[0])) == 1 &&
+		    EVP_DigestUpdate(digest, routes->prefixes,
+				     routes->count * sizeof(routes->prefixes[0])) == 1 &&
+		    EVP_DigestFinal_ex(digest, ret, NULL) == 1;
+	return done ? 0 : -ENOMEM;
 }

@@ -34,16 +34,26 @@ struct admit_options {
 	unsigned peer_count;
 };
 
+// What a session holds.
 struct grant {
 	struct prefix addresses[MESSAGE_ADDRESSES_MAX];
 	unsigned address_count;
 	const struct admit_peer *peer; // networks behind it; NULL: none
-	struct prefix routes[MESSAGE_ROUTES_MAX];
-	unsigned route_count;
 };
+
+// What its peer is told to send here: made anew whenever it is told, because thousands of sessions would hold the same.
+struct grant_routes {
+	struct prefix prefixes[MESSAGE_ROUTES_MAX];
+	unsigned count;
+};
+
+#define GRANT_DIGEST_SIZE 32u
 
 bool admit_allows(const struct admit_options *options, const char *identity);
 // -EACCES not admitted, -ENOSPC no address or too many routes.
 int admit_grant(const struct admit_options *options, struct leases *leases, const char *identity,
-		time_t now, struct grant *ret, struct error *error);
-bool grant_equal(const struct grant *a, const struct grant *b);
+		time_t now, struct grant *ret, struct grant_routes *ret_routes,
+		struct error *error);
+// Equal exactly for equal addresses and routes (SHA-256). -ENOMEM.
+int grant_digest(const struct grant *grant, const struct grant_routes *routes,
+		 uint8_t ret[static GRANT_DIGEST_SIZE]);

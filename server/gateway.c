@@ -115,17 +115,12 @@ static bool continues(const struct member *member, const struct message_hello *h
 	       memcmp(member_session(member)->id, hello->session, SESSION_ID_SIZE) == 0;
 }
 
-static int admit(struct gateway *gateway, const char *identity, struct member **ret,
-		 struct error *error)
+static int add_member(struct gateway *gateway, const char *identity, const struct grant *grant,
+		      struct member **ret, struct error *error)
 {
 	struct member_tools tools = tools_of(gateway);
 	struct member *member;
-	struct grant grant;
-	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
-			    &grant, error);
-	if (r < 0)
-		return r;
-	r = member_new(&tools, identity, &grant, &member, error);
+	int r = member_new(&tools, identity, grant, &member, error);
 	if (r == 0) {
 		const char *key = member_identity(member);
 		r = table_add(gateway->by_identity, key, strlen(key), member);
@@ -148,6 +143,8 @@ static void on_hello(struct guest *guest, const struct message_hello *hello)
 	const char *identity =
 		verdict_identity(channel_verdict(connection_channel(guest->connection)));
 	struct member *member = find_member(gateway, identity);
+	struct grant grant;
+	struct grant_routes routes;
 	struct error error;
 	if (hello->protocol != MESSAGE_PROTOCOL) {
 		snprintf(error.what, sizeof(error.what), "this gateway speaks version %u, not %u",
@@ -169,13 +166,19 @@ static void on_hello(struct guest *guest, const struct message_hello *hello)
 		refuse(guest, BYE_FULL, FULL_RETRY_S, "no session left on this gateway");
 		return;
 	}
-	if (!member && admit(gateway, identity, &member, &error) < 0) {
+	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
+			    &grant, &routes, &error);
+	if (r == 0 && !member)
+		r = add_member(gateway, identity, &grant, &member, &error);
+	if (r < 0) {
+		if (member)
+			remove_member(gateway, member, NULL);
 		refuse(guest, error.code == ENOSPC ? BYE_FULL : BYE_REFUSED, REFUSED_RETRY_S,
 		       error.what);
 		return;
 	}
 	uint16_t port = connection_local(guest->connection).port;
-	if (member_take_channel(member, guest->connection, hello, port, &error) < 0) {
+	if (member_take_channel(member, guest->connection, hello, &routes, port, &error) < 0) {
 		remove_member(gateway, member, NULL);
 		refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
 		return;
@@ -332,11 +335,12 @@ static void reload_member(struct gateway *gateway, struct member *member)
 	struct message_bye bye = {.code = BYE_REFUSED, .retry_after_s = REFUSED_RETRY_S};
 	struct error error;
 	struct grant grant;
+	struct grant_routes routes;
 	member_set_keepalive(member, gateway->options.keepalive_s);
 	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
-			    &grant, &error);
+			    &grant, &routes, &error);
 	if (r == 0)
-		r = member_set_grant(member, &grant, &error);
+		r = member_set_grant(member, &grant, &routes, &error);
 	if (r == 0)
 		return;
 	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);

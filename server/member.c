@@ -19,8 +19,9 @@ struct member {
 	struct member_tools tools;
 	struct session *session;
 	struct grant grant;
-	struct connection *current;  // NULL: lost, while the session goes on
-	struct connection *previous; // until the peer's last word on it
+	uint8_t told[GRANT_DIGEST_SIZE]; // what the peer was told of it and of its routes
+	struct connection *current;	 // NULL: lost, while the session goes on
+	struct connection *previous;	 // until the peer's last word on it
 	sd_event_source *timer;
 	char reason[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none
 };
@@ -219,7 +220,8 @@ static const char *renewal_reason(const struct member *member, const struct verd
 }
 
 static void send_ready(const struct member *member, struct connection *connection, bool resumed,
-		       const struct session_keys *keys, uint16_t udp_port)
+		       const struct session_keys *keys, const struct grant_routes *routes,
+		       uint16_t udp_port)
 {
 	struct message message = {.type = MESSAGE_READY};
 	struct message_ready *ready = &message.ready;
@@ -235,8 +237,8 @@ static void send_ready(const struct member *member, struct connection *connectio
 	memcpy(ready->addresses, member->grant.addresses,
 	       member->grant.address_count * sizeof(ready->addresses[0]));
 	ready->address_count = member->grant.address_count;
-	ready->routes = (struct prefix *)member->grant.routes;
-	ready->route_count = member->grant.route_count;
+	ready->routes = (struct prefix *)routes->prefixes;
+	ready->route_count = routes->count;
 	ready->keepalive_s = member->tools.keepalive_s;
 	ready->udp_port = udp_port;
 	ready->time = clock_wall();
@@ -245,7 +247,8 @@ static void send_ready(const struct member *member, struct connection *connectio
 }
 
 int member_take_channel(struct member *member, struct connection *connection,
-			const struct message_hello *hello, uint16_t udp_port, struct error *error)
+			const struct message_hello *hello, const struct grant_routes *routes,
+			uint16_t udp_port, struct error *error)
 {
 	struct channel *channel = connection_channel(connection);
 	bool resumed = session_newest_epoch(member->session) > 0;
@@ -259,7 +262,9 @@ int member_take_channel(struct member *member, struct connection *connection,
 	};
 	struct endpoint peer = connection_peer(connection);
 	session_set_known_address(member->session, &peer.addr);
-	int r = session_install(member->session, channel, &keys, clock_ms());
+	int r = grant_digest(&member->grant, routes, member->told);
+	if (r == 0)
+		r = session_install(member->session, channel, &keys, clock_ms());
 	if (r < 0)
 		return error_set(error, -r, "cannot derive keys: %s", strerror(-r));
 	log_info("session %s %s, epoch %u%s%s", session_name(member->session),
@@ -274,33 +279,37 @@ int member_take_channel(struct member *member, struct connection *connection,
 	member->previous = member->current;
 	member->current = connection;
 	session_heard(member->session, clock_ms());
-	send_ready(member, connection, resumed, &keys, udp_port);
+	send_ready(member, connection, resumed, &keys, routes, udp_port);
 	arm(member);
 	return 0;
 }
 
-int member_set_grant(struct member *member, const struct grant *grant, struct error *error)
+int member_set_grant(struct member *member, const struct grant *grant,
+		     const struct grant_routes *routes, struct error *error)
 {
-	struct routes *routes = dataplane_routes(member->tools.dataplane);
+	struct routes *table = dataplane_routes(member->tools.dataplane);
 	struct prefix keep[MESSAGE_ADDRESSES_MAX + MESSAGE_ROUTES_MAX];
 	unsigned count = grant->address_count;
-	bool told = grant_equal(&member->grant, grant);
+	uint8_t digest[GRANT_DIGEST_SIZE];
 	memcpy(keep, grant->addresses, count * sizeof(keep[0]));
 	for (unsigned i = 0; grant->peer && i < grant->peer->network_count &&
 			     count < sizeof(keep) / sizeof(keep[0]);
 	     i++)
 		keep[count++] = grant->peer->networks[i];
-	routes_remove(routes, member->session, keep, count);
+	routes_remove(table, member->session, keep, count);
 	member->grant = *grant;
 	int r = add_routes(member, grant, error);
-	if (r < 0 || told || !member->current)
+	if (r == 0 && grant_digest(grant, routes, digest) < 0)
+		r = error_set(error, ENOMEM, "out of memory");
+	if (r < 0 || !member->current || memcmp(digest, member->told, sizeof(digest)) == 0)
 		return r;
+	memcpy(member->told, digest, sizeof(digest));
 	struct message message = {.type = MESSAGE_CONFIG};
 	memcpy(message.config.addresses, grant->addresses,
 	       grant->address_count * sizeof(grant->addresses[0]));
 	message.config.address_count = grant->address_count;
-	message.config.routes = member->grant.routes;
-	message.config.route_count = grant->route_count;
+	message.config.routes = (struct prefix *)routes->prefixes;
+	message.config.route_count = routes->count;
 	message.config.mtu = member->tools.mtu;
 	connection_send(member->current, &message);
 	return 0;

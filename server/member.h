@@ -28,18 +28,21 @@ struct member_tools {
 	void *data;
 };
 
-// A new member for an open channel's identity, without keys yet. The grant (copied) becomes routes. The error says what the
-// peer is told.
+// A new member for an open channel's identity, without keys yet. What is granted (copied) becomes routes of the data
+// plane. The error says what the peer is told.
 int member_new(const struct member_tools *tools, const char *identity, const struct grant *grant,
 	       struct member **ret, struct error *error);
 // Says `bye` on the channel (NULL: nothing), frees. Takes NULL, returns NULL.
 struct member *member_free(struct member *member, const struct message_bye *bye);
 
-// Takes an open channel whose HELLO has been judged: next epoch, READY. On failure the connection is still the caller's.
+// Takes an open channel whose HELLO has been judged: next epoch, READY with the routes. On failure the connection is still
+// the caller's.
 int member_take_channel(struct member *member, struct connection *connection,
-			const struct message_hello *hello, uint16_t udp_port, struct error *error);
-// A new grant after a reload: routes, and CONFIG to the peer. The error says why it cannot be.
-int member_set_grant(struct member *member, const struct grant *grant, struct error *error);
+			const struct message_hello *hello, const struct grant_routes *routes,
+			uint16_t udp_port, struct error *error);
+// What is granted after a reload: the data plane's routes, and CONFIG to the peer where it changes. The error says why it cannot be.
+int member_set_grant(struct member *member, const struct grant *grant,
+		     const struct grant_routes *routes, struct error *error);
 void member_set_keepalive(struct member *member, unsigned keepalive_s);
 // REAUTH to the peer.
 void member_reauth(struct member *member, unsigned within_s, const char *reason);

@@ -18,6 +18,7 @@
 
 // What TLS may add to the output by itself beyond CHANNEL_OUTPUT_MAX: answers to KeyUpdate, a last BYE.
 #define OUTPUT_SLACK 131072u
+#define OUTPUT_KEPT  4096u // bytes of memory that a channel at rest keeps for output
 
 static_assert(CHANNEL_TLS_MAX > CHAIN_LENGTH_MAX * CERTIFICATE_MAX + CHANNEL_UNREAD_MAX,
 	      "a handshake with the longest chain passes");
@@ -113,7 +114,8 @@ void channel_feed(struct channel *channel, const void *data, size_t size)
 	}
 }
 
-// Writes channel->frame, whose records may not all fit into one call.
+// Writes channel->frame, whose records may not all fit into one call. A READY with many routes is large, and rare: what it
+// took is given back.
 static int write_frame(struct channel *channel)
 {
 	while (channel->frame.size > 0) {
@@ -127,6 +129,7 @@ static int write_frame(struct channel *channel)
 		}
 		buffer_consume(&channel->frame, written);
 	}
+	buffer_done(&channel->frame);
 	return 0;
 }
 
@@ -355,6 +358,7 @@ void channel_output_done(struct channel *channel, size_t size)
 {
 	char waste[4096];
 	BIO *output = SSL_get_wbio(channel->ssl);
+	BUF_MEM *memory = NULL;
 	while (size > 0) {
 		int n = BIO_read(output, waste,
 				 size < sizeof(waste) ? (int)size : (int)sizeof(waste));
@@ -362,6 +366,10 @@ void channel_output_done(struct channel *channel, size_t size)
 			return;
 		size -= (size_t)n;
 	}
+	// A memory BIO never shrinks, and thousands of channels are at rest.
+	if (BIO_ctrl_pending(output) == 0 && BIO_get_mem_ptr(output, &memory) == 1 &&
+	    memory->max > OUTPUT_KEPT && (output = BIO_new(BIO_s_mem())) != NULL)
+		SSL_set0_wbio(channel->ssl, output);
 }
 
 struct verdict *channel_verdict(const struct channel *channel)

@@ -73,11 +73,11 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static bool pushes(const struct grant *grant, const char *text)
+static bool pushes(const struct grant_routes *routes, const char *text)
 {
 	struct prefix wanted = prefix(text);
-	for (unsigned i = 0; i < grant->route_count; i++)
-		if (prefix_equal(&grant->routes[i], &wanted))
+	for (unsigned i = 0; i < routes->count; i++)
+		if (prefix_equal(&routes->prefixes[i], &wanted))
 			return true;
 	return false;
 }
@@ -96,11 +96,13 @@ static void admits_by_pattern(void **state)
 static void refuses_in_words(void **state)
 {
 	struct grant grant;
+	struct grant_routes routes;
 	struct error error = {0};
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, "spiffe://a/b", NOW, &grant, &error),
-			 -EACCES);
+	assert_int_equal(
+		admit_grant(&options, leases, "spiffe://a/b", NOW, &grant, &routes, &error),
+		-EACCES);
 	assert_int_equal(error.code, EACCES);
 	assert_string_equal(error.what, "identity spiffe://a/b is not admitted here");
 	assert_non_null(strstr(error.remedy, "gateway.admit"));
@@ -109,40 +111,43 @@ static void refuses_in_words(void **state)
 static void grants_an_address_and_all_routes(void **state)
 {
 	struct grant grant;
+	struct grant_routes routes;
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, NULL), 0);
 	assert_int_equal(grant.address_count, 1);
 	assert_int_equal(grant.addresses[0].length, 32);
 	assert_true(prefix_contains(&pool, &grant.addresses[0].addr));
 	assert_null(grant.peer);
-	assert_int_equal(grant.route_count, 5);
-	assert_true(pushes(&grant, "10.90.0.0/30"));
-	assert_true(pushes(&grant, "192.0.2.0/24"));
-	assert_true(pushes(&grant, "10.1.0.0/16"));
-	assert_true(pushes(&grant, "fd01::/48"));
-	assert_true(pushes(&grant, "10.2.0.0/16"));
+	assert_int_equal(routes.count, 5);
+	assert_true(pushes(&routes, "10.90.0.0/30"));
+	assert_true(pushes(&routes, "192.0.2.0/24"));
+	assert_true(pushes(&routes, "10.1.0.0/16"));
+	assert_true(pushes(&routes, "fd01::/48"));
+	assert_true(pushes(&routes, "10.2.0.0/16"));
 }
 
 static void a_site_gets_no_route_to_itself(void **state)
 {
 	struct grant grant;
+	struct grant_routes routes;
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, BRANCH, NOW, &grant, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, BRANCH, NOW, &grant, &routes, NULL), 0);
 	assert_ptr_equal(grant.peer, &peers[0]);
 	assert_int_equal(grant.address_count, 1);
 	assert_true(prefix_equal(&grant.addresses[0], &branch_address));
-	assert_int_equal(grant.route_count, 3);
-	assert_false(pushes(&grant, "10.1.0.0/16"));
-	assert_false(pushes(&grant, "fd01::/48"));
-	assert_true(pushes(&grant, "10.2.0.0/16"));
+	assert_int_equal(routes.count, 3);
+	assert_false(pushes(&routes, "10.1.0.0/16"));
+	assert_false(pushes(&routes, "fd01::/48"));
+	assert_true(pushes(&routes, "10.2.0.0/16"));
 }
 
 static void a_refusal_holds_no_lease(void **state)
 {
 	static struct prefix many[MESSAGE_ROUTES_MAX];
 	struct grant grant;
+	struct grant_routes routes;
 	struct error error = {0};
 
 	(void)state;
@@ -153,17 +158,19 @@ static void a_refusal_holds_no_lease(void **state)
 	}
 	options.routes = many;
 	options.route_count = MESSAGE_ROUTES_MAX;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &error), -ENOSPC);
+	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, &error),
+			 -ENOSPC);
 	assert_string_equal(error.what, "more than 1024 routes to push");
-	assert_int_equal(admit_grant(&options, leases, DEPOT, NOW, &grant, NULL), -ENOSPC);
+	assert_int_equal(admit_grant(&options, leases, DEPOT, NOW, &grant, &routes, NULL), -ENOSPC);
 	options.route_count = 1;
 	// The only address of the pool is still there.
-	assert_int_equal(admit_grant(&options, leases, BOB, NOW + 1, &grant, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, BOB, NOW + 1, &grant, &routes, NULL), 0);
 }
 
 static void a_full_pool_refuses(void **state)
 {
 	struct grant grant;
+	struct grant_routes routes;
 	unsigned granted = 0;
 	char identity[64];
 
@@ -171,32 +178,39 @@ static void a_full_pool_refuses(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		struct error error = {0};
 		snprintf(identity, sizeof(identity), "spiffe://corp.example/laptop/n%u", i);
-		int r = admit_grant(&options, leases, identity, NOW, &grant, &error);
+		int r = admit_grant(&options, leases, identity, NOW, &grant, &routes, &error);
 		granted += r == 0;
 		if (r < 0)
 			assert_int_equal(error.code, ENOSPC);
 	}
 	assert_int_equal(granted, POOL_ROOM);
 	lease_release(leases, "spiffe://corp.example/laptop/n0", NOW + 1);
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW + 2, &grant, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, ALICE, NOW + 2, &grant, &routes, NULL), 0);
 }
 
-static void grants_compare(void **state)
+static void a_digest_stands_for_addresses_and_routes(void **state)
 {
-	struct grant a, b;
+	struct grant grant;
+	struct grant_routes routes;
+	uint8_t first[GRANT_DIGEST_SIZE], other[GRANT_DIGEST_SIZE];
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &a, NULL), 0);
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW + 1, &b, NULL), 0);
-	assert_true(grant_equal(&a, &b)); // sticky
-	b.addresses[0].addr.bytes[3] ^= 1;
-	assert_false(grant_equal(&a, &b));
-	b = a;
-	b.route_count--;
-	assert_false(grant_equal(&a, &b));
-	b = a;
-	b.routes[b.route_count - 1].length--;
-	assert_false(grant_equal(&a, &b));
+	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(grant_digest(&grant, &routes, first), 0);
+	assert_int_equal(admit_grant(&options, leases, ALICE, NOW + 1, &grant, &routes, NULL), 0);
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_equal(first, other, sizeof(first)); // sticky
+	grant.addresses[0].addr.bytes[3] ^= 1;
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_not_equal(first, other, sizeof(first));
+	grant.addresses[0].addr.bytes[3] ^= 1;
+	routes.prefixes[routes.count - 1].length--;
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_not_equal(first, other, sizeof(first));
+	routes.prefixes[routes.count - 1].length++;
+	routes.count--;
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_not_equal(first, other, sizeof(first));
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -210,7 +224,7 @@ int main(void)
 		CASE(a_site_gets_no_route_to_itself),
 		CASE(a_refusal_holds_no_lease),
 		CASE(a_full_pool_refuses),
-		CASE(grants_compare),
+		CASE(a_digest_stands_for_addresses_and_routes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
