@@ -3,14 +3,15 @@
 # What mutun needs from Debian 12, and how to get it. Sourced by packaging/quickstart.sh and tests/run.sh.
 
 packages_build="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libnl-3-dev libconfig-dev
-	libsystemd-dev liburcu-dev libjansson-dev libsqlite3-dev libsmartcols-dev"
+	libsystemd-dev liburcu-dev libjansson-dev libsqlite3-dev libsmartcols-dev
+	libcurl4-openssl-dev libmicrohttpd-dev"
 packages_run="iproute2 iputils-ping openssl curl procps"
 # Intel's AES-GCM, where the processor can use it.
 [[ $(uname -m) == x86_64 ]] && packages_build+=" libipsec-mb-dev"
 # The web servers of the demonstration and of the tests are Python's own.
 packages_demo="python3"
 packages_test="clang clang-format libclang-rt-dev libcmocka-dev iperf3 nftables ethtool tcpdump python3-pytest python3-scapy
-	python3-cryptography"
+	python3-cryptography gnutls-bin strongswan-pki libcharon-extra-plugins"
 
 packages_bench="iperf3 wireguard-go wireguard-tools openvpn nebula ocserv openconnect tinc"
 packages_plot="python3-matplotlib"

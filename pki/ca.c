@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CA is its directory; there is no server. The files of a new CA are written with the journal last, so that one without a
-// journal was never finished. A leaf is journaled before it is written: what was issued and then lost can be named.
+// A CA is its directory. The files of a new CA are written with the journal last, so that one without a journal was never
+// finished.
 
 #include "pki/ca.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <openssl/x509v3.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca_directory.h"
@@ -21,12 +21,11 @@
 #include "pki/pem.h"
 #include "pki/profile.h"
 #include "pki/tls.h"
+#include "pki/trust.h"
 
 #define DAY_S		   86400
 #define ROOT_LIFETIME_S	   (3650LL * DAY_S)
 #define ISSUING_LIFETIME_S (90LL * DAY_S)
-#define LIFETIME_MIN_S	   60
-#define LIFETIME_MAX_S	   (398LL * DAY_S)
 #define BACKDATE_S	   300 // clocks of nodes may be as much behind ours
 
 DEFINE_CLEANUP(X509 *, X509_free);
@@ -244,165 +243,41 @@ const char *ca_domain(const struct ca *ca)
 	return ca->domain;
 }
 
-static int check_identity(const struct ca *ca, const char *text, char **ret, struct error *error)
+const char *ca_directory(const struct ca *ca)
 {
-	_cleanup_(freep) char *identity = NULL;
-	const char *domain;
-
-	int r = identity_parse(text, strlen(text), &identity, error);
-	if (r < 0)
-		return r;
-	size_t size = identity_domain(identity, &domain);
-	if (size != strlen(ca->domain) || memcmp(domain, ca->domain, size) != 0) {
-		error_set(error, EINVAL, "%.*s is not in the trust domain of this CA",
-			  IDENTITY_SHOWN_MAX, identity);
-		return error_expected(error, "spiffe://%.150s/...", ca->domain);
-	}
-	*ret = take(identity);
-	return 0;
+	return ca->directory;
 }
 
-static int check_request(const struct ca *ca, const struct ca_request *request, char **ret,
-			 struct error *error)
+X509 *ca_certificate(const struct ca *ca)
 {
-	_cleanup_(freep) char *identity = NULL;
-
-	int r = check_identity(ca, request->identity, &identity, error);
-	if (r == 0 && request->dns)
-		r = profile_dns_check(request->dns, error);
-	if (r < 0)
-		return r;
-	if (request->lifetime_s < LIFETIME_MIN_S || request->lifetime_s > LIFETIME_MAX_S) {
-		error_set(error, EINVAL, "a lifetime of %lld s", (long long)request->lifetime_s);
-		return error_expected(error, "%d s to %lld days", LIFETIME_MIN_S,
-				      LIFETIME_MAX_S / DAY_S);
-	}
-	if (request->not_before_s < -LIFETIME_MAX_S || request->not_before_s > LIFETIME_MAX_S) {
-		error_set(error, EINVAL, "a start %lld s from now",
-			  (long long)request->not_before_s);
-		return error_expected(error, "at most %lld days from now", LIFETIME_MAX_S / DAY_S);
-	}
-	if (strcmp(request->certificate_path, request->key_path) == 0)
-		return error_set(error, EINVAL, "certificate and key need a file each");
-	if ((r = ca_directory_check_output(ca->directory, request->certificate_path, error)) < 0 ||
-	    (r = ca_directory_check_output(ca->directory, request->key_path, error)) < 0)
-		return r;
-	*ret = take(identity);
-	return 0;
+	return ca->certificate;
 }
 
-// The lifetime counts from now, or from the start when that is to come; it ends with the issuer's at the latest.
-static int set_times(const struct ca *ca, const struct ca_request *request, time_t now,
-		     struct profile_subject *subject, struct error *error)
+EVP_PKEY *ca_key(const struct ca *ca)
 {
-	time_t issuer_from, issuer_to;
-	char words[32];
-
-	int r = certificate_lifetime(ca->certificate, &issuer_from, &issuer_to);
-	if (r < 0)
-		return error_set(error, -r, "the times of issuing.crt cannot be read");
-	subject->not_before = now + request->not_before_s;
-	time_t start = subject->not_before > now ? subject->not_before : now;
-	subject->not_after = start + request->lifetime_s;
-	if (subject->not_after > issuer_to)
-		subject->not_after = issuer_to;
-	if (subject->not_after - start >= LIFETIME_MIN_S)
-		return 0;
-	clock_words(issuer_to - now, words, sizeof(words));
-	error_set(error, EKEYEXPIRED,
-		  issuer_to > now ? "the issuing certificate expires in %s, too soon for this one"
-				  : "the issuing certificate expired %s ago",
-		  words);
-	error_where(error, "%s/issuing.crt", ca->directory);
-	return error_remedy(error, "make a new CA with \"mutun ca init\", add its trust.crt to the "
-				   "trust file of every node, then issue from it");
+	return ca->key;
 }
 
-static int get_key(const struct ca_request *request, EVP_PKEY **ret, struct error *error)
+struct journal *ca_journal(const struct ca *ca)
 {
-	if (!request->reuse_key)
-		return profile_key(ret, error);
-	int r = pem_read_key(request->key_path, ret, error);
-	if (r == -ENOENT)
-		error_remedy(error, "without --reuse-key a new key is made");
-	return r;
+	return ca->journal;
 }
 
-// The key first: a node that looks in between finds a key that does not fit, and keeps what it has; never a certificate
-// whose key is lost. When the certificate cannot be written, the key that was there comes back.
-static int write_pair(const struct ca *ca, const struct ca_request *request, EVP_PKEY *key,
-		      X509 *leaf, struct error *error)
+int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error)
 {
-	_cleanup_(EVP_PKEY_freep) EVP_PKEY *old = NULL;
-	bool existed = access(request->key_path, F_OK) == 0;
+	_cleanup_(freep) char *path = ca_directory_path(ca->directory, CA_TRUST);
+	_cleanup_(freep) char *text = NULL;
+	size_t size;
 
-	if (request->reuse_key)
-		return pem_write_certificate(request->certificate_path, leaf, ca->certificate,
-					     error);
-	if (existed)
-		pem_read_key(request->key_path, &old, NULL);
-	int r = pem_write_key(request->key_path, key, error);
+	if (!path)
+		return no_memory(error);
+	int r = file_read(path, TRUST_FILE_MAX, &text, &size);
 	if (r < 0)
-		return r;
-	r = pem_write_certificate(request->certificate_path, leaf, ca->certificate, error);
-	if (r < 0 && old)
-		pem_write_key(request->key_path, old, NULL);
-	else if (r < 0 && !existed)
-		unlink(request->key_path);
-	return r;
-}
-
-static int add_to_journal(const struct ca *ca, const struct ca_request *request, const X509 *leaf,
-			  const char *identity, time_t now, struct error *error)
-{
-	char serial[SERIAL_TEXT_MAX];
-	struct journal_record record = {
-		.serial = certificate_serial(leaf, serial),
-		.identity = identity,
-		.dns = request->dns,
-		.issued = now,
-	};
-
-	int r = certificate_lifetime(leaf, &record.not_before, &record.not_after);
-	if (r == 0)
-		r = certificate_spki_hash(leaf, record.spki_hash);
+		error_set(error, -r, "the trust file cannot be read: %s", strerror(-r));
+	else
+		r = certificate_read_pem(tls_library(), text, size, ret, error);
 	if (r < 0)
-		return error_set(error, -r, "the new certificate cannot be read");
-	return journal_add(ca->journal, &record, error);
-}
-
-int ca_issue(struct ca *ca, const struct ca_request *request, struct error *error)
-{
-	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
-	_cleanup_(X509_freep) X509 *leaf = NULL;
-	_cleanup_(freep) char *identity = NULL;
-	_cleanup_(freep) char *found = NULL;
-	time_t now = clock_wall();
-	struct profile_subject subject = {.domain = ca->domain, .dns = request->dns};
-	sigset_t all, before;
-	int r;
-
-	if ((r = check_request(ca, request, &identity, error)) < 0 ||
-	    (r = set_times(ca, request, now, &subject, error)) < 0 ||
-	    (r = get_key(request, &key, error)) < 0)
-		return r;
-	subject.identity = identity;
-	subject.key = key;
-	r = profile_sign(PROFILE_LEAF, &subject, ca->certificate, ca->key, &leaf, error);
-	if (r < 0)
-		return r;
-	// What no node would accept does not leave the house: a reused key may be of any kind.
-	r = certificate_check_leaf(leaf, &found, error);
-	if (r < 0)
-		return r;
-	r = add_to_journal(ca, request, leaf, identity, now, error);
-	if (r < 0)
-		return r;
-	// From here to the end in one go: an interrupt must not leave a new key beside an old certificate.
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	r = write_pair(ca, request, key, leaf, error);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+		error_where(error, "%s", path);
 	return r;
 }
 

@@ -11,11 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+#include <openssl/x509.h>
 
 #include "base/cleanup.h"
 
 struct ca;
 struct error;
+struct journal;
 
 // Makes a new CA for `domain` (a SPIFFE trust domain) in `directory`, which must be empty or missing. P-256 keys, mode
 // 0600. Root 10 years, intermediate 90 days, path length 0, critical nameConstraints permitted;URI:domain.
@@ -24,19 +26,37 @@ int ca_init(const char *directory, const char *domain, struct error *error);
 int ca_open(const char *directory, struct ca **ret, struct error *error);
 struct ca *ca_close(struct ca *ca); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct ca *, ca_close);
-const char *ca_domain(const struct ca *ca); // borrowed
+// All borrowed.
+const char *ca_domain(const struct ca *ca);
+const char *ca_directory(const struct ca *ca);
+X509 *ca_certificate(const struct ca *ca); // the intermediate's
+EVP_PKEY *ca_key(const struct ca *ca);	   // as well
+struct journal *ca_journal(const struct ca *ca);
+// What nodes trust, from trust.crt: a new stack.
+int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error);
 
-struct ca_request {
+struct ca_leaf {
 	const char *identity; // SPIFFE ID within the CA's trust domain
 	const char *dns;      // one DNS SAN, or NULL
 	int64_t lifetime_s; // 60 s to 398 days, from now or from a start to come; cut at the issuer's end
 	int64_t not_before_s; // offset from now, -300 by default (clock skew); tests ask for others
+	EVP_PKEY *key;	      // public half is enough
+	const char *issued_by; // for the journal: "operator", "token ID", "renewal of SERIAL"
+};
+
+// Signs by the profile of README.md, "Certificates", and journals it before it returns the new certificate.
+int ca_sign(struct ca *ca, const struct ca_leaf *leaf, X509 **ret, struct error *error);
+int ca_lifetime_check(int64_t lifetime_s, struct error *error); // -EINVAL
+
+struct ca_request {
+	const char *identity, *dns; // these four as in struct ca_leaf
+	int64_t lifetime_s, not_before_s;
 	const char *certificate_path; // leaf, then intermediate; written atomically, mode 0644
 	const char *key_path;	      // new P-256 key, mode 0600; written before the certificate
 	bool reuse_key;		      // sign the key that is already at key_path
 };
 
-// Issues by the profile of README.md, "Certificates", and journals it before anything is written.
+// Signs with a key of our own making, into files.
 int ca_issue(struct ca *ca, const struct ca_request *request, struct error *error);
 
 struct ca_entry {

@@ -16,7 +16,8 @@
 #include "pki/ca.h"
 
 #define BUSY_MS	       5000
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
+#define SPKI_TEXT_SIZE (2 * SPKI_HASH_SIZE + 1)
 
 struct journal {
 	sqlite3 *database;
@@ -33,7 +34,24 @@ static const char schema[] = "BEGIN IMMEDIATE;"
 			     " not_after INTEGER NOT NULL,"
 			     " spki_sha256 TEXT NOT NULL);"
 			     "CREATE INDEX certificates_identity ON certificates (identity);"
-			     "PRAGMA user_version = 1;"
+			     "COMMIT;";
+
+// What each format adds to the one before it; the first is `schema` itself.
+static const char second[] = "BEGIN IMMEDIATE;"
+			     "ALTER TABLE certificates ADD COLUMN issued_by TEXT;"
+			     "ALTER TABLE certificates ADD COLUMN certificate BLOB;"
+			     "CREATE TABLE tokens ("
+			     " id TEXT PRIMARY KEY NOT NULL,"
+			     " secret_sha256 BLOB NOT NULL UNIQUE,"
+			     " identity TEXT NOT NULL," // or a pattern
+			     " created INTEGER NOT NULL,"
+			     " expires INTEGER NOT NULL,"
+			     " lifetime_s INTEGER NOT NULL,"
+			     " revoked INTEGER,"
+			     " used INTEGER,"
+			     " serial TEXT,"	      // of the certificate it was used for
+			     " request_sha256 BLOB);" // of the request it was used with
+			     "PRAGMA user_version = 2;"
 			     "COMMIT;";
 
 static void statement_finalizep(sqlite3_stmt **statement)
@@ -42,7 +60,7 @@ static void statement_finalizep(sqlite3_stmt **statement)
 }
 
 // Says what SQLite says, as an errno.
-static int journal_failed(const struct journal *journal, struct error *error)
+int journal_failed(const struct journal *journal, struct error *error)
 {
 	int code = journal->database ? sqlite3_errcode(journal->database) : SQLITE_NOMEM;
 	int number = code == SQLITE_BUSY || code == SQLITE_LOCKED     ? EBUSY
@@ -61,7 +79,7 @@ static int journal_failed(const struct journal *journal, struct error *error)
 	return -number;
 }
 
-static int check_schema(const struct journal *journal, struct error *error)
+static int read_version(const struct journal *journal, int *ret, struct error *error)
 {
 	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
 
@@ -69,9 +87,32 @@ static int check_schema(const struct journal *journal, struct error *error)
 		    SQLITE_OK ||
 	    sqlite3_step(statement) != SQLITE_ROW)
 		return journal_failed(journal, error);
-	int version = sqlite3_column_int(statement, 0);
-	if (version == SCHEMA_VERSION)
-		return 0;
+	*ret = sqlite3_column_int(statement, 0);
+	return 0;
+}
+
+static int change(const struct journal *journal, const char *text, struct error *error)
+{
+	return sqlite3_exec(journal->database, text, NULL, NULL, NULL) == SQLITE_OK
+		       ? 0
+		       : journal_failed(journal, error);
+}
+
+// Two processes may both find the first format: the second one fails to change it again, and looks once more.
+static int check_schema(const struct journal *journal, struct error *error)
+{
+	int version;
+	int r = read_version(journal, &version, error);
+	if (r == 0 && version == 1) {
+		int upgraded = change(journal, second, error);
+		if (upgraded < 0)
+			sqlite3_exec(journal->database, "ROLLBACK", NULL, NULL, NULL);
+		r = read_version(journal, &version, error);
+		if (r == 0 && version == 1)
+			return upgraded;
+	}
+	if (r < 0 || version == SCHEMA_VERSION)
+		return r;
 	error_set(error, EINVAL, "the journal has the format %d", version);
 	error_where(error, "%s", journal->path);
 	error_expected(error, "format %d", SCHEMA_VERSION);
@@ -112,9 +153,8 @@ int journal_create(const char *path, struct error *error)
 	int r = open_file(path, &journal, error);
 	if (r < 0)
 		return r;
-	if (sqlite3_exec(journal->database, schema, NULL, NULL, NULL) != SQLITE_OK)
-		return journal_failed(journal, error);
-	return 0;
+	r = change(journal, schema, error);
+	return r < 0 ? r : change(journal, second, error);
 }
 
 int journal_open(const char *path, struct journal **ret, struct error *error)
@@ -141,6 +181,12 @@ struct journal *journal_close(struct journal *journal)
 	return NULL;
 }
 
+static void spki_text(const uint8_t hash[SPKI_HASH_SIZE], char text[SPKI_TEXT_SIZE])
+{
+	for (size_t i = 0; i < SPKI_HASH_SIZE; i++)
+		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+}
+
 static int bind_text(sqlite3_stmt *statement, int index, const char *text)
 {
 	return text ? sqlite3_bind_text(statement, index, text, -1, SQLITE_TRANSIENT)
@@ -150,13 +196,13 @@ static int bind_text(sqlite3_stmt *statement, int index, const char *text)
 int journal_add(struct journal *journal, const struct journal_record *record, struct error *error)
 {
 	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-	char spki[2 * SPKI_HASH_SIZE + 1];
+	char spki[SPKI_TEXT_SIZE];
 
-	for (size_t i = 0; i < SPKI_HASH_SIZE; i++)
-		snprintf(spki + 2 * i, 3, "%02x", record->spki_hash[i]);
+	spki_text(record->spki_hash, spki);
 	if (sqlite3_prepare_v2(journal->database,
 			       "INSERT INTO certificates (serial, identity, dns, issued, "
-			       "not_before, not_after, spki_sha256) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			       "not_before, not_after, spki_sha256, issued_by, certificate) "
+			       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			       -1, &statement, NULL) != SQLITE_OK ||
 	    bind_text(statement, 1, record->serial) != SQLITE_OK ||
 	    bind_text(statement, 2, record->identity) != SQLITE_OK ||
@@ -164,9 +210,80 @@ int journal_add(struct journal *journal, const struct journal_record *record, st
 	    sqlite3_bind_int64(statement, 4, record->issued) != SQLITE_OK ||
 	    sqlite3_bind_int64(statement, 5, record->not_before) != SQLITE_OK ||
 	    sqlite3_bind_int64(statement, 6, record->not_after) != SQLITE_OK ||
-	    bind_text(statement, 7, spki) != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE)
+	    bind_text(statement, 7, spki) != SQLITE_OK ||
+	    bind_text(statement, 8, record->issued_by) != SQLITE_OK ||
+	    sqlite3_bind_blob64(statement, 9, record->der, record->der_size, SQLITE_TRANSIENT) !=
+		    SQLITE_OK ||
+	    sqlite3_step(statement) != SQLITE_DONE)
 		return journal_failed(journal, error);
 	return 0;
+}
+
+int journal_begin(struct journal *journal, struct error *error)
+{
+	return change(journal, "BEGIN IMMEDIATE", error);
+}
+
+int journal_end(struct journal *journal, bool commit, struct error *error)
+{
+	int r = change(journal, commit ? "COMMIT" : "ROLLBACK", error);
+	if (r < 0 && commit)
+		sqlite3_exec(journal->database, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
+int journal_certificate(struct journal *journal, const char *serial, uint8_t **ret,
+			size_t *ret_size, struct error *error)
+{
+	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(journal->database,
+			       "SELECT certificate FROM certificates WHERE serial = ?", -1,
+			       &statement, NULL) != SQLITE_OK ||
+	    bind_text(statement, 1, serial) != SQLITE_OK)
+		return journal_failed(journal, error);
+	int r = sqlite3_step(statement);
+	if (r != SQLITE_ROW && r != SQLITE_DONE)
+		return journal_failed(journal, error);
+	const void *blob = r == SQLITE_ROW ? sqlite3_column_blob(statement, 0) : NULL;
+	if (!blob)
+		return error_set(error, ENOENT, "the journal has no certificate %s", serial);
+	size_t size = (size_t)sqlite3_column_bytes(statement, 0);
+	uint8_t *der = malloc(size);
+	if (!der)
+		return error_set(error, ENOMEM, "out of memory");
+	memcpy(der, blob, size);
+	*ret = der;
+	*ret_size = size;
+	return 0;
+}
+
+int journal_other_key(struct journal *journal, const char *identity,
+		      const uint8_t spki_hash[SPKI_HASH_SIZE], time_t now, bool *ret,
+		      struct error *error)
+{
+	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	char spki[SPKI_TEXT_SIZE];
+
+	spki_text(spki_hash, spki);
+	if (sqlite3_prepare_v2(journal->database,
+			       "SELECT 1 FROM certificates WHERE identity = ? AND not_after > ? "
+			       "AND spki_sha256 <> ? LIMIT 1",
+			       -1, &statement, NULL) != SQLITE_OK ||
+	    bind_text(statement, 1, identity) != SQLITE_OK ||
+	    sqlite3_bind_int64(statement, 2, now) != SQLITE_OK ||
+	    bind_text(statement, 3, spki) != SQLITE_OK)
+		return journal_failed(journal, error);
+	int r = sqlite3_step(statement);
+	if (r != SQLITE_ROW && r != SQLITE_DONE)
+		return journal_failed(journal, error);
+	*ret = r == SQLITE_ROW;
+	return 0;
+}
+
+struct sqlite3 *journal_database(const struct journal *journal)
+{
+	return journal->database;
 }
 
 int journal_walk(struct journal *journal, int (*each)(const struct ca_entry *entry, void *data),

@@ -3,6 +3,7 @@
 #include "pki/pem.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/err.h>
@@ -50,6 +51,30 @@ int pem_write_certificate(const char *path, X509 *certificate, X509 *issuer, str
 	    (issuer && PEM_write_bio_X509(bio, issuer) != 1))
 		return error_set(error, ENOMEM, "out of memory");
 	return write_file(path, bio, MODE_PUBLIC, error);
+}
+
+int pem_write_certificates(const char *path, STACK_OF(X509) * certificates, struct error *error)
+{
+	_cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	bool good = bio;
+
+	for (int i = 0; good && i < sk_X509_num(certificates); i++)
+		good = PEM_write_bio_X509(bio, sk_X509_value(certificates, i)) == 1;
+	return good ? write_file(path, bio, MODE_PUBLIC, error)
+		    : error_set(error, ENOMEM, "out of memory");
+}
+
+int pem_write_pair(const char *path, X509 *leaf, STACK_OF(X509) * above, EVP_PKEY *key,
+		   struct error *error)
+{
+	_cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_secmem());
+	bool good = bio && PEM_write_bio_X509(bio, leaf) == 1;
+
+	for (int i = 0; good && above && i < sk_X509_num(above); i++)
+		good = PEM_write_bio_X509(bio, sk_X509_value(above, i)) == 1;
+	if (!good || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
+		return error_set(error, ENOMEM, "out of memory");
+	return write_file(path, bio, MODE_SECRET, error);
 }
 
 // A passphrase is not asked for: the terminal is not ours to read.

@@ -10,6 +10,11 @@ struct error;
 int pem_write_key(const char *path, EVP_PKEY *key, struct error *error);
 // `issuer` (may be NULL) follows the certificate; mode 0644, atomically.
 int pem_write_certificate(const char *path, X509 *certificate, X509 *issuer, struct error *error);
+// All of them, as above.
+int pem_write_certificates(const char *path, STACK_OF(X509) * certificates, struct error *error);
+// Leaf, the certificates above it (may be NULL) and the key in one file, mode 0600, atomically: a pair that is never torn.
+int pem_write_pair(const char *path, X509 *leaf, STACK_OF(X509) * above, EVP_PKEY *key,
+		   struct error *error);
 // Returns a new key. -errno of reading; -EINVAL.
 int pem_read_key(const char *path, EVP_PKEY **ret, struct error *error);
 // The first certificate of a file. Returns a new one. As above.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// No second place sets TLS options. OpenSSL's own verification is replaced as a whole by verify_chain(), because the store
+// OpenSSL's own verification is replaced as a whole by verify_chain(), because the store
 // must be picked by the leaf's trust domain before a path is sought; X509_verify_cert() with one common store would let
 // the CA of one domain vouch for names of another.
 
@@ -21,25 +21,15 @@
 #include "pki/credential.h"
 #include "pki/identity.h"
 #include "pki/reason.h"
+#include "pki/tls_settings.h"
 #include "pki/trust.h"
 #include "pki/verify.h"
 
-#define SECURITY_LEVEL \
-	2 // 112 bits; RSA 2048 has no more. Kinds of keys are judged by pki/algorithm.h
-#define CIPHERSUITES	 "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
-#define GROUPS_CLASSICAL "X25519:P-256"
-// "*" sends a key share for both, so that a peer without the hybrid needs no second round; "?" skips what is not built in.
-#define GROUPS_HYBRID "?*X25519MLKEM768:*X25519:P-256"
-#define OPENSSL_3_5   0x30500000ul
-#define SIGALGS                                           \
-	"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:" \
-	"RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
-// A certificate's DER, its length and its extensions (RFC 8446, 4.4.2), with a little room for those.
-#define CERT_LIST_MAX  (CHAIN_LENGTH_MAX * (CERTIFICATE_MAX + 64L))
 #define GROUP_MLKEM768 0x11ec // X25519MLKEM768 in the IANA registry of TLS groups
 
 static const unsigned char alpn[] = "\x07" TLS_ALPN;
 static_assert(sizeof(alpn) - 2 == 7, "the first byte is the length of the name");
+static const unsigned char alpn_http[] = "\x08http/1.1";
 
 struct tls_context {
 	atomic_uint references;
@@ -47,6 +37,7 @@ struct tls_context {
 	struct credential *credential;
 	struct trust *trust;
 	SSL_CTX *ssl;
+	bool http; // is spoken, too
 };
 
 // What belongs to one SSL object.
@@ -54,6 +45,7 @@ struct tls_peer {
 	struct tls_context *context;
 	char *expected;
 	struct verdict *verdict;
+	bool http;
 	bool refused;
 	struct error error; // when refused
 };
@@ -115,21 +107,47 @@ static bool alpn_is_ours(const SSL *ssl)
 	return size == sizeof(alpn) - 2 && memcmp(name, alpn + 1, size) == 0;
 }
 
+// The certificate is asked for after this, and may be missing.
+static void speak_http(SSL *ssl)
+{
+	peer_of(ssl)->http = true;
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+}
+
+// Old clients of EST offer no protocol at all; alpn_select() is not called for them.
+static int on_client_hello(SSL *ssl, int *alert, void *data)
+{
+	const unsigned char *extension;
+	size_t size;
+
+	(void)alert;
+	(void)data;
+	if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation,
+				       &extension, &size))
+		speak_http(ssl);
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 static int alpn_select(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
 		       const unsigned char *offered, unsigned size, void *data)
 {
-	(void)ssl;
 	(void)data;
-	// NOACK would go on without a protocol.
 	if (SSL_select_next_proto((unsigned char **)ret, ret_size, alpn, sizeof(alpn) - 1, offered,
-				  size) != OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	return SSL_TLSEXT_ERR_OK;
+				  size) == OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_OK;
+	if (peer_of(ssl)->context->http &&
+	    SSL_select_next_proto((unsigned char **)ret, ret_size, alpn_http, sizeof(alpn_http) - 1,
+				  offered, size) == OPENSSL_NPN_NEGOTIATED) {
+		speak_http(ssl);
+		return SSL_TLSEXT_ERR_OK;
+	}
+	// NOACK would go on without a protocol.
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static int check_alpn(const SSL *ssl, struct error *error)
 {
-	if (alpn_is_ours(ssl))
+	if (alpn_is_ours(ssl) || peer_of(ssl)->http)
 		return 0;
 	error_set(error, EPROTO, "the peer agreed on no application protocol (ALPN)");
 	error_expected(error, "%s", TLS_ALPN);
@@ -151,17 +169,6 @@ static int check_expected(const struct tls_peer *peer, const struct verdict *ver
 	return -EACCES;
 }
 
-// The certificates above the leaf. OpenSSL counts the leaf among the untrusted ones.
-static STACK_OF(X509) * without_leaf(X509_STORE_CTX *store)
-{
-	STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
-	STACK_OF(X509) *rest = sent ? sk_X509_dup(sent) : sk_X509_new_null();
-
-	if (rest && sk_X509_value(rest, 0) == X509_STORE_CTX_get0_cert(store))
-		sk_X509_shift(rest);
-	return rest;
-}
-
 static int judge(SSL *ssl, struct tls_peer *peer, X509_STORE_CTX *store, int *code)
 {
 	struct verdict *verdict = NULL;
@@ -173,7 +180,7 @@ static int judge(SSL *ssl, struct tls_peer *peer, X509_STORE_CTX *store, int *co
 	int r = check_alpn(ssl, &peer->error);
 	if (r < 0)
 		return r;
-	STACK_OF(X509) *untrusted = without_leaf(store);
+	STACK_OF(X509) *untrusted = verify_above(store);
 	*code = X509_V_ERR_OUT_OF_MEM;
 	if (!untrusted)
 		return error_set(&peer->error, ENOMEM, "out of memory");
@@ -211,36 +218,6 @@ static int verify_peer(X509_STORE_CTX *store, void *data)
 	return !peer->refused;
 }
 
-static bool set_protocol(SSL_CTX *ssl)
-{
-	SSL_CTX_set_security_level(ssl, SECURITY_LEVEL);
-	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-					 SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT);
-#ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION // since OpenSSL 3.2
-	SSL_CTX_set_options(ssl, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION |
-					 SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
-#endif
-	SSL_CTX_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS |
-				      SSL_MODE_ENABLE_PARTIAL_WRITE |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_max_cert_list(ssl, CERT_LIST_MAX);
-	return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) &&
-	       SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) &&
-	       SSL_CTX_set_ciphersuites(ssl, CIPHERSUITES) &&
-	       SSL_CTX_set1_sigalgs_list(ssl, SIGALGS) &&
-	       // SSL_OP_NO_TICKET alone still sends two tickets in TLS 1.3.
-	       SSL_CTX_set_num_tickets(ssl, 0) && SSL_CTX_set_max_early_data(ssl, 0) &&
-	       SSL_CTX_set_recv_max_early_data(ssl, 0);
-}
-
-static bool set_groups(SSL_CTX *ssl)
-{
-	if (OpenSSL_version_num() >= OPENSSL_3_5 && SSL_CTX_set1_groups_list(ssl, GROUPS_HYBRID))
-		return true;
-	return SSL_CTX_set1_groups_list(ssl, GROUPS_CLASSICAL) == 1;
-}
-
 static bool set_role(SSL_CTX *ssl, enum tls_role role)
 {
 	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -250,14 +227,6 @@ static bool set_role(SSL_CTX *ssl, enum tls_role role)
 		return true;
 	}
 	return SSL_CTX_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0; // zero is success here
-}
-
-static bool set_credential(SSL_CTX *ssl, const struct credential *credential)
-{
-	return SSL_CTX_use_certificate(ssl, credential_leaf(credential)) == 1 &&
-	       SSL_CTX_use_PrivateKey(ssl, credential_key(credential)) == 1 &&
-	       SSL_CTX_set1_chain(ssl, credential_chain(credential)) == 1 &&
-	       SSL_CTX_check_private_key(ssl) == 1;
 }
 
 static int no_context(struct error *error, const char *what)
@@ -285,10 +254,10 @@ int tls_context_new(enum tls_role role, struct credential *credential, struct tr
 	ERR_clear_error();
 	context->ssl = SSL_CTX_new_ex(
 		library, NULL, role == TLS_CLIENT ? TLS_client_method() : TLS_server_method());
-	if (!context->ssl || !set_protocol(context->ssl) || !set_groups(context->ssl) ||
+	if (!context->ssl || !tls_settings_protocol(context->ssl, TLS1_3_VERSION) ||
 	    !set_role(context->ssl, role))
 		return no_context(error, "OpenSSL refused the TLS settings");
-	if (!set_credential(context->ssl, credential))
+	if (!tls_settings_credential(context->ssl, credential))
 		return no_context(error, "OpenSSL refused our certificate");
 	ERR_clear_error();
 	*ret = take(context);
@@ -311,6 +280,12 @@ struct tls_context *tls_context_put(struct tls_context *context)
 	trust_put(context->trust);
 	free(context);
 	return NULL;
+}
+
+void tls_context_allow_http(struct tls_context *context)
+{
+	context->http = true;
+	SSL_CTX_set_client_hello_cb(context->ssl, on_client_hello, NULL);
 }
 
 struct credential *tls_context_credential(const struct tls_context *context)
@@ -378,6 +353,11 @@ struct verdict *tls_verdict(const SSL *ssl)
 	return peer_of(ssl)->verdict;
 }
 
+bool tls_is_http(const SSL *ssl)
+{
+	return peer_of(ssl)->http;
+}
+
 int tls_check(const SSL *ssl, struct error *error)
 {
 	int r = check_alpn(ssl, error);
@@ -388,6 +368,8 @@ int tls_check(const SSL *ssl, struct error *error)
 		return error_set(error, EPROTO, "the handshake is not one of TLS 1.3");
 	if (SSL_session_reused(ssl))
 		return error_set(error, EPROTO, "the peer resumed an old TLS session");
+	if (tls_is_http(ssl) && !SSL_get0_peer_certificate(ssl))
+		return 0; // has yet to prove itself, or only asks what everybody may know
 	if (!tls_verdict(ssl) || SSL_get_verify_result(ssl) != X509_V_OK)
 		return error_set(error, EACCES, "the peer's certificate was not judged");
 	return 0;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that builds an SSL_CTX, and where OpenSSL's errors become sentences. TLS 1.3 only, both certificates
-// always, no tickets, no early data, no compression, ALPN "mutun/1" or nothing.
+// always, no tickets, no early data, no compression, ALPN "mutun/1" or nothing. Only where enrolment is served, HTTP is spoken
+// on the same port, and a client without a certificate yet may ask for one.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <openssl/ssl.h>
@@ -34,6 +36,10 @@ DEFINE_CLEANUP(struct tls_context *, tls_context_put);
 struct credential *tls_context_credential(const struct tls_context *context); // borrowed
 struct trust *tls_context_trust(const struct tls_context *context);	      // borrowed
 
+// From now on this context of a server, which nobody shares yet, also takes clients that offer the ALPN "http/1.1" or none at
+// all; those may come without a certificate. One that they show is judged as any other.
+void tls_context_allow_http(struct tls_context *context);
+
 // A new connection with memory BIOs on both sides, in its role's state. `expected` (may be NULL) is a pattern that the
 // peer's identity must match, copied. NULL: out of memory.
 SSL *tls_new(struct tls_context *context, const char *expected);
@@ -41,8 +47,10 @@ SSL *tls_new(struct tls_context *context, const char *expected);
 // After SSL_do_handshake() returned 1, before anything is read or written: ALPN was agreed, TLS 1.3, no old session resumed,
 // peer judged. 0, -EPROTO or -EACCES. (A client is then still not admitted: the server judges later.)
 int tls_check(const SSL *ssl, struct error *error);
-// After the handshake: the judgement over the peer, borrowed from `ssl`; NULL before.
+// After the handshake: the judgement over the peer, borrowed from `ssl`; NULL before, and of a client that speaks HTTP and
+// showed no certificate.
 struct verdict *tls_verdict(const SSL *ssl);
+bool tls_is_http(const SSL *ssl); // HTTP is spoken on it, not our own protocol
 // Why the handshake failed, as a sentence: our own refusal of the peer's certificate, the peer's alert in words
 // ("the peer refused our certificate: expired"), a protocol fault. Clears OpenSSL's error queue. Returns -EACCES (peer or
 // own certificate refused) or -EPROTO.

@@ -195,6 +195,16 @@ int verify_chain(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrust
 	return r;
 }
 
+STACK_OF(X509) * verify_above(X509_STORE_CTX *store)
+{
+	STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+	STACK_OF(X509) *rest = sent ? sk_X509_dup(sent) : sk_X509_new_null();
+
+	if (rest && sk_X509_value(rest, 0) == X509_STORE_CTX_get0_cert(store))
+		sk_X509_shift(rest);
+	return rest;
+}
+
 int verify_again(const struct trust *trust, const struct verdict *verdict, time_t now,
 		 struct verdict **ret, struct error *error)
 {
@@ -218,6 +228,11 @@ struct verdict *verdict_put(struct verdict *verdict)
 	sk_X509_pop_free(verdict->untrusted, X509_free);
 	free(verdict);
 	return NULL;
+}
+
+X509 *verdict_leaf(const struct verdict *verdict)
+{
+	return verdict->leaf;
 }
 
 const char *verdict_identity(const struct verdict *verdict)

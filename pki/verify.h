@@ -26,6 +26,9 @@ struct verdict;
 int verify_chain(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrusted,
 		 enum verify_role role, time_t now, struct verdict **ret, int *ret_x509,
 		 struct error *error);
+// What a peer sent beside its leaf, as OpenSSL (which counts the leaf among it) holds it: a new stack that borrows what is in
+// it. NULL: out of memory.
+STACK_OF(X509) * verify_above(X509_STORE_CTX *store);
 // The same judgement over the chain of an earlier verdict, against the trust of today. Returns a new verdict.
 int verify_again(const struct trust *trust, const struct verdict *verdict, time_t now,
 		 struct verdict **ret, struct error *error);
@@ -33,6 +36,7 @@ int verify_again(const struct trust *trust, const struct verdict *verdict, time_
 struct verdict *verdict_get(struct verdict *verdict);
 struct verdict *verdict_put(struct verdict *verdict); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct verdict *, verdict_put);
+X509 *verdict_leaf(const struct verdict *verdict); // borrowed
 const char *verdict_identity(const struct verdict *verdict);
 const char *verdict_serial(const struct verdict *verdict); // hexadecimal
 const char *verdict_issuer(const struct verdict *verdict); // RFC 2253 name

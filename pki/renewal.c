@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "pki/renewal.h"
+
+#include <stdbool.h>
+
+#define HOUR_S	      3600
+#define DAY_S	      86400u
+#define WAIT_S	      5u
+#define REFUSED_S     60u
+#define ATTEMPTS_LEFT 10
+
+static uint64_t between(uint64_t least, uint64_t most, uint64_t random)
+{
+	return most > least ? least + random % (most - least + 1) : least;
+}
+
+void renewal_plan(struct renewal *renewal, time_t not_before, time_t not_after, time_t now,
+		  uint64_t random)
+{
+	// CAs date certificates back for slow clocks; of a short life that is a large part.
+	bool short_one = not_after - not_before < HOUR_S;
+	time_t from = short_one && now > not_before && now < not_after ? now : not_before;
+	uint64_t life = not_after > from ? (uint64_t)(not_after - from) : 0;
+	uint64_t least = life * (short_one ? 45 : 60) / 100;
+	uint64_t most = life * (short_one ? 55 : 75) / 100;
+
+	*renewal = (struct renewal){
+		.from = from,
+		.to = not_after,
+		.at = from + (time_t)between(least, most, random),
+	};
+}
+
+// The longest wait: so that enough attempts fit into what is left. When nothing is left, it goes on by the hour.
+static uint64_t ceiling(const struct renewal *renewal, time_t now)
+{
+	time_t left = renewal->to - now;
+
+	if (left <= 0 || left / ATTEMPTS_LEFT > HOUR_S)
+		return HOUR_S;
+	return left / ATTEMPTS_LEFT > WAIT_S ? (uint64_t)left / ATTEMPTS_LEFT : WAIT_S;
+}
+
+void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t retry_after_s,
+		    time_t now, uint64_t random)
+{
+	uint64_t least = why == RENEWAL_REFUSED ? REFUSED_S : WAIT_S;
+	uint64_t most = ceiling(renewal, now);
+	uint64_t before = renewal->wait_s > least ? renewal->wait_s : least;
+	uint64_t wait = between(least, before * 3, random);
+
+	if (wait > most)
+		wait = most;
+	if (retry_after_s > DAY_S)
+		retry_after_s = DAY_S;
+	if (wait < retry_after_s)
+		wait = retry_after_s;
+	renewal->failures++;
+	renewal->wait_s = wait;
+	renewal->at = now + (time_t)wait;
+}
+
+enum renewal_alarm renewal_alarm(const struct renewal *renewal, time_t now)
+{
+	time_t life = renewal->to - renewal->from, left = renewal->to - now;
+
+	if (left <= 0)
+		return RENEWAL_EXPIRED;
+	if (left < HOUR_S && life > 10 * HOUR_S)
+		return RENEWAL_HOUR;
+	if (left < life / 10)
+		return RENEWAL_TENTH;
+	return left < life / 4 ? RENEWAL_QUARTER : RENEWAL_FINE;
+}
