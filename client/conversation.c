@@ -312,6 +312,7 @@ void conversation_event(struct connection *connection, const struct channel_even
 	switch (event->type) {
 	case CHANNEL_NONE:
 	case CHANNEL_PACKET:
+	case CHANNEL_BYTES:
 		return;
 	case CHANNEL_OPEN:
 		on_open(initiator, connection);

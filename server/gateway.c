@@ -12,6 +12,7 @@
 #include "base/table.h"
 #include "pki/tls.h"
 #include "pki/verify.h"
+#include "server/enrol.h"
 #include "server/lease.h"
 #include "server/member.h"
 #include "tun/connection.h"
@@ -31,6 +32,7 @@ struct gateway {
 	struct tls_context *context;
 	struct listener *listener;
 	struct leases *leases;
+	struct enrol *enrol;	   // NULL: not served
 	struct table *by_identity; // members; keys are theirs
 	struct guest *guests;
 };
@@ -202,6 +204,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 			refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
 		return;
 	case CHANNEL_PACKET:
+	case CHANNEL_BYTES:
 		refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
 		return;
 	case CHANNEL_CLOSED:
@@ -222,6 +225,13 @@ static int on_no_hello(sd_event_source *source, uint64_t usec, void *data)
 static void on_opened(struct connection *connection, void *data)
 {
 	struct gateway *gateway = data;
+	if (channel_is_http(connection_channel(connection))) {
+		if (gateway->enrol)
+			enrol_take(gateway->enrol, connection);
+		else
+			connection_free(connection);
+		return;
+	}
 	struct guest *guest = calloc(1, sizeof(*guest));
 	if (!guest) {
 		connection_free(connection);
@@ -297,6 +307,8 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 	if (!gateway->by_identity)
 		return error_set(error, ENOMEM, "out of memory");
 	int r = open_leases(gateway, options, error);
+	if (r == 0 && options->ca)
+		r = enrol_new(event, options->ca, &gateway->enrol, error);
 	if (r == 0)
 		r = dataplane_listen(dataplane, options->listen, options->listen_count, error);
 	if (r == 0)
@@ -316,6 +328,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 	if (!gateway)
 		return NULL;
 	listener_free(gateway->listener);
+	enrol_free(gateway->enrol);
 	while (gateway->guests)
 		guest_free(gateway->guests);
 	while (gateway->by_identity && (member = table_next(gateway->by_identity, &cursor)))
@@ -353,8 +366,12 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 {
 	size_t cursor = 0;
 	struct member *member;
-	int r = listener_set_endpoints(gateway->listener, options->listen, options->listen_count,
-				       error);
+	_cleanup_(enrol_freep) struct enrol *enrol = NULL;
+	int r = options->ca ? enrol_new(gateway->event, options->ca, &enrol, error) : 0;
+	if (r < 0)
+		return r;
+	r = listener_set_endpoints(gateway->listener, options->listen, options->listen_count,
+				   error);
 	if (r == 0)
 		r = dataplane_listen(gateway->dataplane, options->listen, options->listen_count,
 				     error);
@@ -367,6 +384,8 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 				 gateway->options.listen_count, NULL);
 		return r;
 	}
+	enrol_free(gateway->enrol);
+	gateway->enrol = take(enrol);
 	gateway->options = *options;
 	while ((member = table_next(gateway->by_identity, &cursor)))
 		reload_member(gateway, member);

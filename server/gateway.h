@@ -27,6 +27,7 @@ struct gateway_options {
 	unsigned mtu;
 	uint32_t mark;
 	const char *lease_path; // database
+	const char *ca;		// directory of the CA that enrols and renews over HTTP; NULL: none
 };
 
 // Opens leases and sockets (TCP and UDP on the same endpoints) and starts to accept. `dataplane` is borrowed, a reference of the

@@ -155,6 +155,7 @@ static void on_event(struct connection *connection, const struct channel_event *
 	case CHANNEL_NONE:
 	case CHANNEL_MESSAGE:
 	case CHANNEL_PACKET:
+	case CHANNEL_BYTES:
 		return; // not before CHANNEL_OPEN
 	}
 }
@@ -255,7 +256,8 @@ static int on_deliver(sd_event_source *source, int fd, uint32_t events, void *da
 		if (!handshake)
 			return 0;
 		struct connection *connection = handshake->connection;
-		handshake_end(handshake, true);
+		// Who speaks HTTP may have proved nothing yet.
+		handshake_end(handshake, channel_verdict(connection_channel(connection)) != NULL);
 		atomic_fetch_add(&all->counters.opened, 1);
 		all->opened_handler(connection, all->data);
 	}

@@ -138,6 +138,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 	case CHANNEL_NONE:
 	case CHANNEL_OPEN:
 	case CHANNEL_PACKET:
+	case CHANNEL_BYTES:
 		return;
 	case CHANNEL_MESSAGE:
 		on_message(member, connection, &event->message);

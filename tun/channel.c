@@ -170,9 +170,22 @@ int channel_send_packet(struct channel *channel, const void *packet, size_t size
 	return r < 0 ? r : send_frame(channel, FRAME_PACKET, packet, size);
 }
 
+int channel_send_bytes(struct channel *channel, const void *data, size_t size)
+{
+	int r = check_sendable(channel);
+	if (r == 0)
+		r = buffer_put(&channel->frame, data, size);
+	return r < 0 ? r : write_frame(channel);
+}
+
+bool channel_is_http(const struct channel *channel)
+{
+	return tls_is_http(channel->ssl);
+}
+
 void channel_close(struct channel *channel, const struct message_bye *bye)
 {
-	if (channel->state == CHANNEL_IS_OPEN && bye) {
+	if (channel->state == CHANNEL_IS_OPEN && bye && !channel_is_http(channel)) {
 		struct message message = {.type = MESSAGE_BYE, .bye = *bye};
 		send_message(channel, &message);
 	}
@@ -293,6 +306,25 @@ static bool read_some(struct channel *channel, enum channel_event_type *ret)
 	return false;
 }
 
+static enum channel_event_type receive_bytes(struct channel *channel, struct channel_event *ret)
+{
+	enum channel_event_type type;
+	struct frame_reader *frames = &channel->frames;
+	bool came = read_some(channel, &type);
+	if (channel->state == CHANNEL_IS_OPEN)
+		check_quiet(channel);
+	if (channel->state == CHANNEL_IS_OPEN)
+		check_output(channel);
+	if (!came || channel->state != CHANNEL_IS_OPEN) {
+		frame_reader_rest(frames);
+		return type;
+	}
+	channel->quiet = 0;
+	ret->packet = buffer_head(&frames->input);
+	ret->packet_size = frames->taken = frames->input.size;
+	return CHANNEL_BYTES;
+}
+
 static enum channel_event_type receive(struct channel *channel, struct channel_event *ret)
 {
 	for (;;) {
@@ -325,7 +357,8 @@ void channel_next(struct channel *channel, struct channel_event *ret)
 	if (channel->state == CHANNEL_HANDSHAKING)
 		ret->type = shake(channel);
 	else if (channel->state == CHANNEL_IS_OPEN)
-		ret->type = receive(channel, ret);
+		ret->type = channel_is_http(channel) ? receive_bytes(channel, ret)
+						     : receive(channel, ret);
 	if (channel->state != CHANNEL_FAILING)
 		return;
 	channel->state = CHANNEL_OVER;

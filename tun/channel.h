@@ -26,6 +26,7 @@ enum channel_event_type {
 	CHANNEL_OPEN, // handshake done and the peer's certificate judged good by us; the peer has yet to judge ours
 	CHANNEL_MESSAGE, // event.message; release it with message_done()
 	CHANNEL_PACKET,	 // event.packet, borrowed until the next call into the channel
+	CHANNEL_BYTES,	 // the same, of a channel that speaks HTTP: what came, in any pieces
 	CHANNEL_CLOSED,	 // the peer closed in order, or the stream ended; nothing follows
 	CHANNEL_FAILED,	 // channel_error() says why; nothing follows
 };
@@ -61,10 +62,15 @@ void channel_output_done(struct channel *channel, size_t size); // `size` of the
 // -ENOMEM, and what message_encode() and frame_put() return.
 int channel_send(struct channel *channel, const struct message *message);
 int channel_send_packet(struct channel *channel, const void *packet, size_t size);
+// On a channel that speaks HTTP, of at most FRAME_MAX bytes. As above.
+int channel_send_bytes(struct channel *channel, const void *data, size_t size);
 // Says BYE (where that still works; `bye` may be NULL) and close_notify; output remains to be taken, and no event follows.
 void channel_close(struct channel *channel, const struct message_bye *bye);
 
-// After CHANNEL_OPEN. Borrowed from the channel.
+// Whether the peer speaks HTTP here instead of our messages: a client that asks for a certificate (tls_context_allow_http()).
+bool channel_is_http(const struct channel *channel);
+
+// After CHANNEL_OPEN. Borrowed from the channel; NULL for who speaks HTTP and showed no certificate.
 struct verdict *channel_verdict(const struct channel *channel);
 struct tls_context *channel_context(const struct channel *channel);
 const char *channel_group(const struct channel *channel);

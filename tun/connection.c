@@ -431,6 +431,11 @@ int connection_send_packet(struct connection *connection, const void *packet, si
 	return sent(connection, channel_send_packet(connection->channel, packet, size));
 }
 
+int connection_send_bytes(struct connection *connection, const void *data, size_t size)
+{
+	return sent(connection, channel_send_bytes(connection->channel, data, size));
+}
+
 struct channel *connection_channel(const struct connection *connection)
 {
 	return connection->channel;

@@ -39,6 +39,7 @@ int connection_attach(struct connection *connection, sd_event *event, connection
 // As channel_send(); output is written at once or when the socket takes it.
 int connection_send(struct connection *connection, const struct message *message);
 int connection_send_packet(struct connection *connection, const void *packet, size_t size);
+int connection_send_bytes(struct connection *connection, const void *data, size_t size);
 // Sends BYE (`bye` may be NULL), stops delivering events, and frees the connection once the bytes are out and the peer has
 // closed, or after CONNECTION_LINGER_MS, or with its loop. Takes the connection. One that is detached, or still connecting,
 // sends what the socket takes and is closed at once.

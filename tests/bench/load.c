@@ -175,6 +175,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 	switch (event->type) {
 	case CHANNEL_NONE:
 	case CHANNEL_PACKET:
+	case CHANNEL_BYTES:
 		return;
 	case CHANNEL_OPEN:
 		say_hello(peer);

@@ -168,6 +168,7 @@ static void on_peer_event(struct connection *connection, const struct channel_ev
 	case CHANNEL_NONE:
 	case CHANNEL_MESSAGE:
 	case CHANNEL_PACKET:
+	case CHANNEL_BYTES:
 		return;
 	}
 }

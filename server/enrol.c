@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "server/enrol.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <urcu/list.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "pki/verify.h"
+#include "server/est_server.h"
+#include "tun/connection.h"
+
+#define CALLS_MAX	 64u
+#define CALLS_SOURCE_MAX 8u
+#define CALL_US		 30000000u
+#define RECEIVED_MAX \
+	131072u // bytes of all requests on one connection: less than a socket buffer holds
+
+// One connection, and the socket on whose other end the EST service is.
+struct call {
+	struct cds_list_head list;
+	struct enrol *enrol;
+	struct connection *connection;
+	int fd;
+	sd_event_source *io, *timer;
+	struct endpoint peer;
+	size_t received;
+};
+
+struct enrol {
+	sd_event *event;
+	struct est_server *server;
+	struct cds_list_head calls;
+	unsigned count;
+};
+
+static void call_free(struct call *call)
+{
+	cds_list_del(&call->list);
+	call->enrol->count--;
+	sd_event_source_disable_unref(call->io);
+	sd_event_source_disable_unref(call->timer);
+	if (call->fd >= 0)
+		close(call->fd);
+	if (call->connection)
+		connection_close(call->connection, NULL);
+	free(call);
+}
+
+static void forward(struct call *call, const uint8_t *data, size_t size)
+{
+	call->received += size;
+	if (call->received > RECEIVED_MAX ||
+	    send(call->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
+		call_free(call);
+}
+
+static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
+{
+	struct call *call = data;
+
+	switch (event->type) {
+	case CHANNEL_BYTES:
+		forward(call, event->packet, event->packet_size);
+		return;
+	case CHANNEL_CLOSED:
+	case CHANNEL_FAILED:
+		connection_free(connection);
+		call->connection = NULL;
+		call_free(call);
+		return;
+	case CHANNEL_NONE:
+	case CHANNEL_OPEN:
+	case CHANNEL_MESSAGE:
+	case CHANNEL_PACKET:
+		return; // not where HTTP is spoken
+	}
+}
+
+static int on_answer(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct call *call = data;
+	uint8_t bytes[16384];
+	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	(void)source;
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0 || connection_send_bytes(call->connection, bytes, (size_t)n) < 0)
+		call_free(call);
+	return 0;
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	call_free(data);
+	return 0;
+}
+
+static bool may_enter(const struct enrol *enrol, const struct endpoint *peer)
+{
+	const struct call *call;
+	unsigned same = 0;
+
+	cds_list_for_each_entry (call, &enrol->calls, list)
+		same += addr_equal(&call->peer.addr, &peer->addr);
+	return enrol->count < CALLS_MAX && same < CALLS_SOURCE_MAX;
+}
+
+static int call_start(struct enrol *enrol, struct call *call)
+{
+	struct verdict *verdict = channel_verdict(connection_channel(call->connection));
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	call->fd = pair[0];
+	int r = est_server_add(enrol->server, pair[1], &call->peer,
+			       verdict ? verdict_leaf(verdict) : NULL);
+	if (r == 0)
+		r = sd_event_add_io(enrol->event, &call->io, call->fd, EPOLLIN, on_answer, call);
+	if (r >= 0)
+		r = sd_event_add_time_relative(enrol->event, &call->timer, CLOCK_MONOTONIC, CALL_US,
+					       0, on_late, call);
+	if (r >= 0)
+		r = connection_attach(call->connection, enrol->event, on_channel, call);
+	return r;
+}
+
+void enrol_take(struct enrol *enrol, struct connection *connection)
+{
+	struct endpoint peer = connection_peer(connection);
+	struct call *call = may_enter(enrol, &peer) ? calloc(1, sizeof(*call)) : NULL;
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (!call) {
+		log_limited(LOG_LEVEL_INFO, "%s refused: too many enrolments are under way",
+			    endpoint_text(&peer, text));
+		connection_free(connection);
+		return;
+	}
+	call->enrol = enrol;
+	call->connection = connection;
+	call->peer = peer;
+	call->fd = -1;
+	cds_list_add(&call->list, &enrol->calls);
+	enrol->count++;
+	int r = call_start(enrol, call);
+	if (r >= 0)
+		return;
+	log_limited(LOG_LEVEL_WARNING, "an enrolment is lost: %s", strerror(-r));
+	call_free(call);
+}
+
+int enrol_new(sd_event *event, const char *directory, struct enrol **ret, struct error *error)
+{
+	struct enrol *plain = calloc(1, sizeof(*plain));
+
+	if (!plain)
+		return error_set(error, ENOMEM, "out of memory");
+	CDS_INIT_LIST_HEAD(&plain->calls);
+	_cleanup_(enrol_freep) struct enrol *enrol = plain;
+	enrol->event = event;
+	int r = est_server_new(directory, &enrol->server, error);
+	if (r < 0)
+		return r;
+	*ret = take(enrol);
+	return 0;
+}
+
+struct enrol *enrol_free(struct enrol *enrol)
+{
+	struct call *call, *next;
+
+	if (!enrol)
+		return NULL;
+	cds_list_for_each_entry_safe (call, next, &enrol->calls, list)
+		call_free(call);
+	est_server_free(enrol->server);
+	free(enrol);
+	return NULL;
+}
