@@ -3,8 +3,6 @@
 #include "daemon/cmd_ca.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,135 +15,18 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "daemon/arguments.h"
 #include "daemon/command.h"
 #include "pki/ca.h"
 #include "pki/certificate.h"
 #include "pki/pem.h"
 
-#define HOUR_S	       3600
-#define DAY_S	       86400
-#define LIFETIME_S     DAY_S
-#define NOT_BEFORE_S   (-300)
-#define UNIT_COUNT_MAX INT32_MAX // what is too long for a certificate, pki/ca.h says
-#define SCHEMA	       1	 // of all answers in JSON
-#define TIME_TEXT_MAX  40
+#define DAY_S	      86400
+#define LIFETIME_S    DAY_S
+#define SCHEMA	      1 // of all answers in JSON
+#define TIME_TEXT_MAX 40
 
 DEFINE_CLEANUP(X509 *, X509_free);
-
-// What the options of all commands here say.
-struct arguments {
-	const char *directory;
-	const char *domain, *identity, *dns, *out;
-	int64_t lifetime_s, not_before_s;
-	bool reuse_key, json;
-};
-
-static int usage(const char *command, const char *what, const char *which)
-{
-	fprintf(stderr, "mutun %s: %s%s\nSee: mutun help %s\n", command, what, which, command);
-	return COMMAND_USAGE;
-}
-
-static int refused(const struct error *error)
-{
-	char text[ERROR_TEXT_MAX];
-
-	fprintf(stderr, "mutun: %s\n", error_text(error, text, sizeof(text)));
-	return COMMAND_REFUSED;
-}
-
-static void print_json(const json_t *result)
-{
-	json_dumpf(result, stdout, JSON_INDENT(2));
-	putchar('\n');
-}
-
-static int read_number(const char *text, int64_t min, int64_t max, int64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	long long value = strtoll(text, &end, 10);
-	if (errno || end == text || *end || strchr(" \t\n\v\f\r+", *text) || value < min ||
-	    value > max)
-		return -EINVAL;
-	*ret = value;
-	return 0;
-}
-
-static int read_lifetime(struct arguments *arguments, int64_t unit_s)
-{
-	int64_t count;
-
-	if (arguments->lifetime_s || read_number(optarg, 1, UNIT_COUNT_MAX, &count) < 0)
-		return -EINVAL;
-	arguments->lifetime_s = count * unit_s;
-	return 0;
-}
-
-static int read_option(int option, struct arguments *arguments)
-{
-	switch (option) {
-	case 'D':
-		arguments->domain = optarg;
-		return 0;
-	case 'i':
-		arguments->identity = optarg;
-		return 0;
-	case 'n':
-		arguments->dns = optarg;
-		return 0;
-	case 'o':
-		arguments->out = optarg;
-		return 0;
-	case 'd':
-		return read_lifetime(arguments, DAY_S);
-	case 'h':
-		return read_lifetime(arguments, HOUR_S);
-	case 's':
-		return read_lifetime(arguments, 1);
-	case 'b':
-		return read_number(optarg, -UNIT_COUNT_MAX, UNIT_COUNT_MAX,
-				   &arguments->not_before_s);
-	case 'r':
-		arguments->reuse_key = true;
-		return 0;
-	case 'j':
-		arguments->json = true;
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-// Reads options and the one word, which is the CA's directory. COMMAND_DONE or, said already, COMMAND_USAGE.
-static int read_arguments(int argc, char **argv, const struct option *options,
-			  struct arguments *arguments)
-{
-	int option;
-
-	*arguments = (struct arguments){.not_before_s = NOT_BEFORE_S};
-	opterr = 0;
-	optind = 1;
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		const char *last = argv[optind - 1];
-		const char letter[] = {'-', (char)optopt, '\0'};
-		if (option == ':')
-			return usage(argv[0], "a value is missing after ", last);
-		if (option == '?')
-			return usage(argv[0], "what is ",
-				     strncmp(last, "--", 2) == 0 ? last : letter);
-		if (read_option(option, arguments) < 0)
-			return usage(argv[0],
-				     "not a whole number in range, or a second lifetime: ", optarg);
-	}
-	if (optind == argc)
-		return usage(argv[0], "the directory of the CA is missing", "");
-	if (optind + 1 < argc)
-		return usage(argv[0], "one word too many: ", argv[optind + 1]);
-	arguments->directory = argv[optind];
-	return COMMAND_DONE;
-}
 
 int cmd_ca_init(int argc, char **argv)
 {
@@ -154,19 +35,21 @@ int cmd_ca_init(int argc, char **argv)
 	struct arguments arguments;
 	struct error error = {0};
 
-	int r = read_arguments(argc, argv, options, &arguments);
+	int r = arguments_read(argc, argv, options, 1, &arguments);
+	if (r == COMMAND_DONE)
+		r = arguments_need_directory(argv[0], &arguments);
 	if (r)
 		return r;
 	if (!arguments.domain)
-		return usage(argv[0], "--domain is missing", "");
-	if (ca_init(arguments.directory, arguments.domain, &error) < 0)
-		return refused(&error);
+		return arguments_usage(argv[0], "--domain is missing", "");
+	if (ca_init(arguments.words[0], arguments.domain, &error) < 0)
+		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
 			json_pack("{s:i,s:s,s:s,s:o}", "schema", SCHEMA, "directory",
-				  arguments.directory, "domain", arguments.domain, "trust",
-				  json_sprintf("%s/trust.crt", arguments.directory));
-		print_json(result);
+				  arguments.words[0], "domain", arguments.domain, "trust",
+				  json_sprintf("%s/trust.crt", arguments.words[0]));
+		arguments_print(result);
 		return COMMAND_DONE;
 	}
 	printf("%s: a CA for %s\n"
@@ -174,18 +57,8 @@ int cmd_ca_init(int argc, char **argv)
 	       "  root.key     move it to a safe place: issuing does not need it\n"
 	       "  issuing.key  signs certificates for 90 days from now; keep it secret\n"
 	       "Next: mutun ca issue %s --identity gateway/NAME --out NAME\n",
-	       arguments.directory, arguments.domain, arguments.directory);
+	       arguments.words[0], arguments.domain, arguments.words[0]);
 	return COMMAND_DONE;
-}
-
-// An identity without a scheme is a path in the CA's trust domain.
-static char *complete_identity(const struct ca *ca, const char *text)
-{
-	char *identity;
-
-	if (strstr(text, "://"))
-		return strdup(text);
-	return asprintf(&identity, "spiffe://%s/%s", ca_domain(ca), text) < 0 ? NULL : identity;
 }
 
 // What was issued is said from what was written.
@@ -207,7 +80,7 @@ static int print_issued(const struct ca_request *request, bool json, struct erro
 				  request->identity, "serial", serial, "not_before",
 				  (json_int_t)from, "not_after", (json_int_t)to, "certificate",
 				  request->certificate_path, "key", request->key_path);
-		print_json(result);
+		arguments_print(result);
 		return 0;
 	}
 	printf("%s: %s, serial %s, expires in %s\n%s: %s\n", request->certificate_path,
@@ -222,10 +95,10 @@ static int issue(const struct arguments *arguments, struct error *error)
 	_cleanup_(freep) char *certificate_path = NULL;
 	_cleanup_(freep) char *key_path = NULL;
 
-	int r = ca_open(arguments->directory, &ca, error);
+	int r = ca_open(arguments->words[0], &ca, error);
 	if (r < 0)
 		return r;
-	_cleanup_(freep) char *identity = complete_identity(ca, arguments->identity);
+	_cleanup_(freep) char *identity = arguments_identity(ca_domain(ca), arguments->identity);
 	if (!identity || asprintf(&certificate_path, "%s.crt", arguments->out) < 0 ||
 	    asprintf(&key_path, "%s.key", arguments->out) < 0)
 		return error_set(error, ENOMEM, "out of memory");
@@ -257,14 +130,16 @@ int cmd_ca_issue(int argc, char **argv)
 	struct arguments arguments;
 	struct error error = {0};
 
-	int r = read_arguments(argc, argv, options, &arguments);
+	int r = arguments_read(argc, argv, options, 1, &arguments);
+	if (r == COMMAND_DONE)
+		r = arguments_need_directory(argv[0], &arguments);
 	if (r)
 		return r;
 	if (!arguments.identity)
-		return usage(argv[0], "--identity is missing", "");
+		return arguments_usage(argv[0], "--identity is missing", "");
 	if (!arguments.out || !*arguments.out)
-		return usage(argv[0], "--out is missing", "");
-	return issue(&arguments, &error) < 0 ? refused(&error) : COMMAND_DONE;
+		return arguments_usage(argv[0], "--out is missing", "");
+	return issue(&arguments, &error) < 0 ? arguments_refused(&error) : COMMAND_DONE;
 }
 
 static int collect(const struct ca_entry *entry, void *data)
@@ -337,26 +212,28 @@ int cmd_ca_list(int argc, char **argv)
 	struct arguments arguments;
 	struct error error = {0};
 
-	int r = read_arguments(argc, argv, options, &arguments);
+	int r = arguments_read(argc, argv, options, 1, &arguments);
+	if (r == COMMAND_DONE)
+		r = arguments_need_directory(argv[0], &arguments);
 	if (r)
 		return r;
 	_cleanup_(json_decrefp) json_t *list = json_array();
-	r = ca_open(arguments.directory, &ca, &error);
+	r = ca_open(arguments.words[0], &ca, &error);
 	if (r == 0)
 		r = ca_list(ca, collect, list, &error);
 	if (r == -ENOMEM && !error.what[0])
 		error_set(&error, ENOMEM, "out of memory");
 	if (r < 0)
-		return refused(&error);
+		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
 			json_pack("{s:i,s:s,s:O}", "schema", SCHEMA, "domain", ca_domain(ca),
 				  "certificates", list);
-		print_json(result);
+		arguments_print(result);
 	} else if (json_array_size(list) == 0) {
 		printf("No certificates yet. Next: mutun ca issue %s --identity gateway/NAME --out "
 		       "NAME\n",
-		       arguments.directory);
+		       arguments.words[0]);
 	} else {
 		print_table(list);
 	}

@@ -62,6 +62,7 @@ static void gateway_done(struct config_gateway *gateway)
 	free(gateway->listen);
 	free(gateway->pools);
 	free(gateway->routes);
+	free(gateway->ca);
 }
 
 struct config *config_free(struct config *config)
@@ -73,6 +74,9 @@ struct config *config_free(struct config *config)
 	free(config->links);
 	node_done(&config->node);
 	gateway_done(&config->gateway);
+	free(config->renewal.url);
+	free(config->renewal.identity);
+	free(config->renewal.trust);
 	free(config->interface.name);
 	free(config->control_socket);
 	free(config);

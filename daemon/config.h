@@ -28,6 +28,7 @@ struct config_node {
 	struct config_federation *federation;
 	unsigned federation_count;
 	char *state; // directory for leases, default /var/lib/mutun
+	bool http;   // is spoken beside our own protocol: gateway.ca is set
 };
 
 struct config_interface {
@@ -72,6 +73,13 @@ struct config_gateway {
 	unsigned keepalive_s;	  // 1-3600, default 15
 	unsigned reauth_within_s; // 0-3600, default 30: spread of REAUTH
 	unsigned max_sessions;	  // 1-60000, default 10000
+	char *ca;		  // directory of the CA that is served; NULL: none
+};
+
+struct config_renewal { // of this node's certificate, by EST
+	char *url;	// NULL: the certificate comes from elsewhere
+	char *identity; // pattern that the server must match; NULL: it is a web server like others
+	char *trust;	// its CA certificates then; NULL: those of the system
 };
 
 struct config_target {
@@ -92,6 +100,7 @@ struct config {
 	struct config_node node;
 	struct config_interface interface;
 	struct config_offload offload;
+	struct config_renewal renewal;
 	struct config_gateway gateway;
 	struct config_link *links;
 	unsigned link_count;

@@ -305,4 +305,5 @@ void config_read_sources(struct config_reader *reader)
 		if (setting->type == SETTING_GROUP)
 			finish_group(reader, setting);
 	reader->config->gateway.enabled = config_read_place(reader, "gateway", 0);
+	reader->config->node.http = reader->config->gateway.ca;
 }

@@ -18,6 +18,8 @@
 #include "daemon/setting.h"
 #include "pki/identity.h"
 
+#define URL_MAX 1024u // bytes
+
 void config_value_fault(struct config_reader *reader, const struct setting *setting,
 			const config_setting_t *at)
 {
@@ -243,6 +245,22 @@ static void read_crypto(struct config_reader *reader, const struct setting *sett
 		fault_element(reader, setting, at, NULL);
 }
 
+static void read_url(struct config_reader *reader, const struct setting *setting,
+		     const config_setting_t *at, char **field)
+{
+	static const char scheme[] = "https://";
+	const char *text = config_setting_get_string(at);
+	size_t size = strlen(text);
+	bool plain = strncmp(text, scheme, sizeof(scheme) - 1) == 0 && size > sizeof(scheme) - 1 &&
+		     size <= URL_MAX;
+	for (const char *c = text; plain && *c; c++)
+		plain = *c > ' ' && *c < 0x7f && !strchr("\"<>\\^`{|}@?#", *c);
+	if (plain)
+		*field = copy_text(reader, text);
+	else
+		fault_element(reader, setting, at, NULL);
+}
+
 void config_value_text(struct config_reader *reader, const struct setting *setting,
 		       const config_setting_t *at, void *field)
 {
@@ -251,8 +269,8 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		return;
 	}
 	switch (setting->type) {
-	case SETTING_STRING:
-		*(char **)field = copy_text(reader, config_setting_get_string(at));
+	case SETTING_URL:
+		read_url(reader, setting, at, field);
 		break;
 	case SETTING_PATH:
 		read_path(reader, setting, at, field);

@@ -101,6 +101,8 @@ static int load_set(const struct config_node *node, struct set *ret, struct erro
 	if (r == 0)
 		r = tls_context_new(TLS_SERVER, set.credential, set.trust,
 				    &set.contexts[TLS_SERVER], error);
+	if (r == 0 && node->http)
+		tls_context_allow_http(set.contexts[TLS_SERVER]);
 	if (r < 0) {
 		set_done(&set);
 		return r;
@@ -140,6 +142,8 @@ static int adopt(struct credentials *credentials, const struct config_node *node
 		return -EPERM;
 	}
 	*ret_reason = difference(&credentials->set, &set);
+	if (!*ret_reason && node->http != credentials->node->http)
+		*ret_reason = "enrolment service switched";
 	if (!*ret_reason) {
 		set_done(&set);
 		return 0;
@@ -226,7 +230,8 @@ struct credentials *credentials_free(struct credentials *credentials)
 static bool same_files(const struct config_node *a, const struct config_node *b)
 {
 	bool same = strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0 &&
-		    strcmp(a->trust, b->trust) == 0 && a->federation_count == b->federation_count;
+		    strcmp(a->trust, b->trust) == 0 && a->federation_count == b->federation_count &&
+		    a->http == b->http;
 	for (unsigned i = 0; same && i < a->federation_count; i++)
 		same = strcmp(a->federation[i].domain, b->federation[i].domain) == 0 &&
 		       strcmp(a->federation[i].trust, b->federation[i].trust) == 0;

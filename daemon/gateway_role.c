@@ -63,6 +63,7 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 		.mtu = config->interface.mtu,
 		.mark = config->interface.mark,
 		.lease_path = role->lease_path,
+		.ca = gateway->ca,
 	};
 }
 

@@ -8,7 +8,9 @@
 
 #include "daemon/ask.h"
 #include "daemon/cmd_ca.h"
+#include "daemon/cmd_join.h"
 #include "daemon/cmd_status.h"
+#include "daemon/cmd_token.h"
 #include "daemon/command.h"
 
 #define JSON_OPTION "  --json             answer in JSON\n"
@@ -22,6 +24,17 @@ static const struct command commands[] = {
 	 JSON_OPTION, cmd_reauth},
 	{"disconnect", "IDENTITY [--json]", "end the sessions of an identity", JSON_OPTION,
 	 cmd_disconnect},
+	{"join",
+	 "SERVER[:PORT] TOKEN [--identity ID] [--state DIR] [--config FILE] [--no-start] [--json]",
+	 "make this device a node", CMD_JOIN_OPTIONS, cmd_join},
+	{"enrol-token list", "[DIR] [--json]", "which tokens there are", CMD_TOKEN_LIST_OPTIONS,
+	 cmd_token_list},
+	{"enrol-token revoke", "[DIR] TOKEN [--json]", "make a token useless",
+	 CMD_TOKEN_LIST_OPTIONS, cmd_token_revoke},
+	{"enrol-token",
+	 "[DIR] --identity ID [--ttl TIME] [--server HOST:PORT] [--gateway PATTERN] "
+	 "[--days N|--hours N|--seconds N] [--json]",
+	 "let a device join", CMD_TOKEN_OPTIONS, cmd_token},
 	{"ca init", "DIR --domain DOMAIN [--json]", "make a private CA", CMD_CA_INIT_OPTIONS,
 	 cmd_ca_init},
 	{"ca issue",

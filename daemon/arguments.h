@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands of `mutun` about certificates have in common: options, words, and how they say what came of it.
+#pragma once
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <jansson.h>
+
+struct error;
+
+#define ARGUMENTS_WORDS_MAX 2
+
+// What the options of all of them say; borrowed from argv.
+struct arguments {
+	const char *words[ARGUMENTS_WORDS_MAX];	       // NULL: not there
+	const char *domain, *identity, *dns, *out;     // D, i, n, o
+	const char *server, *gateway, *state, *config; // S, g, w, c
+	int64_t lifetime_s;			       // d, h, s: 0: not said
+	int64_t ttl_s;				       // t, 0: not said
+	int64_t not_before_s;			       // b
+	bool reuse_key, no_start, json;		       // r, x, j
+};
+
+// Reads options, whose letters stand above, and at most `words` words. COMMAND_DONE or, said already, COMMAND_USAGE.
+int arguments_read(int argc, char **argv, const struct option *options, int words,
+		   struct arguments *arguments);
+// Whether there is a first word: the directory of a CA. As above.
+int arguments_need_directory(const char *command, const struct arguments *arguments);
+// Says what was not understood. Returns COMMAND_USAGE.
+int arguments_usage(const char *command, const char *what, const char *which);
+// Says why it cannot be. Returns COMMAND_REFUSED.
+int arguments_refused(const struct error *error);
+void arguments_print(const json_t *result);
+// An identity without a scheme is a path in the trust domain. New; NULL: out of memory.
+char *arguments_identity(const char *domain, const char *text);
