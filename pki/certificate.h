@@ -11,6 +11,7 @@
 struct error;
 
 #define SPKI_HASH_SIZE	 32
+#define SERIAL_MAX	 20    // bytes (RFC 5280, 4.1.2.2)
 #define SERIAL_TEXT_MAX	 44    // 20 bytes as hexadecimal digits, and a NUL
 #define CERTIFICATE_MAX	 16384 // bytes of DER of one certificate from a peer
 #define CHAIN_LENGTH_MAX 4     // certificates that a peer may send

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "pki/certificate.h"
 #include "pki/identity.h"
+#include "pki/revocation.h"
 
 struct digest {
 	uint8_t bytes[SHA256_DIGEST_LENGTH];
@@ -34,6 +35,8 @@ struct trust {
 	struct trust_domain *domains;
 	size_t count;
 	uint8_t fingerprint[SHA256_DIGEST_LENGTH];
+	struct revocation *revocation;
+	struct trust *base; // whose domains these are; NULL: our own
 };
 
 static void stack_freep(STACK_OF(X509) * *stack)
@@ -236,18 +239,46 @@ struct trust *trust_get(struct trust *trust)
 	return trust;
 }
 
-struct trust *trust_put(struct trust *trust)
+static void domains_free(struct trust *trust)
 {
-	if (!trust || atomic_fetch_sub_explicit(&trust->references, 1, memory_order_acq_rel) != 1)
-		return NULL;
 	for (size_t i = 0; i < trust->count; i++) {
 		free(trust->domains[i].name);
 		free(trust->domains[i].digests);
 		X509_STORE_free(trust->domains[i].store);
 	}
 	free(trust->domains);
+}
+
+struct trust *trust_put(struct trust *trust)
+{
+	if (!trust || atomic_fetch_sub_explicit(&trust->references, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	revocation_put(trust->revocation);
+	if (trust->base)
+		trust_put(trust->base);
+	else
+		domains_free(trust);
 	free(trust);
 	return NULL;
+}
+
+int trust_revise(struct trust *trust, struct revocation *revocation, struct trust **ret)
+{
+	struct trust *revised = malloc(sizeof(*revised));
+
+	if (!revised)
+		return -ENOMEM;
+	*revised = *trust;
+	atomic_init(&revised->references, 1);
+	revised->base = trust_get(trust->base ? trust->base : trust);
+	revised->revocation = revocation ? revocation_get(revocation) : NULL;
+	*ret = revised;
+	return 0;
+}
+
+struct revocation *trust_revocation(const struct trust *trust)
+{
+	return trust->revocation;
 }
 
 OSSL_LIB_CTX *trust_library(const struct trust *trust)

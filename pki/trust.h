@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 
 struct error;
+struct revocation;
 struct trust;
 
 #define TRUST_FILE_MAX (4u << 20)
@@ -25,6 +26,10 @@ struct trust_source {
 // the call. Errors name the file. Returns a new reference. -errno of reading, or -EINVAL.
 int trust_load(OSSL_LIB_CTX *library, const struct trust_source *sources, size_t count, time_t now,
 	       struct trust **ret, struct error *error);
+// The same CA certificates with another revocation state (a reference is taken; NULL: nothing is revoked). Returns a new
+// reference. -ENOMEM.
+int trust_revise(struct trust *trust, struct revocation *revocation, struct trust **ret);
+struct revocation *trust_revocation(const struct trust *trust); // borrowed; may be NULL
 struct trust *trust_get(struct trust *trust);
 struct trust *trust_put(struct trust *trust); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct trust *, trust_put);
@@ -36,6 +41,6 @@ size_t trust_domain_count(const struct trust *trust, const char *domain, size_t 
 // All trust domains, "corp.example, partner.example", cut to fit. Returns `text`.
 const char *trust_domains(const struct trust *trust, char *text, size_t size);
 OSSL_LIB_CTX *trust_library(const struct trust *trust); // the one it was loaded with
-// SHA-256 over all domains and certificates, independent of their order in the files.
+// SHA-256 over all domains and certificates, independent of their order in the files and of revocation.
 const uint8_t *trust_fingerprint(const struct trust *trust);
 size_t trust_count(const struct trust *trust); // CA certificates in all domains

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "pki/identity.h"
 #include "pki/reason.h"
+#include "pki/revocation.h"
 #include "pki/trust.h"
 
 #define INTERMEDIATES_MAX (CHAIN_LENGTH_MAX - 1)
@@ -28,7 +29,7 @@ struct verdict {
 	STACK_OF(X509) * untrusted; // the intermediates as the peer sent them
 	char serial[SERIAL_TEXT_MAX];
 	char issuer[256];
-	uint8_t spki_hash[SPKI_HASH_SIZE];
+	struct revocation_chain chain;
 	time_t not_after;
 	time_t leaf_not_after;
 };
@@ -132,11 +133,20 @@ static int verdict_new(X509 *leaf, STACK_OF(X509) * untrusted, STACK_OF(X509) * 
 		return -ENOMEM;
 	certificate_serial(leaf, verdict->serial);
 	certificate_name(X509_get_issuer_name(leaf), verdict->issuer, sizeof(verdict->issuer));
-	if (certificate_spki_hash(leaf, verdict->spki_hash) < 0 ||
+	if (revocation_chain(chain, &verdict->chain) < 0 ||
 	    earliest_end(chain, &verdict->not_after, &verdict->leaf_not_after) < 0)
 		return -EINVAL;
 	*ret = take(verdict);
 	return 0;
+}
+
+int verdict_revoked(const struct verdict *verdict, const struct trust *trust, time_t now,
+		    struct error *error)
+{
+	return revocation_check(trust_revocation(trust), verdict->identity, &verdict->chain, now,
+				error) < 0
+		       ? refused(error)
+		       : 0;
 }
 
 static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrusted,
@@ -145,6 +155,7 @@ static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrust
 {
 	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *store = NULL;
 	_cleanup_(freep) char *identity = NULL;
+	_cleanup_(verdict_putp) struct verdict *verdict = NULL;
 	const char *domain;
 
 	int r = check_sizes(untrusted, code, error);
@@ -175,10 +186,14 @@ static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrust
 	if (r < 0)
 		return r;
 	*code = X509_V_ERR_UNSPECIFIED;
-	if (verdict_new(leaf, untrusted, X509_STORE_CTX_get0_chain(store), role, ret) < 0)
+	if (verdict_new(leaf, untrusted, X509_STORE_CTX_get0_chain(store), role, &verdict) < 0)
 		return error_set(error, EACCES, "certificate of %.*s cannot be kept",
 				 IDENTITY_SHOWN_MAX, identity);
-	(*ret)->identity = take(identity);
+	verdict->identity = take(identity);
+	*code = X509_V_ERR_CERT_REVOKED;
+	if (verdict_revoked(verdict, trust, now, error) < 0)
+		return -EACCES;
+	*ret = take(verdict);
 	*code = X509_V_OK;
 	return 0;
 }
@@ -252,7 +267,7 @@ const char *verdict_issuer(const struct verdict *verdict)
 
 const uint8_t *verdict_spki_hash(const struct verdict *verdict)
 {
-	return verdict->spki_hash;
+	return verdict->chain.links[0].key;
 }
 
 time_t verdict_not_after(const struct verdict *verdict)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one judgement over a peer's certificate: strict identity, store of its trust domain, path (RFC 5280, 6.1), leaf
-// rules, lifetime. Handshakes and live sessions are judged by the same code.
+// rules, lifetime, revocation. Handshakes and live sessions are judged by the same code.
 #pragma once
 
 #include <stdint.h>
@@ -32,6 +32,10 @@ STACK_OF(X509) * verify_above(X509_STORE_CTX *store);
 // The same judgement over the chain of an earlier verdict, against the trust of today. Returns a new verdict.
 int verify_again(const struct trust *trust, const struct verdict *verdict, time_t now,
 		 struct verdict **ret, struct error *error);
+
+// Only whether anything of it has been withdrawn since: a few look-ups, for all sessions at each change. 0 or -EACCES.
+int verdict_revoked(const struct verdict *verdict, const struct trust *trust, time_t now,
+		    struct error *error);
 
 struct verdict *verdict_get(struct verdict *verdict);
 struct verdict *verdict_put(struct verdict *verdict); // takes NULL, returns NULL

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of certificates that were withdrawn: one immutable, counted object beside the CA certificates of a trust. It is
+// asked after path validation, of whole chains, and never through OpenSSL's store: there a list is verified anew with each
+// certificate, and one flag without the other checks nothing.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+#include <openssl/x509.h>
+
+#include "base/cleanup.h"
+#include "pki/certificate.h"
+
+struct error;
+struct revocation;
+
+// One certificate of a verified chain, as lists name it.
+struct revocation_link {
+	uint8_t key[SPKI_HASH_SIZE];
+	uint8_t issuer_key[SPKI_HASH_SIZE]; // of the certificate above it; the anchor's own
+	uint8_t serial[SERIAL_MAX];	    // without leading zeros
+	uint8_t serial_size;
+};
+
+struct revocation_chain {
+	struct revocation_link links[CHAIN_LENGTH_MAX + 1]; // leaf first, anchor last
+	unsigned count;
+};
+
+// Of a chain that path validation built. -EINVAL: a key or serial number cannot be read, or it is too long.
+int revocation_chain(STACK_OF(X509) * chain, struct revocation_chain *ret);
+
+// Nothing is revoked. Returns a new reference; NULL: out of memory.
+struct revocation *revocation_new(void);
+struct revocation *revocation_get(struct revocation *revocation);
+struct revocation *revocation_put(struct revocation *revocation); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct revocation *, revocation_put);
+
+// Whether nobody withdrew `identity` or any certificate of its chain. Needs no signature check: a few look-ups. `revocation` may
+// be NULL: nothing is. 0, or -EKEYREVOKED with a sentence that names who withdrew it, when, and why.
+int revocation_check(const struct revocation *revocation, const char *identity,
+		     const struct revocation_chain *chain, time_t now, struct error *error);
