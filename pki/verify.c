@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order of the judgement: sizes, leaf rules (cheap, and they name the peer), the store of the peer's own trust domain,
-// path validation, then what OpenSSL does not ask of intermediates. No step looks at the subject's common name.
+// path validation (pki/path.h), then revocation. No step looks at the subject's common name.
 
 #include "pki/verify.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "base/error.h"
 #include "pki/identity.h"
+#include "pki/path.h"
 #include "pki/reason.h"
 #include "pki/revocation.h"
 #include "pki/trust.h"
 
-#define INTERMEDIATES_MAX (CHAIN_LENGTH_MAX - 1)
-#define AUTH_LEVEL	  2 // 112 bits: RSA 2048 passes, SHA-1 does not (SSL_CTX_set_security_level(3))
+static_assert(PATH_INTERMEDIATES_MAX == CHAIN_LENGTH_MAX - 1, "a peer sends its leaf, too");
 
 struct verdict {
 	atomic_uint references;
@@ -40,7 +40,7 @@ static int check_sizes(STACK_OF(X509) * untrusted, int *code, struct error *erro
 {
 	int count = untrusted ? sk_X509_num(untrusted) : 0;
 
-	if (count > INTERMEDIATES_MAX) {
+	if (count > PATH_INTERMEDIATES_MAX) {
 		*code = X509_V_ERR_CERT_CHAIN_TOO_LONG;
 		error_set(error, EACCES, "the peer sent %d certificates", count + 1);
 		error_expected(error, "at most %d", CHAIN_LENGTH_MAX);
@@ -64,40 +64,6 @@ static int refused(struct error *error)
 	if (error)
 		error->code = EACCES;
 	return -EACCES;
-}
-
-static int check_intermediates(STACK_OF(X509) * chain, int *code, struct error *error)
-{
-	// The last one is the anchor, which was checked when it was loaded.
-	for (int i = 1; i < sk_X509_num(chain) - 1; i++) {
-		if (certificate_check_intermediate(sk_X509_value(chain, i), error) == 0)
-			continue;
-		*code = X509_V_ERR_CERT_REJECTED;
-		return refused(error);
-	}
-	return 0;
-}
-
-static int check_path(X509_STORE_CTX *store, const struct reason_context *context,
-		      enum verify_role role, int *code, struct error *error)
-{
-	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
-
-	// Any CA in the bundle may be the anchor, also an intermediate.
-	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
-	X509_VERIFY_PARAM_set_depth(param, INTERMEDIATES_MAX);
-	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
-	X509_VERIFY_PARAM_set_time(param, context->now);
-	X509_STORE_CTX_set_purpose(store, role == VERIFY_PEER_IS_CLIENT ? X509_PURPOSE_SSL_CLIENT
-									: X509_PURPOSE_SSL_SERVER);
-	bool good = X509_verify_cert(store) == 1;
-	ERR_clear_error();
-	if (good)
-		return check_intermediates(X509_STORE_CTX_get0_chain(store), code, error);
-	*code = X509_STORE_CTX_get_error(store);
-	if (*code == X509_V_OK)
-		*code = X509_V_ERR_UNSPECIFIED;
-	return reason_path(store, context, error);
 }
 
 static int earliest_end(STACK_OF(X509) * chain, time_t *ret, time_t *ret_leaf)
@@ -182,7 +148,10 @@ static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrust
 		return error_set(error, EACCES, "out of memory");
 	struct reason_context context = {identity, domain, length,
 					 trust_domain_count(trust, domain, length), now};
-	r = check_path(store, &context, role, code, error);
+	r = path_check(store, &context,
+		       role == VERIFY_PEER_IS_CLIENT ? X509_PURPOSE_SSL_CLIENT
+						     : X509_PURPOSE_SSL_SERVER,
+		       code, error);
 	if (r < 0)
 		return r;
 	*code = X509_V_ERR_UNSPECIFIED;
