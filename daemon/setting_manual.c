@@ -8,7 +8,7 @@
 
 static const char page_head[] =
 	".\\\" SPDX-License-Identifier: Apache-2.0\n"
-	".\\\" Written by \"mutund --manual\"; change daemon/setting.c and daemon/setting_manual.c instead.\n"
+	".\\\" Written by \"mutund --manual\"; change daemon/setting_*.c instead.\n"
 	".TH MUTUN.CONF 5 \"\" \"mutun\" \"File formats\"\n"
 	".SH NAME\n"
 	"mutun.conf \\- configuration of the VPN daemon mutund\n"
