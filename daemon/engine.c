@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "client/apply.h"
-#include "client/initiator.h"
+#include "daemon/client_role.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
@@ -40,90 +40,10 @@ struct engine {
 	struct apply *apply;
 	struct credentials *credentials;
 	struct gateway_role *gateway_role;
-	struct initiator **initiators;
-	unsigned initiator_count;
+	struct client_role *client_role;
 	struct control *control;
 	struct seal_choice crypto;
 };
-
-// --- links
-
-static struct initiator_options link_options(const struct config *config,
-					     const struct config_link *link,
-					     const struct initiator_target *targets)
-{
-	return (struct initiator_options){
-		.name = link->name,
-		.targets = targets,
-		.target_count = link->to_count,
-		.identity = link->identity,
-		.accept = link->accept_routes,
-		.accept_count = link->accept_route_count,
-		.mtu = config->interface.mtu,
-		.mark = config->interface.mark,
-	};
-}
-
-static struct initiator *find_initiator(struct engine *engine, const char *name)
-{
-	for (unsigned i = 0; i < engine->initiator_count; i++)
-		if (engine->initiators[i] &&
-		    strcmp(initiator_name(engine->initiators[i]), name) == 0)
-			return engine->initiators[i];
-	return NULL;
-}
-
-// The link of this name as it runs, if it runs as configured, taken out of the list; else a new one.
-static int adopt_or_start(struct engine *engine, const struct config *config,
-			  const struct config_link *link, struct initiator **ret)
-{
-	_cleanup_(freep) struct initiator_target *targets =
-		calloc(link->to_count, sizeof(*targets));
-	if (!targets)
-		return -ENOMEM;
-	for (unsigned i = 0; i < link->to_count; i++)
-		targets[i] = (struct initiator_target){link->to[i].host, link->to[i].port};
-	struct initiator_options options = link_options(config, link, targets);
-	struct initiator *running = find_initiator(engine, link->name);
-	for (unsigned i = 0; running && i < engine->initiator_count; i++)
-		if (engine->initiators[i] == running)
-			engine->initiators[i] = NULL;
-	if (running && !initiator_differs(running, &options)) {
-		*ret = running;
-		return 0;
-	}
-	initiator_free(running);
-	struct initiator_tools tools = {
-		.event = engine->event,
-		.dataplane = engine->dataplane,
-		.host = engine->host,
-		.apply = engine->apply,
-	};
-	return initiator_new(&options, &tools, credentials_context(engine->credentials, TLS_CLIENT),
-			     ret);
-}
-
-static int set_links(struct engine *engine, const struct config *config, struct error *error)
-{
-	struct initiator **initiators = calloc(config->link_count + 1, sizeof(struct initiator *));
-	unsigned count = 0;
-	if (!initiators)
-		return error_set(error, ENOMEM, "out of memory");
-	for (unsigned i = 0; i < config->link_count; i++) {
-		int r = adopt_or_start(engine, config, &config->links[i], &initiators[count]);
-		if (r < 0)
-			log_error("link %s cannot be started: %s", config->links[i].name,
-				  strerror(-r));
-		else
-			count++;
-	}
-	for (unsigned i = 0; i < engine->initiator_count; i++)
-		initiator_free(engine->initiators[i]);
-	free(engine->initiators);
-	engine->initiators = initiators;
-	engine->initiator_count = count;
-	return 0;
-}
 
 // --- what happens
 
@@ -134,16 +54,15 @@ static void on_credentials(const char *reason, void *data)
 	if (gateway)
 		gateway_set_context(gateway, credentials_context(engine->credentials, TLS_SERVER),
 				    reason);
-	for (unsigned i = 0; i < engine->initiator_count; i++)
-		initiator_set_context(engine->initiators[i],
-				      credentials_context(engine->credentials, TLS_CLIENT), reason);
+	client_role_set_context(engine->client_role,
+				credentials_context(engine->credentials, TLS_CLIENT), reason);
 }
 
 static void on_network(void *data)
 {
 	struct engine *engine = data;
-	for (unsigned i = 0; i < engine->initiator_count; i++)
-		initiator_network_changed(engine->initiators[i]);
+	if (engine->client_role)
+		client_role_network_changed(engine->client_role);
 }
 
 static int on_collect(sd_event_source *source, uint64_t usec, void *data)
@@ -187,7 +106,9 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 		else if (reason)
 			on_credentials(reason, engine);
 	}
-	return r < 0 ? r : set_links(engine, config, error);
+	return r < 0 ? r
+		     : client_role_set(engine->client_role, config,
+				       credentials_context(engine->credentials, TLS_CLIENT), error);
 }
 
 int engine_reload(struct engine *engine, struct error *error)
@@ -217,16 +138,7 @@ int engine_reload(struct engine *engine, struct error *error)
 unsigned engine_reauth(struct engine *engine, const char *which)
 {
 	static const char reason[] = "asked by the operator";
-	unsigned count = 0;
-	for (unsigned i = 0; i < engine->initiator_count; i++) {
-		struct initiator_status status;
-		initiator_status(engine->initiators[i], &status);
-		if (which && strcmp(which, initiator_name(engine->initiators[i])) != 0 &&
-		    !(status.session && strcmp(which, status.session->identity) == 0))
-			continue;
-		initiator_reauth(engine->initiators[i], reason);
-		count++;
-	}
+	unsigned count = client_role_reauth(engine->client_role, which, reason);
 	if (engine_gateway(engine))
 		count += gateway_reauth(engine_gateway(engine), which, reason);
 	return count;
@@ -236,15 +148,7 @@ unsigned engine_disconnect(struct engine *engine, const char *identity)
 {
 	struct gateway *gateway = engine_gateway(engine);
 	unsigned count = gateway ? gateway_disconnect(gateway, identity) : 0;
-	for (unsigned i = 0; i < engine->initiator_count; i++) {
-		struct initiator_status status;
-		initiator_status(engine->initiators[i], &status);
-		if (!status.session || strcmp(identity, status.session->identity) != 0)
-			continue;
-		initiator_disconnect(engine->initiators[i]);
-		count++;
-	}
-	return count;
+	return count + client_role_disconnect(engine->client_role, identity);
 }
 
 // --- life
@@ -335,6 +239,21 @@ static int start_gateway(struct engine *engine, struct error *error)
 				credentials_context(engine->credentials, TLS_SERVER), error);
 }
 
+static int start_links(struct engine *engine, struct error *error)
+{
+	struct initiator_tools tools = {
+		.event = engine->event,
+		.dataplane = engine->dataplane,
+		.host = engine->host,
+		.apply = engine->apply,
+	};
+	engine->client_role = client_role_new(&tools);
+	if (!engine->client_role)
+		return error_set(error, ENOMEM, "out of memory");
+	return client_role_set(engine->client_role, engine->config,
+			       credentials_context(engine->credentials, TLS_CLIENT), error);
+}
+
 static int start_event(struct engine *engine)
 {
 	sigset_t signals;
@@ -376,7 +295,7 @@ static int start_parts(struct engine *engine, struct error *error)
 		r = control_new(engine->event, config->control_socket, engine, &engine->control,
 				error);
 	if (r == 0)
-		r = set_links(engine, config, error);
+		r = start_links(engine, error);
 	if (r == 0 && sd_event_add_time_relative(engine->event, &engine->collect, CLOCK_MONOTONIC,
 						 COLLECT_US, 0, on_collect, engine) >= 0)
 		sd_event_source_set_enabled(engine->collect, SD_EVENT_ON);
@@ -407,9 +326,7 @@ struct engine *engine_free(struct engine *engine)
 	if (!engine)
 		return NULL;
 	control_free(engine->control);
-	for (unsigned i = 0; i < engine->initiator_count; i++)
-		initiator_free(engine->initiators[i]);
-	free(engine->initiators);
+	client_role_free(engine->client_role);
 	gateway_role_free(engine->gateway_role);
 	apply_free(engine->apply);
 	dataplane_free(engine->dataplane);
@@ -456,5 +373,5 @@ struct gateway *engine_gateway(const struct engine *engine)
 
 struct initiator *engine_initiator(const struct engine *engine, unsigned position)
 {
-	return position < engine->initiator_count ? engine->initiators[position] : NULL;
+	return client_role_link(engine->client_role, position);
 }

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/client_role.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/config.h"
+#include "tun/session.h"
+
+struct client_role {
+	struct initiator_tools tools;
+	struct initiator **links;
+	unsigned count;
+};
+
+static struct initiator_options link_options(const struct config *config,
+					     const struct config_link *link,
+					     const struct initiator_target *targets)
+{
+	return (struct initiator_options){
+		.name = link->name,
+		.targets = targets,
+		.target_count = link->to_count,
+		.identity = link->identity,
+		.accept = link->accept_routes,
+		.accept_count = link->accept_route_count,
+		.mtu = config->interface.mtu,
+		.mark = config->interface.mark,
+	};
+}
+
+static struct initiator *take_running(struct client_role *role, const char *name)
+{
+	for (unsigned i = 0; i < role->count; i++)
+		if (role->links[i] && strcmp(initiator_name(role->links[i]), name) == 0)
+			return take(role->links[i]);
+	return NULL;
+}
+
+// The link of this name as it runs, if it runs as configured, taken out of the list; else a new one.
+static int adopt_or_start(struct client_role *role, const struct config *config,
+			  const struct config_link *link, struct tls_context *context,
+			  struct initiator **ret)
+{
+	_cleanup_(freep) struct initiator_target *targets =
+		calloc(link->to_count, sizeof(*targets));
+	if (!targets)
+		return -ENOMEM;
+	for (unsigned i = 0; i < link->to_count; i++)
+		targets[i] = (struct initiator_target){link->to[i].host, link->to[i].port};
+	struct initiator_options options = link_options(config, link, targets);
+	struct initiator *running = take_running(role, link->name);
+	if (running && !initiator_differs(running, &options)) {
+		*ret = running;
+		return 0;
+	}
+	initiator_free(running);
+	return initiator_new(&options, &role->tools, context, ret);
+}
+
+struct client_role *client_role_new(const struct initiator_tools *tools)
+{
+	struct client_role *role = calloc(1, sizeof(*role));
+	if (role)
+		role->tools = *tools;
+	return role;
+}
+
+static void end_links(struct client_role *role)
+{
+	for (unsigned i = 0; i < role->count; i++)
+		initiator_free(role->links[i]);
+	free(role->links);
+}
+
+struct client_role *client_role_free(struct client_role *role)
+{
+	if (!role)
+		return NULL;
+	end_links(role);
+	free(role);
+	return NULL;
+}
+
+int client_role_set(struct client_role *role, const struct config *config,
+		    struct tls_context *context, struct error *error)
+{
+	struct initiator **links = calloc(config->link_count + 1, sizeof(struct initiator *));
+	unsigned count = 0;
+	if (!links)
+		return error_set(error, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < config->link_count; i++) {
+		int r = adopt_or_start(role, config, &config->links[i], context, &links[count]);
+		if (r < 0)
+			log_error("link %s cannot be started: %s", config->links[i].name,
+				  strerror(-r));
+		else
+			count++;
+	}
+	end_links(role);
+	role->links = links;
+	role->count = count;
+	return 0;
+}
+
+void client_role_set_context(struct client_role *role, struct tls_context *context,
+			     const char *reason)
+{
+	for (unsigned i = 0; i < role->count; i++)
+		initiator_set_context(role->links[i], context, reason);
+}
+
+void client_role_network_changed(struct client_role *role)
+{
+	for (unsigned i = 0; i < role->count; i++)
+		initiator_network_changed(role->links[i]);
+}
+
+static bool has_peer(const struct initiator *link, const char *identity)
+{
+	struct initiator_status status;
+	initiator_status(link, &status);
+	return status.session && strcmp(identity, status.session->identity) == 0;
+}
+
+unsigned client_role_reauth(struct client_role *role, const char *which, const char *reason)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < role->count; i++) {
+		struct initiator *link = role->links[i];
+		if (which && strcmp(which, initiator_name(link)) != 0 && !has_peer(link, which))
+			continue;
+		initiator_reauth(link, reason);
+		count++;
+	}
+	return count;
+}
+
+unsigned client_role_disconnect(struct client_role *role, const char *identity)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < role->count; i++) {
+		if (!has_peer(role->links[i], identity))
+			continue;
+		initiator_disconnect(role->links[i]);
+		count++;
+	}
+	return count;
+}
+
+struct initiator *client_role_link(const struct client_role *role, unsigned position)
+{
+	return role && position < role->count ? role->links[position] : NULL;
+}

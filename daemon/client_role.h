@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client role of this node, from configuration to running links: those that stay as they are go on through a reload.
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/cleanup.h"
+#include "client/initiator.h"
+
+struct client_role;
+struct config;
+struct error;
+
+// Nothing is dialled yet. Copies the tools, whose parts are borrowed until client_role_free(). NULL: out of memory.
+struct client_role *client_role_new(const struct initiator_tools *tools);
+// Takes the links down. Takes NULL, returns NULL.
+struct client_role *client_role_free(struct client_role *role);
+DEFINE_CLEANUP(struct client_role *, client_role_free);
+
+// Starts, keeps or ends links as `config` wants them. -ENOMEM: nothing changed. A link that cannot be started is logged.
+int client_role_set(struct client_role *role, const struct config *config,
+		    struct tls_context *context, struct error *error);
+// The same as of one initiator, for each of them.
+void client_role_set_context(struct client_role *role, struct tls_context *context,
+			     const char *reason);
+void client_role_network_changed(struct client_role *role);
+
+// By link name or identity; `which` NULL: all. The number asked.
+unsigned client_role_reauth(struct client_role *role, const char *which, const char *reason);
+// The number of links that left the gateway of this identity.
+unsigned client_role_disconnect(struct client_role *role, const char *identity);
+// Borrowed; NULL past the end, or when `role` is NULL.
+struct initiator *client_role_link(const struct client_role *role, unsigned position);
