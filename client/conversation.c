@@ -13,6 +13,7 @@
 #include "client/initiator_state.h"
 #include "client/resolve.h"
 #include "pki/verify.h"
+#include "tun/anchor.h"
 #include "tun/dataplane.h"
 #include "tun/session.h"
 
@@ -86,6 +87,7 @@ static void say_hello(struct initiator *initiator)
 	struct message hello;
 	greeting_hello(initiator->session, dataplane_workers(initiator->tools.dataplane),
 		       initiator->mtu, &hello);
+	anchor_declare(channel_context(connection_channel(initiator->next)), &hello.hello.anchors);
 	connection_send(initiator->next, &hello);
 	link_hello_sent(initiator->link, clock_ms());
 }
@@ -150,6 +152,8 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 		 ready->resumed ? "session goes on" : "up", session_name(initiator->session),
 		 ready->epoch, ready->resumed ? ": " : "", ready->resumed ? initiator->reason : "");
 	conversation_reason(initiator, "hourly rekey");
+	if (anchor_is_news(initiator->context, initiator->session->identity, &ready->anchors))
+		initiator->tools.unknown_anchor(initiator->tools.data);
 }
 
 void conversation_lost(struct initiator *initiator, const char *reason, uint64_t retry_after_ms)

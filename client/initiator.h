@@ -40,6 +40,9 @@ struct initiator_tools {
 	struct dataplane *dataplane;
 	struct host *host;
 	struct apply *apply;
+	// A gateway trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
+	void (*unknown_anchor)(void *data);
+	void *data;
 };
 
 struct initiator_status {

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "daemon/engine.h"
 #include "daemon/report.h"
+#include "daemon/report_readiness.h"
 
 #define REQUEST_MAX    4096u
 #define ANSWER_MAX     (64u << 20)
@@ -115,14 +116,22 @@ static json_t *do_routes(struct engine *engine, const json_t *request, struct er
 	return report_routes(engine);
 }
 
+static json_t *do_readiness(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_readiness(engine);
+}
+
 static const struct command {
 	const char *name;
 	bool acts; // changes something: root and the daemon's own user only
 	json_t *(*run)(struct engine *engine, const json_t *request, struct error *error);
 } commands[] = {
-	{"status", false, do_status}, {"sessions", false, do_sessions},
-	{"routes", false, do_routes}, {"reload", true, do_reload},
-	{"reauth", true, do_reauth},  {"disconnect", true, do_disconnect},
+	{"status", false, do_status},	    {"sessions", false, do_sessions},
+	{"routes", false, do_routes},	    {"reload", true, do_reload},
+	{"reauth", true, do_reauth},	    {"disconnect", true, do_disconnect},
+	{"readiness", false, do_readiness},
 };
 
 static const struct command *find_command(const char *name)

@@ -58,6 +58,14 @@ static void on_credentials(const char *reason, void *data)
 				credentials_context(engine->credentials, TLS_CLIENT), reason);
 }
 
+static void on_unknown_anchor(void *data)
+{
+	(void)data;
+	log_limited(
+		LOG_LEVEL_INFO,
+		"a peer trusts a CA certificate of our trust domain that this node does not know");
+}
+
 static void on_network(void *data)
 {
 	struct engine *engine = data;
@@ -231,6 +239,8 @@ static int start_gateway(struct engine *engine, struct error *error)
 		.apply = engine->apply,
 		.identity = credential_identity(credentials_credential(engine->credentials)),
 		.state = engine->config->node.state,
+		.unknown_anchor = on_unknown_anchor,
+		.data = engine,
 	};
 	int r = gateway_role_new(&tools, &engine->gateway_role, error);
 	if (r < 0)
@@ -246,6 +256,8 @@ static int start_links(struct engine *engine, struct error *error)
 		.dataplane = engine->dataplane,
 		.host = engine->host,
 		.apply = engine->apply,
+		.unknown_anchor = on_unknown_anchor,
+		.data = engine,
 	};
 	engine->client_role = client_role_new(&tools);
 	if (!engine->client_role)

@@ -64,6 +64,8 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 		.mark = config->interface.mark,
 		.lease_path = role->lease_path,
 		.ca = gateway->ca,
+		.unknown_anchor = role->tools.unknown_anchor,
+		.data = role->tools.data,
 	};
 }
 

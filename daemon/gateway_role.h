@@ -19,8 +19,10 @@ struct gateway_role_tools { // borrowed until gateway_role_free(); the strings a
 	sd_event *event;
 	struct dataplane *dataplane;
 	struct apply *apply;
-	const char *identity; // of this node
-	const char *state;    // directory for the leases
+	const char *identity;		    // of this node
+	const char *state;		    // directory for the leases
+	void (*unknown_anchor)(void *data); // as in struct gateway_options
+	void *data;
 };
 
 // Nothing runs yet. Returns a new object.

@@ -300,6 +300,28 @@ size_t trust_domain_count(const struct trust *trust, const char *domain, size_t 
 	return found ? found->count : 0;
 }
 
+size_t trust_anchors(const struct trust *trust, const char *domain, size_t length,
+		     uint8_t (*ret)[TRUST_ANCHOR_SIZE], size_t max)
+{
+	const struct trust_domain *found = find(trust, domain, length);
+	size_t count = found ? found->count : 0;
+
+	if (count > max)
+		count = max;
+	for (size_t i = 0; i < count; i++)
+		memcpy(ret[i], found->digests[i].bytes, TRUST_ANCHOR_SIZE);
+	return count;
+}
+
+bool trust_has_anchor(const struct trust *trust, const char *domain, size_t length,
+		      const uint8_t hash[TRUST_ANCHOR_SIZE])
+{
+	const struct trust_domain *found = find(trust, domain, length);
+
+	return found &&
+	       bsearch(hash, found->digests, found->count, sizeof(struct digest), compare_digests);
+}
+
 const char *trust_domains(const struct trust *trust, char *text, size_t size)
 {
 	size_t at = 0;

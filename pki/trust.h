@@ -3,6 +3,7 @@
 // between threads. Each trust domain has a store of its own, so that the CA of one can never vouch for names of another.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -14,7 +15,8 @@ struct error;
 struct revocation;
 struct trust;
 
-#define TRUST_FILE_MAX (4u << 20)
+#define TRUST_FILE_MAX	  (4u << 20)
+#define TRUST_ANCHOR_SIZE 32
 
 struct trust_source {
 	const char *domain; // trust domain
@@ -38,6 +40,11 @@ DEFINE_CLEANUP(struct trust *, trust_put);
 X509_STORE *trust_store(const struct trust *trust, const char *domain, size_t length);
 // How many CA certificates that domain has; 0 as above.
 size_t trust_domain_count(const struct trust *trust, const char *domain, size_t length);
+// SHA-256 of the DER of each, in ascending order, at most `max` of them. Returns the number.
+size_t trust_anchors(const struct trust *trust, const char *domain, size_t length,
+		     uint8_t (*ret)[TRUST_ANCHOR_SIZE], size_t max);
+bool trust_has_anchor(const struct trust *trust, const char *domain, size_t length,
+		      const uint8_t hash[TRUST_ANCHOR_SIZE]);
 // All trust domains, "corp.example, partner.example", cut to fit. Returns `text`.
 const char *trust_domains(const struct trust *trust, char *text, size_t size);
 OSSL_LIB_CTX *trust_library(const struct trust *trust); // the one it was loaded with

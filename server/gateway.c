@@ -15,6 +15,7 @@
 #include "server/enrol.h"
 #include "server/lease.h"
 #include "server/member.h"
+#include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
 #include "tun/session.h"
@@ -139,6 +140,14 @@ static int add_member(struct gateway *gateway, const char *identity, const struc
 	return 0;
 }
 
+static void note_anchors(struct gateway *gateway, const char *identity,
+			 const struct message_anchors *anchors)
+{
+	declared_put(leases_db(gateway->leases), identity, anchors, clock_wall());
+	if (anchor_is_news(gateway->context, identity, anchors))
+		gateway->options.unknown_anchor(gateway->options.data);
+}
+
 static void on_hello(struct guest *guest, const struct message_hello *hello)
 {
 	struct gateway *gateway = guest->gateway;
@@ -187,6 +196,7 @@ static void on_hello(struct guest *guest, const struct message_hello *hello)
 	}
 	guest->connection = NULL;
 	guest_free(guest);
+	note_anchors(gateway, member_identity(member), &hello->anchors);
 }
 
 static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
@@ -451,6 +461,12 @@ void gateway_each(const struct gateway *gateway,
 	struct member *member;
 	while ((member = table_next(gateway->by_identity, &cursor)))
 		each(member_session(member), member_grant(member), data);
+}
+
+int gateway_each_declared(const struct gateway *gateway,
+			  int (*each)(const struct declared *declared, void *data), void *data)
+{
+	return declared_each(leases_db(gateway->leases), each, data);
 }
 
 struct listener_counters gateway_counters(const struct gateway *gateway)

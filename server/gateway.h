@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "server/admit.h"
+#include "server/declared.h"
 #include "server/listener.h"
 
 struct dataplane;
@@ -28,6 +29,9 @@ struct gateway_options {
 	uint32_t mark;
 	const char *lease_path; // database
 	const char *ca;		// directory of the CA that enrols and renews over HTTP; NULL: none
+	// A peer trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
+	void (*unknown_anchor)(void *data);
+	void *data;
 };
 
 // Opens leases and sockets (TCP and UDP on the same endpoints) and starts to accept. `dataplane` is borrowed, a reference of the
@@ -53,4 +57,7 @@ unsigned gateway_reauth(struct gateway *gateway, const char *identity, const cha
 void gateway_each(const struct gateway *gateway,
 		  void (*each)(struct session *session, const struct grant *grant, void *data),
 		  void *data);
+// What peers said of the CA certificates that they trust: as declared_each().
+int gateway_each_declared(const struct gateway *gateway,
+			  int (*each)(const struct declared *declared, void *data), void *data);
 struct listener_counters gateway_counters(const struct gateway *gateway);

@@ -271,6 +271,11 @@ struct leases *leases_close(struct leases *leases)
 	return NULL;
 }
 
+struct lease_db *leases_db(const struct leases *leases)
+{
+	return leases->db;
+}
+
 static int compare_used(const void *a, const void *b)
 {
 	const struct lease *left = *(struct lease *const *)a, *right = *(struct lease *const *)b;

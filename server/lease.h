@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 
 struct error;
+struct lease_db;
 struct leases;
 
 #define LEASE_POOLS_MAX 16u
@@ -49,5 +50,7 @@ int lease_acquire(struct leases *leases, const char *identity, time_t now, struc
 // The session of this identity is over: its leases stay sticky, but may be taken over when a pool runs out. An identity has
 // one session at a time; acquiring again meanwhile (after a reload) is no second hold.
 void lease_release(struct leases *leases, const char *identity, time_t now);
+// What keeps the leases, borrowed; NULL: nothing, they are in memory only.
+struct lease_db *leases_db(const struct leases *leases);
 // The gateway's own address of a pool, with the pool's length ("10.90.0.1/16").
 struct prefix lease_gateway_address(const struct prefix *pool);

@@ -18,7 +18,8 @@
 #define BUSY_MS \
 	50 // somebody else reads or copies the file; the control thread does not wait longer
 
-enum statement { BEGIN, COMMIT, PUT, REMOVE, TOUCH, LOAD };
+enum statement { BEGIN, COMMIT, PUT, REMOVE, TOUCH, LOAD, DECLARE, DECLARED };
+#define STATEMENTS (DECLARED + 1)
 static const char *const texts[] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
@@ -26,6 +27,8 @@ static const char *const texts[] = {
 	[REMOVE] = "DELETE FROM leases WHERE address = ?",
 	[TOUCH] = "UPDATE leases SET used = ?2 WHERE identity = ?1",
 	[LOAD] = "SELECT identity, pool, address, since, used FROM leases ORDER BY used, address",
+	[DECLARE] = "INSERT OR REPLACE INTO declared VALUES (?, ?, ?)",
+	[DECLARED] = "SELECT identity, anchors, seen FROM declared ORDER BY identity",
 };
 static const char schema[] =
 	"CREATE TABLE leases (address TEXT PRIMARY KEY, identity TEXT NOT NULL, pool TEXT NOT NULL,"
@@ -33,16 +36,22 @@ static const char schema[] =
 	"CREATE INDEX leases_identity ON leases (identity);"
 	"PRAGMA user_version = 1;";
 
+// Came later, and an older mutun does not mind it. Whoever has not been seen for longer than a certificate can live is forgotten.
+static const char schema_declared[] =
+	"CREATE TABLE IF NOT EXISTS declared (identity TEXT PRIMARY KEY, anchors TEXT NOT NULL,"
+	" seen INTEGER NOT NULL) WITHOUT ROWID;"
+	"DELETE FROM declared WHERE seen < unixepoch() - 400 * 86400;";
+
 struct lease_db {
 	sqlite3 *sqlite;
-	sqlite3_stmt *statements[LOAD + 1];
+	sqlite3_stmt *statements[STATEMENTS];
 };
 
 struct lease_db *lease_db_close(struct lease_db *db)
 {
 	if (!db)
 		return NULL;
-	for (unsigned i = 0; i <= LOAD; i++)
+	for (unsigned i = 0; i < STATEMENTS; i++)
 		sqlite3_finalize(db->statements[i]);
 	sqlite3_close(db->sqlite);
 	free(db);
@@ -90,7 +99,9 @@ static int database_prepare(struct lease_db *db)
 			 NULL, NULL);
 	if (r == SQLITE_OK && fresh)
 		r = sqlite3_exec(db->sqlite, schema, NULL, NULL, NULL);
-	for (unsigned i = 0; i <= LOAD && r == SQLITE_OK; i++) {
+	if (r == SQLITE_OK)
+		r = sqlite3_exec(db->sqlite, schema_declared, NULL, NULL, NULL);
+	for (unsigned i = 0; i < STATEMENTS && r == SQLITE_OK; i++) {
 		r = sqlite3_prepare_v3(db->sqlite, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
 				       &db->statements[i], NULL);
 		if (r == SQLITE_ERROR) // the table lacks a column, or is not there
@@ -274,4 +285,39 @@ void lease_db_touch(struct lease_db *db, const char *identity, time_t used)
 	sqlite3_bind_text(db->statements[TOUCH], 1, identity, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(db->statements[TOUCH], 2, used);
 	statement_run(db, TOUCH);
+}
+
+void lease_db_declare(struct lease_db *db, const struct declared_row *row)
+{
+	if (!db)
+		return;
+	sqlite3_stmt *declare = db->statements[DECLARE];
+
+	sqlite3_bind_text(declare, 1, row->identity, -1, SQLITE_STATIC);
+	sqlite3_bind_text(declare, 2, row->anchors, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(declare, 3, row->seen);
+	statement_run(db, DECLARE);
+}
+
+int lease_db_declared(struct lease_db *db, int (*each)(const struct declared_row *row, void *data),
+		      void *data)
+{
+	int result = 0;
+	int r = SQLITE_DONE;
+
+	if (!db)
+		return 0;
+	while (result >= 0 && (r = sqlite3_step(db->statements[DECLARED])) == SQLITE_ROW) {
+		struct declared_row row = {
+			.identity = (const char *)sqlite3_column_text(db->statements[DECLARED], 0),
+			.anchors = (const char *)sqlite3_column_text(db->statements[DECLARED], 1),
+			.seen = sqlite3_column_int64(db->statements[DECLARED], 2),
+		};
+		if (row.identity && row.anchors)
+			result = each(&row, data);
+	}
+	sqlite3_reset(db->statements[DECLARED]);
+	if (result < 0)
+		return result;
+	return r == SQLITE_DONE ? 0 : -EIO;
 }

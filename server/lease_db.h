@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SQLite file behind the leases: what outlives the daemon. Its faults after the opening never stop anybody from joining:
+// The SQLite file behind the leases, and behind what peers declare: what outlives the daemon. Its faults after the opening never stop anybody from joining:
 // they go to the log (limited), and the leases go on in memory.
 #pragma once
 
@@ -35,3 +35,14 @@ void lease_db_commit(struct lease_db *db);
 void lease_db_put(struct lease_db *db, const struct lease_row *row);
 void lease_db_remove(struct lease_db *db, const struct addr *address);
 void lease_db_touch(struct lease_db *db, const char *identity, time_t used);
+
+// Which CA certificates an identity said it trusts, and when; `anchors` is a text of our own. The last word counts.
+struct declared_row {
+	const char *identity;
+	const char *anchors;
+	time_t seen;
+};
+void lease_db_declare(struct lease_db *db, const struct declared_row *row);
+// Every row, by identity. A failure of `each` stops the walk and is returned. -EIO.
+int lease_db_declared(struct lease_db *db, int (*each)(const struct declared_row *row, void *data),
+		      void *data);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "pki/tls.h"
 #include "pki/verify.h"
+#include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
 #include "tun/session.h"
@@ -244,6 +245,7 @@ static void send_ready(const struct member *member, struct connection *connectio
 	ready->udp_port = udp_port;
 	ready->time = clock_wall();
 	ready->expires = status.expires;
+	anchor_declare(channel_context(connection_channel(connection)), &ready->anchors);
 	connection_send(connection, &message);
 }
 

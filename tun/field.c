@@ -132,6 +132,17 @@ static unsigned hex_digit(char c)
 	return at ? (unsigned)(at - digits) % 16 : 16;
 }
 
+static bool parse_hex(const char *text, uint8_t *ret, size_t size)
+{
+	bool good = strlen(text) == 2 * size;
+	for (size_t i = 0; good && i < size; i++) {
+		unsigned high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+		ret[i] = (uint8_t)(high << 4 | low);
+		good = high < 16 && low < 16;
+	}
+	return good;
+}
+
 void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t size)
 {
 	char expected[40];
@@ -140,13 +151,7 @@ void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t s
 	if (!text)
 		return;
 	snprintf(expected, sizeof(expected), "%zu hex digits", 2 * size);
-	bool good = strlen(text) == 2 * size;
-	for (size_t i = 0; good && i < size; i++) {
-		unsigned high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-		ret[i] = (uint8_t)(high << 4 | low);
-		good = high < 16 && low < 16;
-	}
-	if (!good)
+	if (!parse_hex(text, ret, size))
 		field_fault(fields, member, "is malformed", expected);
 }
 
@@ -162,6 +167,25 @@ const json_t *field_array(struct fields *fields, const char *member, size_t max)
 	field_fault(fields, member, json_is_array(value) ? "has too many elements" : "is no array",
 		    expected);
 	return NULL;
+}
+
+unsigned field_hashes(struct fields *fields, const char *member, uint8_t (*ret)[FIELD_HASH_SIZE],
+		      size_t max)
+{
+	const json_t *array = field_array(fields, member, max);
+	unsigned count = 0;
+	size_t i;
+	json_t *value;
+	json_array_foreach (array, i, value) {
+		const char *text = json_string_value(value);
+		if (!text || !parse_hex(text, ret[count], FIELD_HASH_SIZE)) {
+			field_fault(fields, member, "has a malformed element",
+				    "hashes of 64 hex digits");
+			return 0;
+		}
+		count++;
+	}
+	return count;
 }
 
 // As prefix_parse(), but the length must be there, and with `hosts` host bits may be set.
@@ -226,6 +250,15 @@ json_t *field_new_hex(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < size && i < HEX_MAX; i++)
 		snprintf(text + 2 * i, 3, "%02x", data[i]);
 	return json_string(text);
+}
+
+json_t *field_new_hashes(const uint8_t (*hashes)[FIELD_HASH_SIZE], size_t count)
+{
+	json_auto_t *array = json_array();
+	for (size_t i = 0; array && i < count; i++)
+		if (json_array_append_new(array, field_new_hex(hashes[i], FIELD_HASH_SIZE)) < 0)
+			return NULL;
+	return json_incref(array);
 }
 
 json_t *field_new_prefixes(const struct prefix *prefixes, size_t count)

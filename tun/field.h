@@ -11,6 +11,8 @@
 struct error;
 struct prefix;
 
+#define FIELD_HASH_SIZE 32u
+
 struct fields {
 	const json_t *object; // borrowed
 	const char *name;     // of the object, for sentences
@@ -34,6 +36,9 @@ const char *field_word(struct fields *fields, const char *member);
 void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t size);
 // An array of at most `max` elements, borrowed; NULL on a fault.
 const json_t *field_array(struct fields *fields, const char *member, size_t max);
+// An array of at most `max` SHA-256 hashes, each 64 hex digits, into `ret`. Returns the count.
+unsigned field_hashes(struct fields *fields, const char *member, uint8_t (*ret)[FIELD_HASH_SIZE],
+		      size_t max);
 // An array of at most `max` prefixes "addr/length" into `ret`. `hosts`: their host bits may be set. Returns the count.
 unsigned field_prefixes(struct fields *fields, const char *member, bool hosts, struct prefix *ret,
 			size_t max);
@@ -42,4 +47,5 @@ unsigned field_prefixes(struct fields *fields, const char *member, bool hosts, s
 // from, may keep the message from arriving that carries it.
 json_t *field_new_text(const char *text, size_t size);
 json_t *field_new_hex(const uint8_t *data, size_t size);
+json_t *field_new_hashes(const uint8_t (*hashes)[FIELD_HASH_SIZE], size_t count);
 json_t *field_new_prefixes(const struct prefix *prefixes, size_t count);

@@ -96,6 +96,13 @@ static bool put_ciphers(json_t *object, const struct message_hello *hello)
 	return good;
 }
 
+static bool put_anchors(json_t *object, const struct message_anchors *anchors)
+{
+	return anchors->count == 0 ||
+	       json_object_set_new(object, "anchors",
+				   field_new_hashes(anchors->hashes, anchors->count)) == 0;
+}
+
 static bool encode_hello(const struct message_hello *hello, json_t *object)
 {
 	bool good = put_integer(object, "protocol", hello->protocol);
@@ -105,7 +112,8 @@ static bool encode_hello(const struct message_hello *hello, json_t *object)
 	good &= put_integer(object, "index", hello->index);
 	good &= put_ciphers(object, hello);
 	good &= put_integer(object, "lanes", hello->lanes);
-	return good & put_integer(object, "mtu", hello->mtu);
+	good &= put_integer(object, "mtu", hello->mtu);
+	return good & put_anchors(object, &hello->anchors);
 }
 
 static bool encode_ready(const struct message_ready *ready, json_t *object)
@@ -122,7 +130,8 @@ static bool encode_ready(const struct message_ready *ready, json_t *object)
 	good &= put_integer(object, "keepalive_s", ready->keepalive_s);
 	good &= put_integer(object, "udp_port", ready->udp_port);
 	good &= put_integer(object, "time", ready->time);
-	return good & put_integer(object, "expires", ready->expires);
+	good &= put_integer(object, "expires", ready->expires);
+	return good & put_anchors(object, &ready->anchors);
 }
 
 static bool encode_config(const struct message_config *config, json_t *object)
@@ -229,6 +238,12 @@ static void decode_ciphers(struct fields *fields, struct message_hello *ret)
 			    "aes-256-gcm or chacha20-poly1305");
 }
 
+static void decode_anchors(struct fields *fields, struct message_anchors *ret)
+{
+	if (field_present(fields, "anchors"))
+		ret->count = field_hashes(fields, "anchors", ret->hashes, MESSAGE_ANCHORS_MAX);
+}
+
 static void decode_hello(struct fields *fields, struct message_hello *ret)
 {
 	ret->protocol = read_unsigned(fields, "protocol", 1, UINT16_MAX);
@@ -241,6 +256,7 @@ static void decode_hello(struct fields *fields, struct message_hello *ret)
 	decode_ciphers(fields, ret);
 	ret->lanes = read_unsigned(fields, "lanes", 1, MESSAGE_LANES_MAX);
 	ret->mtu = read_unsigned(fields, "mtu", MESSAGE_MTU_MIN, MESSAGE_MTU_MAX);
+	decode_anchors(fields, &ret->anchors);
 }
 
 // Allocates only as much as the array has.
@@ -285,6 +301,7 @@ static void decode_ready(struct fields *fields, struct message_ready *ret)
 	ret->udp_port = (uint16_t)read_unsigned(fields, "udp_port", 1, UINT16_MAX);
 	ret->time = field_integer(fields, "time", 0, INT64_MAX);
 	ret->expires = field_integer(fields, "expires", 0, INT64_MAX);
+	decode_anchors(fields, &ret->anchors);
 }
 
 static void decode_config(struct fields *fields, struct message_config *ret)

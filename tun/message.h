@@ -20,7 +20,9 @@ struct error;
 #define MESSAGE_LANES_MAX     64u
 #define MESSAGE_MTU_MIN	      1280u
 #define MESSAGE_MTU_MAX	      65000u
+#define MESSAGE_ANCHORS_MAX   16u
 #define SESSION_ID_SIZE	      16u
+#define ANCHOR_SIZE	      32u // SHA-256 of a CA certificate's DER
 
 enum message_type {
 	MESSAGE_HELLO,
@@ -54,6 +56,12 @@ enum bye_code {
 };
 const char *bye_name(enum bye_code code);
 
+// The CA certificates of its own trust domain that a node trusts. None: it does not say.
+struct message_anchors {
+	uint8_t hashes[MESSAGE_ANCHORS_MAX][ANCHOR_SIZE];
+	unsigned count;
+};
+
 struct message_hello {
 	unsigned protocol;
 	char software[MESSAGE_TEXT_MAX];
@@ -65,6 +73,7 @@ struct message_hello {
 	unsigned cipher_count;
 	unsigned lanes; // 1..MESSAGE_LANES_MAX: the client sends on lanes 0..lanes-1
 	unsigned mtu;	// largest inner packet the client takes
+	struct message_anchors anchors;
 };
 
 struct message_ready {
@@ -83,6 +92,7 @@ struct message_ready {
 	uint16_t udp_port;    // of the gateway, at the address that the channel was dialled to
 	int64_t time;	      // the gateway's clock, seconds since 1970
 	int64_t expires;      // when the session ends unless renewed, seconds since 1970
+	struct message_anchors anchors;
 };
 
 struct message_config {

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "server/declared.h"
 #include "server/lease.h"
 
 #define NOW 1800000000
@@ -436,6 +437,51 @@ static void test_broken_databases(void **state)
 	expect_moved(plant, false);
 }
 
+static int collect_declared(const struct declared *declared, void *data)
+{
+	snprintf(data + strlen(data), 200, "%s %u %02x %lld;", declared->identity,
+		 declared->anchors->count, declared->anchors->hashes[0][31],
+		 (long long)declared->seen);
+	return 0;
+}
+
+static int stop(const struct declared *declared, void *data)
+{
+	(void)declared;
+	++*(int *)data;
+	return -EINTR;
+}
+
+// What peers declare outlives the daemon; the last word counts; who was not seen for ages is forgotten.
+static void test_declared(void **state)
+{
+	struct plant *plant = *state;
+	struct message_anchors two = {.hashes = {{[31] = 0xaf}, {2}}, .count = 2}, none = {0};
+	time_t now = time(NULL);
+	char text[600] = "", expected[600];
+	int calls = 0;
+
+	plant_pool(plant, "10.1.2.0/24");
+	struct leases *leases = open_leases(plant);
+	declared_put(leases_db(leases), "spiffe://t/b", &none, now);
+	declared_put(leases_db(leases), "spiffe://t/a", &none, 7);
+	declared_put(leases_db(leases), "spiffe://t/c", &two, now - 401 * 86400);
+	declared_put(leases_db(leases), "spiffe://t/a", &two, now + 1);
+	declared_put(NULL, "spiffe://t/a", &none, now);
+	leases_close(leases);
+	leases = open_leases(plant);
+	assert_int_equal(declared_each(leases_db(leases), collect_declared, text), 0);
+	snprintf(expected, sizeof(expected), "spiffe://t/a 2 af %lld;spiffe://t/b 0 00 %lld;",
+		 (long long)now + 1, (long long)now);
+	assert_string_equal(text, expected);
+	assert_int_equal(declared_each(leases_db(leases), stop, &calls), -EINTR);
+	assert_int_equal(calls, 1);
+	assert_int_equal(declared_each(NULL, stop, &calls), 0);
+	leases_close(leases);
+	run_sql(plant->path, "DROP TABLE declared"); // as an older mutun left it
+	expect_moved(plant, false);
+}
+
 // A page in the middle is overwritten.
 static void test_damaged_page(void **state)
 {
@@ -568,6 +614,7 @@ int main(void)
 		plant_test(test_reload),
 		plant_test(test_reload_is_written),
 		plant_test(test_broken_databases),
+		plant_test(test_declared),
 		plant_test(test_damaged_page),
 		plant_test(test_foreign_rows),
 		plant_test(test_place_that_cannot_be),

@@ -117,13 +117,16 @@ static void test_hello(void **unused)
 				.cipher_count = 2,
 				.lanes = 64,
 				.mtu = 65000,
+				.anchors = {.hashes = {{0xab, [31] = 1}, {2}}, .count = 2},
 			},
 	};
 	(void)unused;
 	pass(&in,
 	     "{\"type\":\"HELLO\",\"protocol\":1,\"software\":\"mutun 0.1.0\",\"host\":\"büro "
 	     "\\\"7\\\"\",\"session\":\"0001feff000000000000000000000000\",\"index\":4294967295,"
-	     "\"ciphers\":[\"chacha20-poly1305\",\"aes-256-gcm\"],\"lanes\":64,\"mtu\":65000}",
+	     "\"ciphers\":[\"chacha20-poly1305\",\"aes-256-gcm\"],\"lanes\":64,\"mtu\":65000,"
+	     "\"anchors\":[\"ab00000000000000000000000000000000000000000000000000000000000001\","
+	     "\"0200000000000000000000000000000000000000000000000000000000000000\"]}",
 	     &out);
 	assert_int_equal(out.hello.protocol, 1);
 	assert_string_equal(out.hello.software, "mutun 0.1.0");
@@ -136,10 +139,14 @@ static void test_hello(void **unused)
 	assert_int_equal(out.hello.ciphers[1], CIPHER_AES_256_GCM);
 	assert_int_equal(out.hello.lanes, 64);
 	assert_int_equal(out.hello.mtu, 65000);
+	assert_int_equal(out.hello.anchors.count, 2);
+	assert_memory_equal(out.hello.anchors.hashes, in.hello.anchors.hashes, 2 * ANCHOR_SIZE);
 	in.hello.resume = false;
+	in.hello.anchors.count = 0;
 	pass(&in, NULL, &out);
 	assert_false(out.hello.resume);
 	assert_int_equal(out.hello.session[2], 0);
+	assert_int_equal(out.hello.anchors.count, 0);
 }
 
 static struct prefix prefix(const char *addr, uint8_t length)
@@ -172,6 +179,7 @@ static void test_ready(void **unused)
 				.udp_port = 65535,
 				.time = 1700000000,
 				.expires = INT64_MAX,
+				.anchors = {.hashes = {{7}}, .count = 1},
 			},
 	};
 	(void)unused;
@@ -193,6 +201,8 @@ static void test_ready(void **unused)
 	assert_int_equal(out.ready.udp_port, 65535);
 	assert_int_equal(out.ready.time, 1700000000);
 	assert_true(out.ready.expires == INT64_MAX);
+	assert_int_equal(out.ready.anchors.count, 1);
+	assert_int_equal(out.ready.anchors.hashes[0][0], 7);
 	message_done(&out);
 	assert_null(out.ready.routes);
 }
@@ -529,6 +539,34 @@ static void assert_count(const char *head, const char *element, const char *tail
 	}
 }
 
+#define HASH "\"ab00000000000000000000000000000000000000000000000000000000000001\""
+
+static void test_anchors(void **unused)
+{
+	static const char *const bad[] = {
+		"null",
+		"{}",
+		"7",
+		"[7]",
+		"[\"\"]",
+		"[\"ab\"]",
+		"[" HASH ",null]",
+		"[\"ab0000000000000000000000000000000000000000000000000000000000000g\"]",
+	};
+	char text[200];
+	struct message message;
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "\"mtu\":1400,\"anchors\":%s", bad[i]);
+		assert_refused(replace(HELLO, "\"mtu\":1400", text), "HELLO.anchors ");
+		assert_refused(replace(READY, "\"mtu\":1400", text), "READY.anchors ");
+	}
+	assert_int_equal(decode(replace(HELLO, "\"mtu\":1400", "\"mtu\":1400,\"anchors\":[]"),
+				&message, NULL),
+			 0);
+	assert_int_equal(message.hello.anchors.count, 0);
+}
+
 static void test_counts(void **unused)
 {
 	(void)unused;
@@ -536,6 +574,8 @@ static void test_counts(void **unused)
 		     "\"10.0.0.1/8\"", "]}", MESSAGE_ADDRESSES_MAX);
 	assert_count("{\"type\":\"CONFIG\",\"mtu\":1400,\"addresses\":[],\"routes\":[",
 		     "\"10.0.0.0/8\"", "]}", MESSAGE_ROUTES_MAX);
+	assert_count("{\"type\":\"HELLO\",\"protocol\":1,\"anchors\":[", HASH, "]," HELLO_REST,
+		     MESSAGE_ANCHORS_MAX);
 	assert_count("{\"type\":\"BYE\",\"code\":\"dead\",\"text\":\"\",\"sent\":[", "1", "]}",
 		     MESSAGE_LANES_MAX);
 }
@@ -592,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_sessions_and_texts),
 		cmocka_unit_test(test_optional_fields),
+		cmocka_unit_test(test_anchors),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_encode_limits),
 		cmocka_unit_test(test_names),
