@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The client of EST (RFC 7030, 8951), over libcurl. Every call waits for its answer: run it on a thread of its own.
+// The client of EST (RFC 7030, 8951). Every call waits for its answer: run it on a thread of its own.
 #pragma once
 
 #include <stdbool.h>
