@@ -186,7 +186,7 @@ static int enrol(struct join *join, struct obtained *ret, struct error *error)
 	char password[TOKEN_PASSWORD_MAX];
 	struct est_client client = {
 		.url = join->url, .identity = join->token.server, .password = NULL};
-	unsigned retry_after_s;
+	struct est_meta meta;
 
 	client.trust = join->trust;
 	int r = fetch_trust(join, &client, error);
@@ -195,8 +195,10 @@ static int enrol(struct join *join, struct obtained *ret, struct error *error)
 	client.trust = join->trust;
 	token_password(&join->token, password);
 	client.password = password;
-	r = obtain(&client, join->identity, join->trust, clock_wall(), ret, &retry_after_s, error);
+	r = obtain(&client, join->identity, join->trust, clock_wall(), ret, &meta, error);
 	OPENSSL_cleanse(password, sizeof(password));
+	if (r == 0)
+		r = obtained_check_begun(ret, clock_wall(), error);
 	if (r == -EACCES)
 		error_remedy(error, "have a new token made: mutun enrol-token");
 	return r;

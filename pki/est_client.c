@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "pki/est.h"
 #include "pki/http.h"
@@ -28,7 +29,7 @@ static char *make_url(const char *base, const char *operation)
 }
 
 static int perform(const struct est_client *client, const char *operation, const char *body,
-		   struct http_answer *ret, unsigned *ret_retry_after_s, struct error *error)
+		   struct http_answer *ret, struct est_meta *ret_meta, struct error *error)
 {
 	static const char *const headers[] = {
 		"Content-Type: " EST_TYPE_P10,
@@ -62,8 +63,12 @@ static int perform(const struct est_client *client, const char *operation, const
 	int r = http_perform(&http, &request, ret, error);
 	if (r < 0)
 		return r;
-	if (ret_retry_after_s)
-		*ret_retry_after_s = ret->retry_after_s;
+	if (ret_meta)
+		*ret_meta = (struct est_meta){
+			.retry_after_s = ret->retry_after_s,
+			.dated = ret->date,
+			.skew_s = ret->date ? ret->date - clock_wall() : 0,
+		};
 	return http_judge(ret, url, error);
 }
 
@@ -76,15 +81,15 @@ int est_cacerts(const struct est_client *client, STACK_OF(X509) * *ret, struct e
 }
 
 int est_enroll(const struct est_client *client, bool again, const uint8_t *der, size_t size,
-	       STACK_OF(X509) * *ret, unsigned *ret_retry_after_s, struct error *error)
+	       STACK_OF(X509) * *ret, struct est_meta *ret_meta, struct error *error)
 {
 	_cleanup_(http_answer_done) struct http_answer answer = {0};
 	_cleanup_(freep) char *body = est_encode(der, size, true);
 
-	*ret_retry_after_s = 0;
+	*ret_meta = (struct est_meta){0};
 	if (!body)
 		return error_set(error, ENOMEM, "out of memory");
-	int r = perform(client, again ? "simplereenroll" : "simpleenroll", body, &answer,
-			ret_retry_after_s, error);
+	int r = perform(client, again ? "simplereenroll" : "simpleenroll", body, &answer, ret_meta,
+			error);
 	return r < 0 ? r : est_read_certs(answer.body ? answer.body : "", answer.size, ret, error);
 }

@@ -30,11 +30,18 @@ struct est_client {
 	const void *data;
 };
 
+// What came along with an answer, whatever it was. Zero is nothing.
+struct est_meta {
+	unsigned retry_after_s; // what the server said (RFC 9110, 10.2.3), 0: nothing
+	bool dated;
+	int64_t skew_s; // where dated: how much the server's clock (RFC 9110, 6.6.1) is ahead of this one
+};
+
 // GET cacerts. Returns a new stack of one certificate at least. Errors as below.
 int est_cacerts(const struct est_client *client, STACK_OF(X509) * *ret, struct error *error);
 // POST simpleenroll, or simplereenroll where `again`, of a request in DER. Returns a new stack: the certificate and, if the
-// server sent them, those above it. `ret_retry_after_s`: what the server said, 0: nothing.
+// server sent them, those above it. `ret_meta` is set on failure, too.
 //   -EAGAIN  later (202, 429, 503)      -EACCES, -EPERM, -EINVAL  refused (401, 403, another 4xx), with the server's sentence
 //   -ECANCELED       -EKEYREJECTED  the server did not prove itself       others: it could not be reached, or talks nonsense
 int est_enroll(const struct est_client *client, bool again, const uint8_t *der, size_t size,
-	       STACK_OF(X509) * *ret, unsigned *ret_retry_after_s, struct error *error);
+	       STACK_OF(X509) * *ret, struct est_meta *ret_meta, struct error *error);

@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "pki/ca.h"
+#include "pki/ca_enrol.h"
 #include "pki/certificate.h"
 #include "pki/est_client.h"
 #include "pki/identity.h"
@@ -56,29 +58,40 @@ static int sort_out(STACK_OF(X509) * stack, struct obtained *obtained)
 	return obtained->leaf ? 0 : -EBADMSG;
 }
 
-static int check_times(const struct obtained *obtained, time_t now, struct error *error)
+int obtained_check_begun(const struct obtained *obtained, time_t now, struct error *error)
 {
-	time_t from, to;
 	char words[32];
 
-	if (certificate_lifetime(obtained->leaf, &from, &to) < 0)
+	if (obtained->not_before <= now)
+		return 0;
+	error_set(error, EAGAIN, "the new certificate is not valid yet: this clock is %s behind",
+		  clock_words(obtained->not_before - now, words, sizeof(words)));
+	error_remedy(error, "set this machine's clock");
+	return -EAGAIN;
+}
+
+static int check_times(struct obtained *obtained, time_t now, struct error *error)
+{
+	char words[32];
+
+	if (certificate_lifetime(obtained->leaf, &obtained->not_before, &obtained->not_after) < 0)
 		return error_set(error, EBADMSG, "the times of the new certificate cannot be read");
-	if (from <= now && to > now)
+	if (obtained->not_after > now)
 		return 0;
 	error_set(error, EKEYEXPIRED,
-		  from > now ? "the new certificate is not valid yet: this clock is %s behind"
-			     : "the new certificate expired %s ago: this clock is ahead, or the "
-			       "CA's behind",
-		  clock_words(from > now ? from - now : now - to, words, sizeof(words)));
+		  "the new certificate expired %s ago: this clock is ahead, or the CA's behind",
+		  clock_words(now - obtained->not_after, words, sizeof(words)));
 	return error_remedy(error, "set this machine's clock");
 }
 
-static int check(const struct obtained *obtained, const char *identity, struct trust *trust,
-		 time_t now, struct error *error)
+static int check(struct obtained *obtained, const char *identity, struct trust *trust, time_t now,
+		 struct error *error)
 {
 	static const enum verify_role roles[] = {VERIFY_PEER_IS_CLIENT, VERIFY_PEER_IS_SERVER};
 
 	int r = check_times(obtained, now, error);
+	if (r == 0 && obtained->not_before > now)
+		now = obtained->not_before;
 	for (unsigned i = 0; r == 0 && i < 2; i++) {
 		_cleanup_(verdict_putp) struct verdict *verdict = NULL;
 		r = verify_chain(trust, obtained->leaf, obtained->above, roles[i], now, &verdict,
@@ -96,39 +109,92 @@ static int check(const struct obtained *obtained, const char *identity, struct t
 	return r;
 }
 
+// A new key, and the request that is signed with it.
+static int begin(struct obtained *obtained, const char *identity, uint8_t **ret, size_t *ret_size,
+		 struct error *error)
+{
+	int r = profile_key(&obtained->key, error);
+
+	return r < 0 ? r : request_make(obtained->key, identity, NULL, ret, ret_size, error);
+}
+
+// Takes what came apart and judges it.
+static int finish(struct obtained *obtained, STACK_OF(X509) * stack, const char *identity,
+		  struct trust *trust, time_t now, struct obtained *ret, struct error *error)
+{
+	int r = sort_out(stack, obtained);
+
+	if (r < 0)
+		return error_set(error, -r,
+				 r == -ENOMEM ? "out of memory"
+					      : "no certificate for our key came");
+	r = check(obtained, identity, trust, now, error);
+	if (r < 0)
+		return r;
+	*ret = *obtained;
+	*obtained = (struct obtained){0};
+	return 0;
+}
+
 int obtain(const struct est_client *client, const char *identity, struct trust *trust, time_t now,
-	   struct obtained *ret, unsigned *ret_retry_after_s, struct error *error)
+	   struct obtained *ret, struct est_meta *ret_meta, struct error *error)
 {
 	_cleanup_(obtained_done) struct obtained obtained = {0};
 	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
 	_cleanup_(freep) uint8_t *request = NULL;
 	size_t size;
 
-	*ret_retry_after_s = 0;
-	int r = profile_key(&obtained.key, error);
-	if (r == 0)
-		r = request_make(obtained.key, identity, NULL, &request, &size, error);
+	*ret_meta = (struct est_meta){0};
+	int r = begin(&obtained, identity, &request, &size, error);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < ATTEMPTS; i++) {
-		r = est_enroll(client, client->credential, request, size, &stack, ret_retry_after_s,
-			       error);
+		r = est_enroll(client, client->credential, request, size, &stack, ret_meta, error);
 		if (r != -EHOSTUNREACH)
 			break;
 	}
+	return r < 0 ? r : finish(&obtained, stack, identity, trust, now, ret, error);
+}
+
+static int sign_here(const char *directory, X509 *old, const uint8_t *request, size_t size,
+		     STACK_OF(X509) * stack, struct error *error)
+{
+	_cleanup_(ca_closep) struct ca *ca = NULL;
+	X509 *leaf = NULL;
+
+	int r = ca_open(directory, &ca, error);
+	if (r == 0)
+		r = ca_renew(ca, old, request, size, &leaf, error);
 	if (r < 0)
 		return r;
-	r = sort_out(stack, &obtained);
-	if (r < 0)
-		return error_set(error, -r,
-				 r == -ENOMEM ? "out of memory"
-					      : "no certificate for our key came");
-	r = check(&obtained, identity, trust, now, error);
-	if (r < 0)
-		return r;
-	*ret = obtained;
-	obtained = (struct obtained){0};
-	return 0;
+	if (!sk_X509_push(stack, leaf)) {
+		X509_free(leaf);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	X509_up_ref(ca_certificate(ca));
+	if (sk_X509_push(stack, ca_certificate(ca)))
+		return 0;
+	X509_free(ca_certificate(ca));
+	return error_set(error, ENOMEM, "out of memory");
+}
+
+int obtain_here(const char *directory, X509 *old, struct trust *trust, time_t now,
+		struct obtained *ret, struct error *error)
+{
+	_cleanup_(obtained_done) struct obtained obtained = {0};
+	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(freep) uint8_t *request = NULL;
+	_cleanup_(freep) char *identity = NULL;
+	size_t size;
+
+	int r = certificate_identity(old, &identity, error);
+	if (r == 0)
+		r = begin(&obtained, identity, &request, &size, error);
+	if (r == 0 && !stack)
+		r = error_set(error, ENOMEM, "out of memory");
+	if (r == 0)
+		r = sign_here(directory, old, request, size, stack, error);
+	return r < 0 ? r : finish(&obtained, stack, identity, trust, now, ret, error);
 }
 
 int obtained_write(const struct obtained *obtained, const char *path, struct error *error)

@@ -2,6 +2,7 @@
 
 #include "pki/renewal.h"
 
+#include <assert.h>
 #include <stdbool.h>
 
 #define HOUR_S	      3600
@@ -61,15 +62,67 @@ void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t 
 	renewal->at = now + (time_t)wait;
 }
 
+void renewal_stepped(struct renewal *renewal, time_t now)
+{
+	uint64_t most = ceiling(renewal, now);
+
+	if (renewal->failures == 0)
+		return;
+	if (renewal->wait_s < most)
+		most = renewal->wait_s;
+	if (renewal->at > now + (time_t)most)
+		renewal->at = now + (time_t)most;
+}
+
+// How little is left when an alarm begins; 0 for one that this life does not have. Falls from alarm to alarm.
+static time_t threshold(const struct renewal *renewal, enum renewal_alarm alarm)
+{
+	time_t life = renewal->to - renewal->from;
+
+	switch (alarm) {
+	case RENEWAL_FINE:
+		return INT64_MAX;
+	case RENEWAL_QUARTER:
+		return life / 4;
+	case RENEWAL_TENTH:
+		return life / 10;
+	case RENEWAL_HOUR:
+		return life > 10 * HOUR_S ? HOUR_S : 0;
+	case RENEWAL_EXPIRED:
+		return 0;
+	}
+	return 0;
+}
+
 enum renewal_alarm renewal_alarm(const struct renewal *renewal, time_t now)
 {
-	time_t life = renewal->to - renewal->from, left = renewal->to - now;
+	time_t left = renewal->to - now;
+	enum renewal_alarm alarm = RENEWAL_HOUR;
 
 	if (left <= 0)
 		return RENEWAL_EXPIRED;
-	if (left < HOUR_S && life > 10 * HOUR_S)
-		return RENEWAL_HOUR;
-	if (left < life / 10)
-		return RENEWAL_TENTH;
-	return left < life / 4 ? RENEWAL_QUARTER : RENEWAL_FINE;
+	while (left >= threshold(renewal, alarm))
+		alarm--;
+	return alarm;
+}
+
+time_t renewal_alarm_next(const struct renewal *renewal, time_t now)
+{
+	enum renewal_alarm alarm = renewal_alarm(renewal, now);
+
+	if (alarm == RENEWAL_EXPIRED)
+		return 0;
+	do {
+		alarm++;
+	} while (alarm < RENEWAL_EXPIRED && threshold(renewal, alarm) == 0);
+	// "Less than" begins a second after "as much as".
+	return renewal->to - threshold(renewal, alarm) + (alarm < RENEWAL_EXPIRED);
+}
+
+const char *renewal_alarm_name(enum renewal_alarm alarm)
+{
+	static const char *const names[] = {"fine", "quarter", "tenth", "hour", "expired"};
+
+	static_assert(sizeof(names) / sizeof(names[0]) == RENEWAL_EXPIRED + 1, "a name is missing");
+	return names[alarm];
 }

@@ -36,4 +36,10 @@ void renewal_plan(struct renewal *renewal, time_t not_before, time_t not_after, 
 // fit at least. `retry_after_s` (0: none) is what the CA said, honoured up to a day.
 void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t retry_after_s,
 		    time_t now, uint64_t random);
+// The clock was set. A moment chosen by renewal_plan() stays; a wait between attempts gets no longer by it, and is cut to what
+// is left of the certificate now.
+void renewal_stepped(struct renewal *renewal, time_t now);
 enum renewal_alarm renewal_alarm(const struct renewal *renewal, time_t now);
+// When the alarm becomes worse than it is at `now`; 0: it is the worst.
+time_t renewal_alarm_next(const struct renewal *renewal, time_t now);
+const char *renewal_alarm_name(enum renewal_alarm alarm); // "fine", "quarter", ...

@@ -26,6 +26,11 @@ time_t clock_wall(void)
 	return fixed ? fixed : time(NULL);
 }
 
+time_t clock_built(void)
+{
+	return (time_t)CLOCK_BUILT_DAY * 86400;
+}
+
 const char *clock_words(int64_t seconds, char *text, size_t size)
 {
 	static const struct {

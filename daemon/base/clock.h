@@ -14,6 +14,9 @@ uint64_t clock_ns(void);
 // Wall-clock seconds, for certificates and for people.
 time_t clock_wall(void);
 
+// Midnight before this programme was built: a wall clock that says less is wrong.
+time_t clock_built(void);
+
 // Writes `seconds` as words for people, such as "3 days" or "4 min"; the largest unit alone. Returns `text`.
 const char *clock_words(int64_t seconds, char *text, size_t size);
 
