@@ -32,8 +32,11 @@ int path_check(X509_STORE_CTX *store, const struct reason_context *context, int 
 {
 	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
 
-	// Any CA in the bundle may be the anchor, also an intermediate.
-	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
+	// Any CA in the bundle may be the anchor, also an intermediate. Of certificate policies any will do, but what CAs demand of
+	// them is looked at: without that flag OpenSSL takes policyConstraints, although critical, for handled.
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST |
+						   X509_V_FLAG_POLICY_CHECK);
+	X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
 	X509_VERIFY_PARAM_set_depth(param, PATH_INTERMEDIATES_MAX);
 	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
 	X509_VERIFY_PARAM_set_time(param, context->now);

@@ -94,6 +94,10 @@ static const char *path_text(int code)
 		return "is signed with a digest that is too weak";
 	case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
 		return "has a critical extension that is not understood";
+	case X509_V_ERR_NO_EXPLICIT_POLICY:
+		return "is not issued under a policy that its CAs demand";
+	case X509_V_ERR_INVALID_POLICY_EXTENSION:
+		return "has certificate policies that contradict themselves";
 	case X509_V_ERR_CERT_REJECTED:
 	case X509_V_ERR_CERT_UNTRUSTED:
 		return "is marked as not trusted";
