@@ -99,6 +99,15 @@ static int read_option(int option, struct arguments *arguments)
 	case 'o':
 		arguments->out = optarg;
 		return 0;
+	case 'C':
+		arguments->csr = optarg;
+		return 0;
+	case 'y':
+		arguments->by = optarg;
+		return 0;
+	case 'v':
+		arguments->valid = true;
+		return 0;
 	case 'd':
 		return read_lifetime(arguments, DAY_S);
 	case 'h':

@@ -19,7 +19,8 @@ struct arguments {
 	int64_t lifetime_s;			       // d, h, s: 0: not said
 	int64_t ttl_s;				       // t, 0: not said
 	int64_t not_before_s;			       // b
-	bool reuse_key, no_start, json;		       // r, x, j
+	const char *csr, *by;			       // C, y
+	bool reuse_key, no_start, json, valid;	       // r, x, j, v
 };
 
 // Reads options, whose letters stand above, and at most `words` words. COMMAND_DONE or, said already, COMMAND_USAGE.

@@ -7,9 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <jansson.h>
-#include <libsmartcols.h>
 #include <openssl/x509.h>
 
 #include "base/cleanup.h"
@@ -21,10 +19,9 @@
 #include "pki/certificate.h"
 #include "pki/pem.h"
 
-#define DAY_S	      86400
-#define LIFETIME_S    DAY_S
-#define SCHEMA	      1 // of all answers in JSON
-#define TIME_TEXT_MAX 40
+#define DAY_S	   86400
+#define LIFETIME_S DAY_S
+#define SCHEMA	   1 // of all answers in JSON
 
 DEFINE_CLEANUP(X509 *, X509_free);
 
@@ -75,17 +72,19 @@ static int print_issued(const struct ca_request *request, bool json, struct erro
 	certificate_lifetime(leaf, &from, &to);
 	certificate_serial(leaf, serial);
 	if (json) {
-		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:s,s:I,s:I,s:s,s:s}", "schema", SCHEMA, "identity",
-				  request->identity, "serial", serial, "not_before",
-				  (json_int_t)from, "not_after", (json_int_t)to, "certificate",
-				  request->certificate_path, "key", request->key_path);
+		_cleanup_(json_decrefp) json_t *result = json_pack(
+			"{s:i,s:s,s:s,s:I,s:I,s:s,s:s*}", "schema", SCHEMA, "identity",
+			request->identity, "serial", serial, "not_before", (json_int_t)from,
+			"not_after", (json_int_t)to, "certificate", request->certificate_path,
+			"key", request->csr_path ? NULL : request->key_path);
 		arguments_print(result);
 		return 0;
 	}
-	printf("%s: %s, serial %s, expires in %s\n%s: %s\n", request->certificate_path,
-	       request->identity, serial, clock_words(to - clock_wall(), words, sizeof(words)),
-	       request->key_path, request->reuse_key ? "its key, as before" : "its key, new");
+	printf("%s: %s, serial %s, expires in %s\n", request->certificate_path, request->identity,
+	       serial, clock_words(to - clock_wall(), words, sizeof(words)));
+	if (!request->csr_path)
+		printf("%s: %s\n", request->key_path,
+		       request->reuse_key ? "its key, as before" : "its key, new");
 	return 0;
 }
 
@@ -110,6 +109,7 @@ static int issue(const struct arguments *arguments, struct error *error)
 		.certificate_path = certificate_path,
 		.key_path = key_path,
 		.reuse_key = arguments->reuse_key,
+		.csr_path = arguments->csr,
 	};
 	r = ca_issue(ca, &request, error);
 	return r < 0 ? r : print_issued(&request, arguments->json, error);
@@ -142,73 +142,18 @@ int cmd_ca_issue(int argc, char **argv)
 	return issue(&arguments, &error) < 0 ? arguments_refused(&error) : COMMAND_DONE;
 }
 
-static int collect(const struct ca_entry *entry, void *data)
+int cmd_ca_sign(int argc, char **argv)
 {
-	json_t *object =
-		json_pack("{s:s,s:s,s:I,s:I,s:I}", "serial", entry->serial, "identity",
-			  entry->identity, "issued", (json_int_t)entry->issued, "not_before",
-			  (json_int_t)entry->not_before, "not_after", (json_int_t)entry->not_after);
-
-	return json_array_append_new(data, object) < 0 ? -ENOMEM : 0;
-}
-
-static const char *time_text(json_int_t seconds, char text[TIME_TEXT_MAX])
-{
-	time_t when = (time_t)seconds;
-	struct tm parts;
-
-	if (!localtime_r(&when, &parts) || !strftime(text, TIME_TEXT_MAX, "%F %T %Z", &parts))
-		text[0] = '\0';
-	return text;
-}
-
-static const char *state_text(const json_t *entry, char text[TIME_TEXT_MAX])
-{
-	time_t now = clock_wall();
-	json_int_t from = json_integer_value(json_object_get(entry, "not_before"));
-	json_int_t to = json_integer_value(json_object_get(entry, "not_after"));
-	char words[32];
-
-	if (to < now)
-		snprintf(text, TIME_TEXT_MAX, "expired %s ago",
-			 clock_words(now - to, words, sizeof(words)));
-	else if (from > now)
-		snprintf(text, TIME_TEXT_MAX, "valid in %s",
-			 clock_words(from - now, words, sizeof(words)));
-	else
-		snprintf(text, TIME_TEXT_MAX, "expires in %s",
-			 clock_words(to - now, words, sizeof(words)));
-	return text;
-}
-
-static void print_table(const json_t *list)
-{
-	static const char *const columns[] = {"IDENTITY", "ISSUED", "EXPIRES", "STATE", "SERIAL"};
-	struct libscols_table *table = scols_new_table();
-	const json_t *entry;
-	char text[TIME_TEXT_MAX];
-	size_t i;
-
-	for (size_t c = 0; c < sizeof(columns) / sizeof(columns[0]); c++)
-		scols_table_new_column(table, columns[c], 0, 0);
-	json_array_foreach (list, i, entry) {
-		struct libscols_line *line = scols_table_new_line(table, NULL);
-		const json_t *issued = json_object_get(entry, "issued");
-		const json_t *expires = json_object_get(entry, "not_after");
-		scols_line_set_data(line, 0, json_string_value(json_object_get(entry, "identity")));
-		scols_line_set_data(line, 1, time_text(json_integer_value(issued), text));
-		scols_line_set_data(line, 2, time_text(json_integer_value(expires), text));
-		scols_line_set_data(line, 3, state_text(entry, text));
-		scols_line_set_data(line, 4, json_string_value(json_object_get(entry, "serial")));
-	}
-	scols_print_table(table);
-	scols_unref_table(table);
-}
-
-int cmd_ca_list(int argc, char **argv)
-{
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
-	_cleanup_(ca_closep) struct ca *ca = NULL;
+	static const struct option options[] = {{"csr", required_argument, NULL, 'C'},
+						{"identity", required_argument, NULL, 'i'},
+						{"dns", required_argument, NULL, 'n'},
+						{"days", required_argument, NULL, 'd'},
+						{"hours", required_argument, NULL, 'h'},
+						{"seconds", required_argument, NULL, 's'},
+						{"out", required_argument, NULL, 'o'},
+						{"not-before-offset", required_argument, NULL, 'b'},
+						{"json", no_argument, NULL, 'j'},
+						{0}};
 	struct arguments arguments;
 	struct error error = {0};
 
@@ -217,25 +162,14 @@ int cmd_ca_list(int argc, char **argv)
 		r = arguments_need_directory(argv[0], &arguments);
 	if (r)
 		return r;
-	_cleanup_(json_decrefp) json_t *list = json_array();
-	r = ca_open(arguments.words[0], &ca, &error);
-	if (r == 0)
-		r = ca_list(ca, collect, list, &error);
-	if (r == -ENOMEM && !error.what[0])
-		error_set(&error, ENOMEM, "out of memory");
-	if (r < 0)
-		return arguments_refused(&error);
-	if (arguments.json) {
-		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:O}", "schema", SCHEMA, "domain", ca_domain(ca),
-				  "certificates", list);
-		arguments_print(result);
-	} else if (json_array_size(list) == 0) {
-		printf("No certificates yet. Next: mutun ca issue %s --identity gateway/NAME --out "
-		       "NAME\n",
-		       arguments.words[0]);
-	} else {
-		print_table(list);
-	}
-	return COMMAND_DONE;
+	if (!arguments.csr)
+		return arguments_usage(argv[0], "--csr is missing", "");
+	if (!arguments.identity)
+		return arguments_usage(argv[0],
+				       "--identity is missing: what the request asks for "
+				       "is not taken from it",
+				       "");
+	if (!arguments.out || !*arguments.out)
+		return arguments_usage(argv[0], "--out is missing", "");
+	return issue(&arguments, &error) < 0 ? arguments_refused(&error) : COMMAND_DONE;
 }

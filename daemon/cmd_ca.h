@@ -15,8 +15,28 @@
 	"  --not-before-offset SECONDS\n"                                                 \
 	"                     when it becomes valid, from now; -300 by default\n"         \
 	"  --json             answer in JSON\n"
-#define CMD_CA_LIST_OPTIONS "  --json             answer in JSON\n"
+#define CMD_CA_SIGN_OPTIONS                                                                 \
+	"  --csr FILE         the certificate request (PKCS#10): its key is signed\n"       \
+	"  --identity ID      whom it is for; nothing that the request asks for is taken\n" \
+	"  --out PREFIX       writes PREFIX.crt (the chain)\n"                              \
+	"  --dns NAME         a host name to go into the certificate too\n"                 \
+	"  --days N, --hours N, --seconds N\n"                                              \
+	"                     lifetime, 60 seconds to 398 days; 24 hours by default\n"      \
+	"  --not-before-offset SECONDS\n"                                                   \
+	"                     when it becomes valid, from now; -300 by default\n"           \
+	"  --json             answer in JSON\n"
+#define CMD_CA_LIST_OPTIONS                                                                      \
+	"  --identity ID      only of this identity, or of those that match this pattern\n"      \
+	"  --issued-by WORDS  only what was issued by: operator, token, \"token ID\", renewal\n" \
+	"  --valid            only what has not expired\n"                                       \
+	"  --json             answer in JSON\n"
+#define CMD_CA_SHOW_OPTIONS                                                          \
+	"  SERIAL, IDENTITY   one certificate, or all of an identity; else the CA\n" \
+	"  --json             answer in JSON\n"
 
 int cmd_ca_init(int argc, char **argv);
 int cmd_ca_issue(int argc, char **argv);
+int cmd_ca_sign(int argc, char **argv);
+// cmd_ca_show.c
 int cmd_ca_list(int argc, char **argv);
+int cmd_ca_show(int argc, char **argv);

@@ -41,8 +41,14 @@ static const struct command commands[] = {
 	 "DIR --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
 	 "[--reuse-key] [--not-before-offset SECONDS] [--json]",
 	 "issue a certificate and its key", CMD_CA_ISSUE_OPTIONS, cmd_ca_issue},
-	{"ca list", "DIR [--json]", "what was issued, newest first", CMD_CA_LIST_OPTIONS,
-	 cmd_ca_list},
+	{"ca sign",
+	 "DIR --csr FILE --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
+	 "[--not-before-offset SECONDS] [--json]",
+	 "issue a certificate for the key of a request", CMD_CA_SIGN_OPTIONS, cmd_ca_sign},
+	{"ca list", "DIR [--identity ID] [--issued-by WORDS] [--valid] [--json]",
+	 "what was issued, newest first", CMD_CA_LIST_OPTIONS, cmd_ca_list},
+	{"ca show", "DIR [SERIAL|IDENTITY] [--json]",
+	 "a CA, or a certificate and how it came about", CMD_CA_SHOW_OPTIONS, cmd_ca_show},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

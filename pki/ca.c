@@ -35,7 +35,7 @@ DEFINE_CLEANUP(NAME_CONSTRAINTS *, NAME_CONSTRAINTS_free);
 struct ca {
 	char *directory;
 	char *domain;
-	X509 *certificate; // the intermediate's
+	STACK_OF(X509) * chain; // the intermediate, and what is sent above it
 	EVP_PKEY *key;
 	struct journal *journal;
 };
@@ -163,12 +163,12 @@ static int read_domain(X509 *certificate, char **ret, struct error *error)
 static int load_issuer(struct ca *ca, const char *certificate_path, const char *key_path,
 		       struct error *error)
 {
-	int r = pem_read_certificate(certificate_path, &ca->certificate, error);
+	int r = pem_read_certificates(certificate_path, &ca->chain, error);
 	if (r < 0)
 		return r;
-	r = certificate_check_ca(ca->certificate, error);
+	r = certificate_check_ca(ca_certificate(ca), error);
 	if (r == 0)
-		r = read_domain(ca->certificate, &ca->domain, error);
+		r = read_domain(ca_certificate(ca), &ca->domain, error);
 	if (r < 0) {
 		error_where(error, "%s", certificate_path);
 		return r;
@@ -178,7 +178,7 @@ static int load_issuer(struct ca *ca, const char *certificate_path, const char *
 		r = pem_read_key(key_path, &ca->key, error);
 	if (r < 0)
 		return r;
-	if (EVP_PKEY_eq(X509_get0_pubkey(ca->certificate), ca->key) == 1)
+	if (EVP_PKEY_eq(X509_get0_pubkey(ca_certificate(ca)), ca->key) == 1)
 		return 0;
 	error_set(error, EKEYREJECTED, "the key does not belong to issuing.crt");
 	error_where(error, "%s", key_path);
@@ -230,7 +230,7 @@ struct ca *ca_close(struct ca *ca)
 	if (!ca)
 		return NULL;
 	journal_close(ca->journal);
-	X509_free(ca->certificate);
+	sk_X509_pop_free(ca->chain, X509_free);
 	EVP_PKEY_free(ca->key);
 	free(ca->domain);
 	free(ca->directory);
@@ -250,7 +250,12 @@ const char *ca_directory(const struct ca *ca)
 
 X509 *ca_certificate(const struct ca *ca)
 {
-	return ca->certificate;
+	return sk_X509_value(ca->chain, 0);
+}
+
+STACK_OF(X509) * ca_chain(const struct ca *ca)
+{
+	return ca->chain;
 }
 
 EVP_PKEY *ca_key(const struct ca *ca)
@@ -279,10 +284,4 @@ int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error)
 	if (r < 0)
 		error_where(error, "%s", path);
 	return r;
-}
-
-int ca_list(struct ca *ca, int (*each)(const struct ca_entry *entry, void *data), void *data,
-	    struct error *error)
-{
-	return journal_walk(ca->journal, each, data, error);
 }

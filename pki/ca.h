@@ -2,7 +2,7 @@
 // A private CA in a directory: root key and certificate, issuing intermediate with a URI name constraint, and a journal
 // (SQLite) of every leaf it signed.
 //   DIR/root.key DIR/root.crt       the root; its key can be moved offline, issuing does not need it
-//   DIR/issuing.key DIR/issuing.crt the intermediate that signs leaves
+//   DIR/issuing.key DIR/issuing.crt the intermediate that signs leaves, and what is sent above it
 //   DIR/trust.crt                   what nodes trust: the root
 //   DIR/journal.db                  who, what, when
 #pragma once
@@ -29,8 +29,9 @@ DEFINE_CLEANUP(struct ca *, ca_close);
 // All borrowed.
 const char *ca_domain(const struct ca *ca);
 const char *ca_directory(const struct ca *ca);
-X509 *ca_certificate(const struct ca *ca); // the intermediate's
-EVP_PKEY *ca_key(const struct ca *ca);	   // as well
+X509 *ca_certificate(const struct ca *ca);	// the intermediate's
+STACK_OF(X509) * ca_chain(const struct ca *ca); // it first, then what is sent above it
+EVP_PKEY *ca_key(const struct ca *ca);		// as well
 struct journal *ca_journal(const struct ca *ca);
 // What nodes trust, from trust.crt: a new stack.
 int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error);
@@ -54,19 +55,8 @@ struct ca_request {
 	const char *certificate_path; // leaf, then intermediate; written atomically, mode 0644
 	const char *key_path;	      // new P-256 key, mode 0600; written before the certificate
 	bool reuse_key;		      // sign the key that is already at key_path
+	const char *csr_path;	      // sign the key of this request; key_path does not matter then
 };
 
-// Signs with a key of our own making, into files.
+// Signs into files. Who it is for, `request` says; what a certificate request asks for is not read.
 int ca_issue(struct ca *ca, const struct ca_request *request, struct error *error);
-
-struct ca_entry {
-	const char *serial; // hexadecimal
-	const char *identity;
-	time_t issued;
-	time_t not_before;
-	time_t not_after;
-};
-
-// Calls `each` for every issued certificate, newest first; a non-zero return stops the walk and is returned.
-int ca_list(struct ca *ca, int (*each)(const struct ca_entry *entry, void *data), void *data,
-	    struct error *error);

@@ -17,6 +17,7 @@
 #include "pki/journal.h"
 #include "pki/pem.h"
 #include "pki/profile.h"
+#include "pki/request.h"
 
 #define DAY_S	       86400
 #define LIFETIME_MIN_S 60
@@ -151,8 +152,29 @@ int ca_sign(struct ca *ca, const struct ca_leaf *leaf, X509 **ret, struct error 
 	return r;
 }
 
+static int get_requested_key(const char *path, EVP_PKEY **ret, struct error *error)
+{
+	_cleanup_(freep) uint8_t *der = NULL;
+	struct request request;
+	size_t size;
+
+	int r = pem_read_request(path, &der, &size, error);
+	if (r < 0)
+		return r;
+	r = request_read(der, size, &request, error);
+	if (r < 0) {
+		error_where(error, "%s", path);
+		return r;
+	}
+	*ret = take(request.key);
+	request_done(&request);
+	return 0;
+}
+
 static int get_key(const struct ca_request *request, EVP_PKEY **ret, struct error *error)
 {
+	if (request->csr_path)
+		return get_requested_key(request->csr_path, ret, error);
 	if (!request->reuse_key)
 		return profile_key(ret, error);
 	int r = pem_read_key(request->key_path, ret, error);
@@ -163,10 +185,12 @@ static int get_key(const struct ca_request *request, EVP_PKEY **ret, struct erro
 
 static int check_outputs(const struct ca *ca, const struct ca_request *request, struct error *error)
 {
-	if (strcmp(request->certificate_path, request->key_path) == 0)
+	if (!request->csr_path && strcmp(request->certificate_path, request->key_path) == 0)
 		return error_set(error, EINVAL, "certificate and key need a file each");
 	int r = ca_directory_check_output(ca_directory(ca), request->certificate_path, error);
-	return r < 0 ? r : ca_directory_check_output(ca_directory(ca), request->key_path, error);
+	return r < 0 || request->csr_path
+		       ? r
+		       : ca_directory_check_output(ca_directory(ca), request->key_path, error);
 }
 
 // The key first: a node that looks in between finds a key that does not fit, and keeps what it has; never a certificate
@@ -177,15 +201,14 @@ static int write_pair(const struct ca *ca, const struct ca_request *request, EVP
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *old = NULL;
 	bool existed = access(request->key_path, F_OK) == 0;
 
-	if (request->reuse_key)
-		return pem_write_certificate(request->certificate_path, leaf, ca_certificate(ca),
-					     error);
+	if (request->reuse_key || request->csr_path)
+		return pem_write_certificate(request->certificate_path, leaf, ca_chain(ca), error);
 	if (existed)
 		pem_read_key(request->key_path, &old, NULL);
 	int r = pem_write_key(request->key_path, key, error);
 	if (r < 0)
 		return r;
-	r = pem_write_certificate(request->certificate_path, leaf, ca_certificate(ca), error);
+	r = pem_write_certificate(request->certificate_path, leaf, ca_chain(ca), error);
 	if (r < 0 && old)
 		pem_write_key(request->key_path, old, NULL);
 	else if (r < 0 && !existed)

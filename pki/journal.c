@@ -285,32 +285,3 @@ struct sqlite3 *journal_database(const struct journal *journal)
 {
 	return journal->database;
 }
-
-int journal_walk(struct journal *journal, int (*each)(const struct ca_entry *entry, void *data),
-		 void *data, struct error *error)
-{
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-	int r;
-
-	// By row, which is the order of issuing under any clock.
-	if (sqlite3_prepare_v2(journal->database,
-			       "SELECT serial, identity, issued, not_before, not_after "
-			       "FROM certificates ORDER BY rowid DESC",
-			       -1, &statement, NULL) != SQLITE_OK)
-		return journal_failed(journal, error);
-	while ((r = sqlite3_step(statement)) == SQLITE_ROW) {
-		struct ca_entry entry = {
-			.serial = (const char *)sqlite3_column_text(statement, 0),
-			.identity = (const char *)sqlite3_column_text(statement, 1),
-			.issued = sqlite3_column_int64(statement, 2),
-			.not_before = sqlite3_column_int64(statement, 3),
-			.not_after = sqlite3_column_int64(statement, 4),
-		};
-		if (!entry.serial || !entry.identity)
-			return journal_failed(journal, error);
-		r = each(&entry, data);
-		if (r)
-			return r;
-	}
-	return r == SQLITE_DONE ? 0 : journal_failed(journal, error);
-}

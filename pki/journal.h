@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a CA remembers: one row for every leaf that it signed and for every enrolment token, in an SQLite database that others
-// may read ("SELECT * FROM certificates"). Tokens have their functions in pki/token.h.
+// may read ("SELECT * FROM certificates"). Tokens have their functions in pki/token.h, and pki/record.h looks things up.
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +11,6 @@
 #include "base/cleanup.h"
 #include "pki/certificate.h"
 
-struct ca_entry;
 struct error;
 struct journal;
 struct sqlite3;
@@ -54,7 +53,3 @@ int journal_other_key(struct journal *journal, const char *identity,
 // For the files that keep other tables in it: the database, borrowed, and what went wrong with it as an errno.
 struct sqlite3 *journal_database(const struct journal *journal);
 int journal_failed(const struct journal *journal, struct error *error);
-
-// As ca_list().
-int journal_walk(struct journal *journal, int (*each)(const struct ca_entry *entry, void *data),
-		 void *data, struct error *error);

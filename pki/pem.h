@@ -2,14 +2,17 @@
 // Keys and certificates into PEM files, and keys out of them. Errors name the file.
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
 #include <openssl/x509.h>
 
 struct error;
 
 // PKCS#8 without a passphrase, mode 0600, atomically.
 int pem_write_key(const char *path, EVP_PKEY *key, struct error *error);
-// `issuer` (may be NULL) follows the certificate; mode 0644, atomically.
-int pem_write_certificate(const char *path, X509 *certificate, X509 *issuer, struct error *error);
+// Those `above` it (may be NULL) follow the certificate; mode 0644, atomically.
+int pem_write_certificate(const char *path, X509 *certificate, STACK_OF(X509) * above,
+			  struct error *error);
 // All of them, as above.
 int pem_write_certificates(const char *path, STACK_OF(X509) * certificates, struct error *error);
 // Leaf, the certificates above it (may be NULL) and the key in one file, mode 0600, atomically: a pair that is never torn.
@@ -17,5 +20,9 @@ int pem_write_pair(const char *path, X509 *leaf, STACK_OF(X509) * above, EVP_PKE
 		   struct error *error);
 // Returns a new key. -errno of reading; -EINVAL.
 int pem_read_key(const char *path, EVP_PKEY **ret, struct error *error);
+// A certificate request, PEM or DER. Returns new DER. As above.
+int pem_read_request(const char *path, uint8_t **ret, size_t *ret_size, struct error *error);
+// All certificates of a file, a new stack. As above.
+int pem_read_certificates(const char *path, STACK_OF(X509) * *ret, struct error *error);
 // The first certificate of a file. Returns a new one. As above.
 int pem_read_certificate(const char *path, X509 **ret, struct error *error);

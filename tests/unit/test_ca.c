@@ -24,6 +24,7 @@
 #include "pki/credential.h"
 #include "pki/pem.h"
 #include "pki/profile.h"
+#include "pki/record.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
 #include "pki/verify.h"
@@ -562,7 +563,7 @@ static void list_done(struct list *list)
 	}
 }
 
-static int collect(const struct ca_entry *entry, void *data)
+static int collect(const struct record *entry, void *data)
 {
 	struct list *list = data;
 
@@ -581,7 +582,9 @@ static void test_journal(void **state)
 	_cleanup_(X509_freep) X509 *leaf = NULL;
 	char serial[SERIAL_TEXT_MAX];
 
-	assert_int_equal(ca_list(place->open, collect, &list, &place->error), 0);
+	assert_int_equal(record_walk(ca_journal(place->open), &(struct record_filter){0}, collect,
+				     &list, &place->error),
+			 0);
 	assert_int_equal(list.count, 0);
 	assert_int_equal(ca_issue(place->open, &ask, &place->error), 0);
 	ask.identity = "SPIFFE://CORP.example/laptop/bob";
@@ -589,12 +592,16 @@ static void test_journal(void **state)
 		       DAY_S); // the order is that of issuing, whatever the clock says
 	assert_int_equal(ca_issue(place->open, &ask, &place->error), 0);
 	assert_int_equal(pem_read_certificate(place->certificate, &leaf, &place->error), 0);
-	assert_int_equal(ca_list(place->open, collect, &list, &place->error), 0);
+	assert_int_equal(record_walk(ca_journal(place->open), &(struct record_filter){0}, collect,
+				     &list, &place->error),
+			 0);
 	assert_int_equal(list.count, 2);
 	assert_string_equal(list.serials[0], certificate_serial(leaf, serial));
 	assert_string_equal(list.identities[0], "spiffe://corp.example/laptop/bob");
 	assert_string_equal(list.identities[1], ALICE);
-	assert_int_equal(ca_list(place->open, collect, &first, &place->error), -EINTR);
+	assert_int_equal(record_walk(ca_journal(place->open), &(struct record_filter){0}, collect,
+				     &first, &place->error),
+			 -EINTR);
 	assert_int_equal(first.count, 1);
 }
 
@@ -623,11 +630,13 @@ static void test_failed_write(void **state)
 	assert_int_equal(ca_issue(place->open, &ask, &place->error), -ENAMETOOLONG);
 	assert_int_equal(file_read(place->key, 1 << 20, &after, &size), 0);
 	assert_string_equal(before, after);
-	assert_int_equal(ca_list(place->open, collect, &list, &place->error), 0);
+	assert_int_equal(record_walk(ca_journal(place->open), &(struct record_filter){0}, collect,
+				     &list, &place->error),
+			 0);
 	assert_int_equal(list.count, 3); // journaled all the same
 }
 
-static int find_serial(const struct ca_entry *entry, void *data)
+static int find_serial(const struct record *entry, void *data)
 {
 	return strcmp(entry->serial, data) == 0;
 }
@@ -667,7 +676,9 @@ static void test_killed(void **state)
 		assert_int_equal(pem_read_key(place->key, &key, &place->error), 0);
 		assert_int_equal(pem_read_certificate(place->certificate, &leaf, &place->error), 0);
 		certificate_serial(leaf, serial);
-		assert_int_equal(ca_list(place->open, find_serial, serial, &place->error), 1);
+		assert_int_equal(record_walk(ca_journal(place->open), &(struct record_filter){0},
+					     find_serial, serial, &place->error),
+				 1);
 	}
 	assert_int_equal(access(place->certificate, F_OK), 0);
 }

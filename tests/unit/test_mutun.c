@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tool as it is run: what it prints and what it ends with.
 
+#include <ctype.h>
 #include <setjmp.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <ftw.h>
 #include <cmocka.h>
 #include <jansson.h>
 
@@ -94,18 +96,19 @@ static int setup(void **state)
 	return chdir(directory);
 }
 
+static int remove_file(const char *path, const struct stat *info, int type, struct FTW *where)
+{
+	(void)info;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
 static int teardown(void **state)
 {
-	static const char *const files[] = {"ca/root.key",    "ca/root.crt",  "ca/issuing.key",
-					    "ca/issuing.crt", "ca/trust.crt", "ca/journal.db",
-					    "alice.key",      "alice.crt"};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		unlink(files[i]);
-	rmdir("ca");
 	assert_int_equal(chdir("/"), 0);
-	return rmdir(directory);
+	return nftw(directory, remove_file, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void test_help(void **state)
@@ -204,11 +207,107 @@ static void test_ca_json(void **state)
 	json_decref(json);
 }
 
+// Asks for spiffe://corp.example/laptop/mallory and m.example, for a key on P-384.
+static const char request[] = "-----BEGIN CERTIFICATE REQUEST-----\n"
+			      "MIIBVjCB3gIBADASMRAwDgYDVQQDDAdwcmludGVyMHYwEAYHKoZIzj0CAQYFK4EE\n"
+			      "ACIDYgAE6QCD8IHkZrJ/fsMN1stxw/53H0SoX6hIcQdOQ+wI+uYY7IZUe8c42HnD\n"
+			      "o0L5HIQvdtJciC3PFnQ0PzYDDiYExD1m3OrttHfQIy6xK5iRx02K7JNUwsxBUu/m\n"
+			      "VlpjFzwZoE0wSwYJKoZIhvcNAQkOMT4wPDA6BgNVHREEMzAxhiRzcGlmZmU6Ly9j\n"
+			      "b3JwLmV4YW1wbGUvbGFwdG9wL21hbGxvcnmCCW0uZXhhbXBsZTAKBggqhkjOPQQD\n"
+			      "AgNnADBkAjA9WK7hxeHjDOvKsndOdSphXhpZp1bApdDQIVcVjoeI8d5pwSzc9dXO\n"
+			      "ayyBHtbsB7YCMG6RGRAjCYMzFFtPLDFMSwn3nezUz+BLDYdRliG+Z3w8j++z0LeN\n"
+			      "6VC9WnkbBzcNJg==\n"
+			      "-----END CERTIFICATE REQUEST-----\n";
+
+static void test_ca_sign(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write("printer.csr", request, sizeof(request) - 1, 0644), 0);
+	expect("ca init ca --domain corp.example", 0, "");
+	expect("ca sign ca --identity printer/1 --out p", 2, "--csr is missing");
+	expect("ca sign ca --csr printer.csr --out p", 2, "--identity is missing");
+	expect("ca sign ca --csr none.csr --identity printer/1 --out p", 1, "none.csr");
+	expect("ca sign ca --csr ca/trust.crt --identity printer/1 --out p", 1,
+	       "no certificate request");
+	expect("ca sign ca --csr printer.csr --identity printer/1 --out ca/issuing", 1,
+	       "file of the CA");
+	expect("ca sign ca --csr printer.csr --identity printer/1 --out p", 0,
+	       "p.crt: spiffe://corp.example/printer/1");
+	assert_int_equal(access("p.key", F_OK), -1);
+	json_t *json = answer("ca show ca printer/1 --json");
+	const json_t *list = json_object_get(json, "certificates");
+	assert_int_equal(json_array_size(list), 1);
+	const json_t *entry = json_array_get(list, 0);
+	assert_string_equal(text_of(entry, "key"), "P-384");
+	assert_string_equal(text_of(entry, "issued_by"), "operator");
+	assert_string_equal(text_of(entry, "issuer"), "CN=issuing CA,O=corp.example");
+	assert_null(json_object_get(entry, "dns")); // not asked for by the operator
+	json_decref(json);
+	expect("ca show ca laptop/mallory", 1, "no certificate laptop/mallory");
+}
+
+// The serial number as openssl prints it.
+static void put_colons(const char *serial, char *ret)
+{
+	for (size_t i = 0; serial[i]; i++) {
+		if (i && i % 2 == 0)
+			*ret++ = ':';
+		*ret++ = (char)toupper((unsigned char)serial[i]);
+	}
+	*ret = '\0';
+}
+
+static void test_ca_show_and_filters(void **state)
+{
+	char line[160] = "ca show ca ";
+	(void)state;
+	expect("ca init ca --domain corp.example", 0, "");
+	expect("ca issue ca --identity laptop/alice --out alice", 0, "");
+	expect("ca issue ca --identity laptop/bob --out alice --seconds 60 --not-before-offset -3600",
+	       0, "");
+	expect("ca issue ca --identity site/berlin --out alice --dns b.example", 0, "");
+	json_t *json = answer("ca list ca --json");
+	const json_t *entry = json_array_get(json_object_get(json, "certificates"), 0);
+	put_colons(text_of(entry, "serial"), line + strlen(line));
+	json_decref(json);
+	expect(line, 0, "identity  spiffe://corp.example/site/berlin\nDNS name  b.example\n");
+	assert_non_null(strstr(output, ", by: operator\n"));
+	expect("ca show ca abcdef", 1, "no certificate abcdef");
+	json = answer("ca show ca --json");
+	assert_string_equal(text_of(json, "domain"), "corp.example");
+	assert_string_equal(text_of(json_object_get(json, "issuing"), "key"), "P-256");
+	assert_int_equal(json_array_size(json_object_get(json, "trust")), 1);
+	json_decref(json);
+	expect("ca show ca", 0, "leaves    3 issued, 3 of them valid");
+
+	static const struct {
+		const char *line;
+		size_t count;
+	} filters[] = {{"ca list ca --json --identity laptop/*", 2},
+		       {"ca list ca --json --identity spiffe://corp.example/laptop/bob", 1},
+		       {"ca list ca --json --identity laptop/eve", 0},
+		       {"ca list ca --json --issued-by operator", 3},
+		       {"ca list ca --json --issued-by token", 0},
+		       {"ca list ca --json --valid", 3}};
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		json = answer(filters[i].line);
+		assert_int_equal(json_array_size(json_object_get(json, "certificates")),
+				 filters[i].count);
+		json_decref(json);
+	}
+	expect("ca list ca --identity laptop/eve", 0, "No such certificates");
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {test(test_help), test(test_usage), test(test_no_daemon),
-					   test(test_ca), test(test_ca_json)};
+	const struct CMUnitTest tests[] = {test(test_help),
+					   test(test_usage),
+					   test(test_no_daemon),
+					   test(test_ca),
+					   test(test_ca_json),
+					   test(test_ca_sign),
+					   test(test_ca_show_and_filters)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
