@@ -144,7 +144,7 @@ int ca_sign(struct ca *ca, const struct ca_leaf *leaf, X509 **ret, struct error 
 			 error);
 	// What no node would accept does not leave the house: the key may be of any kind.
 	if (r == 0)
-		r = certificate_check_leaf(certificate, &found, error);
+		r = certificate_check_leaf(certificate, NULL, &found, error);
 	if (r == 0)
 		r = add_to_journal(ca, leaf, identity, certificate, now, error);
 	if (r == 0)

@@ -19,13 +19,14 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "pki/algorithm.h"
+#include "pki/extension.h"
 #include "pki/identity.h"
+#include "pki/mapping.h"
+#include "pki/names.h"
 
 #define EXTENSIONS_MAX	 64 // in one certificate
-#define NAMES_MAX	 64 // in one subject alternative name
 #define SERIAL_BYTES_MAX 20 // RFC 5280, 4.1.2.2
 
-DEFINE_CLEANUP(GENERAL_NAMES *, GENERAL_NAMES_free);
 DEFINE_CLEANUP(BASIC_CONSTRAINTS *, BASIC_CONSTRAINTS_free);
 DEFINE_CLEANUP(ASN1_BIT_STRING *, ASN1_BIT_STRING_free);
 DEFINE_CLEANUP(EXTENDED_KEY_USAGE *, EXTENDED_KEY_USAGE_free);
@@ -51,90 +52,24 @@ static int of_whom(struct error *error, const char *whom)
 	return -error->code;
 }
 
-// The one extension of a kind, decoded. 0 with NULL when there is none.
-static int extension(const X509 *certificate, int nid, const char *name, void **ret,
-		     bool *ret_critical, struct error *error)
-{
-	int critical;
-	void *value = X509_get_ext_d2i(certificate, nid, &critical, NULL);
-
-	if (!value && critical == -2)
-		return error_set(error, EINVAL, "has the extension %s twice", name);
-	if (!value && critical != -1)
-		return error_set(error, EINVAL, "has an unreadable %s", name);
-	*ret = value;
-	*ret_critical = critical == 1;
-	return 0;
-}
-
-// OpenSSL reads more than DER allows (constructed strings, bytes after the end); another reader may see other names
-// there, so only what encodes back to the same bytes is taken.
-static int check_names_der(const X509 *certificate, const GENERAL_NAMES *names, struct error *error)
-{
-	int at = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
-	const ASN1_OCTET_STRING *raw = X509_EXTENSION_get_data(X509_get_ext(certificate, at));
-	unsigned char *der = NULL;
-	int size = i2d_GENERAL_NAMES(names, &der);
-	bool same = size >= 0 && size == ASN1_STRING_length(raw) &&
-		    memcmp(der, ASN1_STRING_get0_data(raw), (size_t)size) == 0;
-
-	OPENSSL_free(der);
-	if (!same)
-		return error_set(error, EINVAL, "has a subject alternative name that is not DER");
-	return 0;
-}
-
-// The one URI name; `names` keeps it.
-static int find_uri(const X509 *certificate, GENERAL_NAMES **names_ret, const ASN1_STRING **ret,
-		    struct error *error)
+static int read_identity(const X509 *certificate, const struct mapping *mapping, char **ret,
+			 struct error *error)
 {
 	_cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = NULL;
 	const ASN1_STRING *uri = NULL;
-	unsigned uris = 0;
-	bool critical;
 
-	int r = extension(certificate, NID_subject_alt_name, "subject alternative name",
-			  (void **)&names, &critical, error);
-	if (r < 0)
-		return r;
-	if (!names) {
-		error_set(error, EINVAL, "has no subject alternative name");
-		return error_expected(error, "one URI name, the SPIFFE ID");
-	}
-	if (sk_GENERAL_NAME_num(names) > NAMES_MAX)
-		return error_set(error, EINVAL, "has %d names, more than %d",
-				 sk_GENERAL_NAME_num(names), NAMES_MAX);
-	r = check_names_der(certificate, names, error);
-	if (r < 0)
-		return r;
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		if (name->type == GEN_URI) {
-			uri = name->d.uniformResourceIdentifier;
-			uris++;
-		}
-	}
-	if (uris != 1) {
-		if (uris == 0)
-			error_set(error, EINVAL, "has no URI name");
-		else
-			error_set(error, EINVAL, "has %u URI names", uris);
-		return error_expected(error, "one URI name, the SPIFFE ID");
-	}
-	*names_ret = take(names);
-	*ret = uri;
-	return 0;
+	if (names_read(certificate, &names, error) < 0 || names_uri(names, &uri, error) < 0)
+		return of_whom(error, "certificate");
+	if (uri)
+		return identity_parse(ASN1_STRING_get0_data(uri), (size_t)ASN1_STRING_length(uri),
+				      ret, error);
+	int r = mapping ? mapping_identity(mapping, names, ret, error) : names_no_uri(error);
+	return r < 0 ? of_whom(error, "certificate") : 0;
 }
 
 int certificate_identity(const X509 *certificate, char **ret, struct error *error)
 {
-	_cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = NULL;
-	const ASN1_STRING *uri = NULL;
-
-	if (find_uri(certificate, &names, &uri, error) < 0)
-		return of_whom(error, "certificate");
-	return identity_parse(ASN1_STRING_get0_data(uri), (size_t)ASN1_STRING_length(uri), ret,
-			      error);
+	return read_identity(certificate, NULL, ret, error);
 }
 
 static int check_extensions(const X509 *certificate, struct error *error)
@@ -161,8 +96,8 @@ static int check_basic_constraints(const X509 *certificate, struct error *error)
 	_cleanup_(BASIC_CONSTRAINTS_freep) BASIC_CONSTRAINTS *constraints = NULL;
 	bool critical;
 
-	int r = extension(certificate, NID_basic_constraints, "basicConstraints",
-			  (void **)&constraints, &critical, error);
+	int r = extension_read(certificate, NID_basic_constraints, "basicConstraints",
+			       (void **)&constraints, &critical, error);
 	if (r < 0)
 		return r;
 	if (constraints && constraints->ca) {
@@ -178,8 +113,8 @@ static int check_key_usage(const X509 *certificate, struct error *error)
 	_cleanup_(ASN1_BIT_STRING_freep) ASN1_BIT_STRING *usage = NULL;
 	bool critical;
 
-	int r = extension(certificate, NID_key_usage, "keyUsage", (void **)&usage, &critical,
-			  error);
+	int r = extension_read(certificate, NID_key_usage, "keyUsage", (void **)&usage, &critical,
+			       error);
 	if (r < 0)
 		return r;
 	if (!usage)
@@ -203,8 +138,8 @@ static int check_extended_key_usage(const X509 *certificate, struct error *error
 	_cleanup_(EXTENDED_KEY_USAGE_freep) EXTENDED_KEY_USAGE *usage = NULL;
 	bool critical, server = false, client = false;
 
-	int r = extension(certificate, NID_ext_key_usage, "extendedKeyUsage", (void **)&usage,
-			  &critical, error);
+	int r = extension_read(certificate, NID_ext_key_usage, "extendedKeyUsage", (void **)&usage,
+			       &critical, error);
 	if (r < 0)
 		return r;
 	for (int i = 0; usage && i < sk_ASN1_OBJECT_num(usage); i++) {
@@ -230,8 +165,8 @@ static int check_ca(const X509 *certificate, struct error *error)
 	_cleanup_(BASIC_CONSTRAINTS_freep) BASIC_CONSTRAINTS *constraints = NULL;
 	bool critical;
 
-	int r = extension(certificate, NID_basic_constraints, "basicConstraints",
-			  (void **)&constraints, &critical, error);
+	int r = extension_read(certificate, NID_basic_constraints, "basicConstraints",
+			       (void **)&constraints, &critical, error);
 	if (r < 0)
 		return r;
 	if (X509_get_version(certificate) != X509_VERSION_3 || !constraints || !constraints->ca)
@@ -300,13 +235,14 @@ static int check_usage(const X509 *certificate, struct error *error)
 	return 0;
 }
 
-int certificate_check_leaf(const X509 *certificate, char **ret_identity, struct error *error)
+int certificate_check_leaf(const X509 *certificate, const struct mapping *mapping,
+			   char **ret_identity, struct error *error)
 {
 	_cleanup_(freep) char *identity = NULL;
 
 	if (check_form(certificate, error) < 0)
 		return of_whom(error, "certificate");
-	int r = certificate_identity(certificate, &identity, error);
+	int r = read_identity(certificate, mapping, &identity, error);
 	if (r < 0)
 		return r;
 	if (check_usage(certificate, error) < 0) {

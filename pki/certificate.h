@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 struct error;
+struct mapping;
 
 #define SPKI_HASH_SIZE	 32
 #define SERIAL_MAX	 20    // bytes (RFC 5280, 4.1.2.2)
@@ -22,8 +23,10 @@ int certificate_identity(const X509 *certificate, char **ret, struct error *erro
 
 // The leaf rules: version 3, no duplicate extensions, CA:FALSE, key usage present, critical, with digitalSignature and
 // without keyCertSign or cRLSign; extended key usage with both serverAuth and clientAuth; a key of a named curve P-256,
-// P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits; a signature with SHA-2 or Ed25519; SAN as above (returned, new).
-int certificate_check_leaf(const X509 *certificate, char **ret_identity, struct error *error);
+// P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits; a signature with SHA-2 or Ed25519; SAN as above or, where it has no URI and
+// `mapping` is not NULL, with the one name that becomes an identity by it (returned, new).
+int certificate_check_leaf(const X509 *certificate, const struct mapping *mapping,
+			   char **ret_identity, struct error *error);
 
 // A certificate that may sign others: basicConstraints CA:TRUE, key usage with keyCertSign (or none at all, which RFC 5280
 // reads as any), a key as above. An intermediate that a peer sent must also be signed as above. -EINVAL.

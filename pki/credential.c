@@ -42,8 +42,8 @@ static int read_file(const char *path, const char *what, char **ret, size_t *ret
 }
 
 // Splits what the file holds into leaf and intermediates. A root at the end is dropped: a peer trusts its own copy or none.
-static int load_chain(struct credential *credential, OSSL_LIB_CTX *library, const char *path,
-		      struct error *error)
+static int load_chain(struct credential *credential, OSSL_LIB_CTX *library,
+		      const struct mapping *mapping, const char *path, struct error *error)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t size;
@@ -62,7 +62,7 @@ static int load_chain(struct credential *credential, OSSL_LIB_CTX *library, cons
 	if (sk_X509_num(credential->chain) >= CHAIN_LENGTH_MAX)
 		return error_set(error, EINVAL, "%d certificates, and peers accept at most %d",
 				 count + 1, CHAIN_LENGTH_MAX);
-	r = certificate_check_leaf(credential->leaf, &credential->identity, error);
+	r = certificate_check_leaf(credential->leaf, mapping, &credential->identity, error);
 	if (r < 0)
 		error_remedy(error, "the file must begin with this node's own certificate; the "
 				    "intermediates follow it");
@@ -213,13 +213,20 @@ static int fingerprint(struct credential *credential, OSSL_LIB_CTX *library)
 int credential_load(OSSL_LIB_CTX *library, const char *certificate_path, const char *key_path,
 		    time_t now, struct credential **ret, struct error *error)
 {
+	return credential_load_mapped(library, NULL, certificate_path, key_path, now, ret, error);
+}
+
+int credential_load_mapped(OSSL_LIB_CTX *library, const struct mapping *mapping,
+			   const char *certificate_path, const char *key_path, time_t now,
+			   struct credential **ret, struct error *error)
+{
 	_cleanup_(credential_putp) struct credential *credential = calloc(1, sizeof(*credential));
 
 	if (!credential)
 		return error_set(error, ENOMEM, "out of memory");
 	atomic_init(&credential->references, 1);
 
-	int r = load_chain(credential, library, certificate_path, error);
+	int r = load_chain(credential, library, mapping, certificate_path, error);
 	if (r < 0) {
 		error_where(error, "%s", certificate_path);
 		return r;

@@ -10,6 +10,7 @@
 
 struct credential;
 struct error;
+struct mapping;
 
 // Reads chain (leaf first) and key from PEM files (they may be the same file) and checks the set: leaf rules, key fits,
 // each certificate signed by the next, leaf valid now (`now`: wall clock). Errors name the file. Returns a new reference.
@@ -17,6 +18,10 @@ struct error;
 //   -EKEYREJECTED  key does not belong to the leaf   -EKEYEXPIRED  expired   -EAGAIN  not valid yet
 int credential_load(OSSL_LIB_CTX *library, const char *certificate_path, const char *key_path,
 		    time_t now, struct credential **ret, struct error *error);
+// The same where a certificate without a URI name gets its identity by `mapping` (borrowed for the call, may be NULL).
+int credential_load_mapped(OSSL_LIB_CTX *library, const struct mapping *mapping,
+			   const char *certificate_path, const char *key_path, time_t now,
+			   struct credential **ret, struct error *error);
 struct credential *credential_get(struct credential *credential);
 struct credential *credential_put(struct credential *credential); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct credential *, credential_put);

@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "pki/certificate.h"
 #include "pki/identity.h"
+#include "pki/mapping.h"
+#include "pki/pins.h"
 #include "pki/revocation.h"
 
 struct digest {
@@ -34,6 +36,8 @@ struct trust {
 	OSSL_LIB_CTX *library;
 	struct trust_domain *domains;
 	size_t count;
+	struct mapping *mapping; // NULL: none
+	struct pins *pins;	 // NULL: none
 	uint8_t fingerprint[SHA256_DIGEST_LENGTH];
 	struct revocation *revocation;
 	struct trust *base; // whose domains these are; NULL: our own
@@ -146,6 +150,8 @@ static int add_source(struct trust *trust, const struct trust_source *source, ti
 	size_t size;
 
 	int r = identity_domain_check(source->domain, error);
+	for (size_t i = 0; r == 0 && i < source->rule_count; i++)
+		r = mapping_rule_check(&source->rules[i], source->domain, error);
 	if (r < 0)
 		return r;
 	r = file_read(source->path, TRUST_FILE_MAX, &text, &size);
@@ -186,7 +192,39 @@ static void remove_duplicates(struct trust_domain *domain)
 	domain->count = kept;
 }
 
-static int seal(struct trust *trust)
+static bool hash_text(EVP_MD_CTX *hash, const char *text)
+{
+	return EVP_DigestUpdate(hash, text, strlen(text) + 1);
+}
+
+// The name with its NUL, then the counts: no two sets give the same bytes.
+static bool hash_domain(EVP_MD_CTX *hash, const struct trust_domain *domain)
+{
+	return hash_text(hash, domain->name) &&
+	       EVP_DigestUpdate(hash, &domain->count, sizeof(domain->count)) &&
+	       EVP_DigestUpdate(hash, domain->digests, domain->count * sizeof(*domain->digests));
+}
+
+static bool hash_source(EVP_MD_CTX *hash, const struct trust_source *source)
+{
+	bool good = EVP_DigestUpdate(hash, &source->rule_count, sizeof(source->rule_count)) &&
+		    EVP_DigestUpdate(hash, &source->pin_count, sizeof(source->pin_count));
+
+	for (size_t i = 0; good && i < source->rule_count; i++) {
+		const struct mapping_rule *rule = &source->rules[i];
+		good = EVP_DigestUpdate(hash, &rule->type, sizeof(rule->type)) &&
+		       hash_text(hash, rule->name) && hash_text(hash, rule->identity);
+	}
+	for (size_t i = 0; good && i < source->pin_count; i++) {
+		const struct pin *pin = &source->pins[i];
+		good = hash_text(hash, pin->identity) &&
+		       EVP_DigestUpdate(hash, &pin->count, sizeof(pin->count)) &&
+		       EVP_DigestUpdate(hash, pin->keys, pin->count * sizeof(*pin->keys));
+	}
+	return good;
+}
+
+static int seal(struct trust *trust, const struct trust_source *sources, size_t count)
 {
 	EVP_MD_CTX *hash = EVP_MD_CTX_new();
 	EVP_MD *sha256 = EVP_MD_fetch(trust->library, "SHA256", NULL);
@@ -194,18 +232,40 @@ static int seal(struct trust *trust)
 
 	qsort(trust->domains, trust->count, sizeof(*trust->domains), compare_domains);
 	for (size_t i = 0; good && i < trust->count; i++) {
-		struct trust_domain *domain = &trust->domains[i];
-		remove_duplicates(domain);
-		// The name with its NUL, then the count: no two sets give the same bytes.
-		good = EVP_DigestUpdate(hash, domain->name, strlen(domain->name) + 1) &&
-		       EVP_DigestUpdate(hash, &domain->count, sizeof(domain->count)) &&
-		       EVP_DigestUpdate(hash, domain->digests,
-					domain->count * sizeof(*domain->digests));
+		remove_duplicates(&trust->domains[i]);
+		good = hash_domain(hash, &trust->domains[i]);
 	}
+	for (size_t i = 0; good && i < count; i++)
+		if (sources[i].rule_count + sources[i].pin_count > 0)
+			good = hash_source(hash, &sources[i]);
 	good = good && EVP_DigestFinal_ex(hash, trust->fingerprint, NULL);
 	EVP_MD_free(sha256);
 	EVP_MD_CTX_free(hash);
 	return good ? 0 : -ENOMEM;
+}
+
+// The rules and the pins of all sources, each in one object.
+static int gather(struct trust *trust, const struct trust_source *sources, size_t count)
+{
+	size_t rule_count = 0, pin_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		rule_count += sources[i].rule_count;
+		pin_count += sources[i].pin_count;
+	}
+	_cleanup_(freep) struct mapping_rule *rules = calloc(rule_count + 1, sizeof(*rules));
+	_cleanup_(freep) struct pin *pins = calloc(pin_count + 1, sizeof(*pins));
+	if (!rules || !pins)
+		return -ENOMEM;
+	rule_count = pin_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t n = 0; n < sources[i].rule_count; n++)
+			rules[rule_count++] = sources[i].rules[n];
+		for (size_t n = 0; n < sources[i].pin_count; n++)
+			pins[pin_count++] = sources[i].pins[n];
+	}
+	int r = rule_count ? mapping_new(rules, rule_count, &trust->mapping) : 0;
+	return r == 0 && pin_count ? pins_new(pins, pin_count, &trust->pins) : r;
 }
 
 int trust_load(OSSL_LIB_CTX *library, const struct trust_source *sources, size_t count, time_t now,
@@ -227,7 +287,7 @@ int trust_load(OSSL_LIB_CTX *library, const struct trust_source *sources, size_t
 		if (r < 0)
 			return r;
 	}
-	if (seal(trust) < 0)
+	if (gather(trust, sources, count) < 0 || seal(trust, sources, count) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	*ret = take(trust);
 	return 0;
@@ -247,6 +307,8 @@ static void domains_free(struct trust *trust)
 		X509_STORE_free(trust->domains[i].store);
 	}
 	free(trust->domains);
+	mapping_free(trust->mapping);
+	pins_free(trust->pins);
 }
 
 struct trust *trust_put(struct trust *trust)
@@ -284,6 +346,16 @@ struct revocation *trust_revocation(const struct trust *trust)
 OSSL_LIB_CTX *trust_library(const struct trust *trust)
 {
 	return trust->library;
+}
+
+const struct mapping *trust_mapping(const struct trust *trust)
+{
+	return trust->mapping;
+}
+
+const struct pins *trust_pins(const struct trust *trust)
+{
+	return trust->pins;
 }
 
 X509_STORE *trust_store(const struct trust *trust, const char *domain, size_t length)

@@ -12,6 +12,10 @@
 #include "base/cleanup.h"
 
 struct error;
+struct mapping;
+struct mapping_rule;
+struct pin;
+struct pins;
 struct revocation;
 struct trust;
 
@@ -21,6 +25,12 @@ struct trust;
 struct trust_source {
 	const char *domain; // trust domain
 	const char *path;   // PEM bundle
+	// Identities in this domain for certificates without a URI name.
+	const struct mapping_rule *rules;
+	size_t rule_count;
+	// Of identities in this domain (those of others are checked with theirs).
+	const struct pin *pins;
+	size_t pin_count;
 };
 
 // Reads every bundle. A bundle must hold at least one certificate, all of them CA certificates (basicConstraints
@@ -47,7 +57,9 @@ bool trust_has_anchor(const struct trust *trust, const char *domain, size_t leng
 		      const uint8_t hash[TRUST_ANCHOR_SIZE]);
 // All trust domains, "corp.example, partner.example", cut to fit. Returns `text`.
 const char *trust_domains(const struct trust *trust, char *text, size_t size);
-OSSL_LIB_CTX *trust_library(const struct trust *trust); // the one it was loaded with
-// SHA-256 over all domains and certificates, independent of their order in the files and of revocation.
+OSSL_LIB_CTX *trust_library(const struct trust *trust);		// the one it was loaded with
+const struct mapping *trust_mapping(const struct trust *trust); // borrowed; NULL: nothing is mapped
+const struct pins *trust_pins(const struct trust *trust);	// borrowed; NULL: nothing is pinned
+// SHA-256 over all domains, certificates, rules and pins, independent of the order of certificates in the files and of revocation.
 const uint8_t *trust_fingerprint(const struct trust *trust);
 size_t trust_count(const struct trust *trust); // CA certificates in all domains

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order of the judgement: sizes, leaf rules (cheap, and they name the peer), the store of the peer's own trust domain,
-// path validation (pki/path.h), then revocation. No step looks at the subject's common name.
+// path validation (pki/path.h), then pins and revocation. No step looks at the subject's common name.
 
 #include "pki/verify.h"
 
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "pki/identity.h"
 #include "pki/path.h"
+#include "pki/pins.h"
 #include "pki/reason.h"
 #include "pki/revocation.h"
 #include "pki/trust.h"
@@ -128,7 +129,7 @@ static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrust
 	if (r < 0)
 		return r;
 	*code = X509_V_ERR_CERT_REJECTED;
-	if (certificate_check_leaf(leaf, &identity, error) < 0)
+	if (certificate_check_leaf(leaf, trust_mapping(trust), &identity, error) < 0)
 		return refused(error);
 
 	size_t length = identity_domain(identity, &domain);
@@ -159,6 +160,9 @@ static int judge(const struct trust *trust, X509 *leaf, STACK_OF(X509) * untrust
 		return error_set(error, EACCES, "certificate of %.*s cannot be kept",
 				 IDENTITY_SHOWN_MAX, identity);
 	verdict->identity = take(identity);
+	*code = X509_V_ERR_CERT_REJECTED;
+	if (pins_check(trust_pins(trust), verdict->identity, &verdict->chain, error) < 0)
+		return -EACCES;
 	*code = X509_V_ERR_CERT_REVOKED;
 	if (verdict_revoked(verdict, trust, now, error) < 0)
 		return -EACCES;

@@ -28,7 +28,7 @@ static void judge(const X509 *certificate)
 	certificate_spki_hash(certificate, hash);
 	certificate_lifetime(certificate, &not_before, &not_after);
 	certificate_check_intermediate(certificate, &error);
-	if (certificate_check_leaf(certificate, &identity, &error) < 0) {
+	if (certificate_check_leaf(certificate, NULL, &identity, &error) < 0) {
 		if (error.what[0] == '\0')
 			abort(); // refused without a reason
 		return;

@@ -100,6 +100,8 @@ static void add_names(X509 *certificate, const struct fixture_options *options)
 		snprintf(text, sizeof(text), "n%u.example", i);
 		add_name(names, GEN_DNS, text);
 	}
+	if (options->email)
+		add_name(names, GEN_EMAIL, options->email);
 	if (sk_GENERAL_NAME_num(names) > 0)
 		must(X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0) == 1);
 	sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
@@ -358,7 +360,7 @@ struct trust *fixture_trust(const char *domain, const struct fixture *ca)
 {
 	_cleanup_(fixture_directory_freep) char *directory = fixture_directory();
 	_cleanup_(freep) char *path = fixture_path(directory, "trust.crt");
-	struct trust_source source = {domain, path};
+	struct trust_source source = {.domain = domain, .path = path};
 	struct trust *trust = NULL;
 	struct error error = {0};
 

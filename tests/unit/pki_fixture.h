@@ -28,6 +28,7 @@ struct fixture_options {
 	const char *uris[FIXTURE_URIS_MAX]; // URI SANs
 	const char *dns;		    // a DNS SAN
 	unsigned dns_count;		    // as many more DNS SANs, numbered
+	const char *email;		    // an e-mail SAN
 	const void *san;		    // DER of a whole SAN extension, instead
 	size_t san_size;
 	const char *subject; // common name; "test"

@@ -37,7 +37,8 @@ static struct trust *load_trust(const struct world *world)
 	_cleanup_(fixture_directory_freep) char *directory = fixture_directory();
 	_cleanup_(freep) char *corp = fixture_path(directory, "corp.crt");
 	_cleanup_(freep) char *partner = fixture_path(directory, "partner.crt");
-	struct trust_source sources[] = {{"corp.example", corp}, {"partner.example", partner}};
+	struct trust_source sources[] = {{.domain = "corp.example", .path = corp},
+					 {.domain = "partner.example", .path = partner}};
 	struct trust *trust = NULL;
 
 	fixture_write_certificate(world->root, false, corp);

@@ -128,7 +128,7 @@ static char *output_of(char **arguments)
 
 static struct trust *trust_of(const struct place *place, const char *domain)
 {
-	struct trust_source source = {domain, place->trust};
+	struct trust_source source = {.domain = domain, .path = place->trust};
 	struct trust *trust = NULL;
 
 	assert_int_equal(trust_load(tls_library(), &source, 1, clock_wall(), &trust, NULL), 0);

@@ -46,7 +46,7 @@ static void returns_the_identity(void **state)
 	_cleanup_(freep) char *again = NULL;
 
 	(void)state;
-	assert_int_equal(certificate_check_leaf(leaf->certificate, &identity, NULL), 0);
+	assert_int_equal(certificate_check_leaf(leaf->certificate, NULL, &identity, NULL), 0);
 	assert_string_equal(identity, ALICE);
 	assert_int_equal(certificate_identity(leaf->certificate, &again, NULL), 0);
 	assert_string_equal(again, ALICE);

@@ -80,7 +80,7 @@ static struct trust *load(const struct trust_source *sources, size_t count)
 
 static int refuse(const char *domain, const char *path, time_t now, struct error *error)
 {
-	struct trust_source source = {domain, path};
+	struct trust_source source = {.domain = domain, .path = path};
 	struct trust *trust = NULL;
 	int r = trust_load(tls_library(), &source, 1, now, &trust, error);
 
@@ -90,8 +90,8 @@ static int refuse(const char *domain, const char *path, time_t now, struct error
 
 static void keeps_domains_apart(void **state)
 {
-	struct trust_source sources[] = {{"partner.example", next_path},
-					 {"corp.example", root_path}};
+	struct trust_source sources[] = {{.domain = "partner.example", .path = next_path},
+					 {.domain = "corp.example", .path = root_path}};
 	_cleanup_(trust_putp) struct trust *trust = load(sources, 2);
 	char text[64];
 
@@ -118,9 +118,9 @@ static void keeps_domains_apart(void **state)
 
 static void adds_up_sources_of_one_domain(void **state)
 {
-	struct trust_source sources[] = {{"corp.example", root_path},
-					 {"corp.example", next_path},
-					 {"corp.example", root_path}};
+	struct trust_source sources[] = {{.domain = "corp.example", .path = root_path},
+					 {.domain = "corp.example", .path = next_path},
+					 {.domain = "corp.example", .path = root_path}};
 	_cleanup_(trust_putp) struct trust *trust = load(sources, 3);
 
 	(void)state;
@@ -130,11 +130,12 @@ static void adds_up_sources_of_one_domain(void **state)
 
 static void has_a_fingerprint_of_what_it_holds(void **state)
 {
-	struct trust_source both = {"corp.example", both_path};
-	struct trust_source turned = {"corp.example", turned_path};
-	struct trust_source one = {"corp.example", root_path};
-	struct trust_source other = {"other.example", both_path};
-	struct trust_source split[] = {{"corp.example", root_path}, {"corp.example", next_path}};
+	struct trust_source both = {.domain = "corp.example", .path = both_path};
+	struct trust_source turned = {.domain = "corp.example", .path = turned_path};
+	struct trust_source one = {.domain = "corp.example", .path = root_path};
+	struct trust_source other = {.domain = "other.example", .path = both_path};
+	struct trust_source split[] = {{.domain = "corp.example", .path = root_path},
+				       {.domain = "corp.example", .path = next_path}};
 	_cleanup_(trust_putp) struct trust *a = load(&both, 1);
 	_cleanup_(trust_putp) struct trust *b = load(&turned, 1);
 	_cleanup_(trust_putp) struct trust *c = load(split, 2);
@@ -186,7 +187,7 @@ static void refuses_a_bundle_that_has_expired(void **state)
 	_cleanup_(fixture_freep) struct fixture *old = fixture_issue(NULL, &options);
 	_cleanup_(freep) char *old_path = fixture_path(directory, "old.crt");
 	_cleanup_(freep) char *mixed = fixture_path(directory, "rollover.crt");
-	struct trust_source source = {"corp.example", mixed};
+	struct trust_source source = {.domain = "corp.example", .path = mixed};
 	struct error error = {0};
 
 	(void)state;
