@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 
-static int check_rsa_key(const X509 *certificate, struct error *error)
+static int check_rsa_key(const X509_PUBKEY *public, struct error *error)
 {
-	const EVP_PKEY *key = X509_get0_pubkey(certificate);
+	const EVP_PKEY *key = X509_PUBKEY_get0(public);
 	int bits = key ? EVP_PKEY_get_bits(key) : 0;
 
 	if (bits >= 2048 && bits <= 4096)
@@ -21,20 +21,19 @@ static int check_rsa_key(const X509 *certificate, struct error *error)
 }
 
 // Judged by the AlgorithmIdentifier, where a named curve and explicit parameters cannot be mistaken for each other.
-int algorithm_check_key(const X509 *certificate, struct error *error)
+int algorithm_check_public(const X509_PUBKEY *public, struct error *error)
 {
 	X509_ALGOR *algorithm;
 	const ASN1_OBJECT *object;
 	const void *value;
 	int type;
 
-	if (!X509_PUBKEY_get0_param(NULL, NULL, NULL, &algorithm,
-				    X509_get_X509_PUBKEY(certificate)))
+	if (!X509_PUBKEY_get0_param(NULL, NULL, NULL, &algorithm, public))
 		return error_set(error, EINVAL, "has an unreadable key");
 	X509_ALGOR_get0(&object, &type, &value, algorithm);
 	int nid = OBJ_obj2nid(object);
 	if (nid == NID_rsaEncryption)
-		return check_rsa_key(certificate, error);
+		return check_rsa_key(public, error);
 	if (nid == NID_X9_62_id_ecPublicKey && type != V_ASN1_OBJECT)
 		return error_set(error, EINVAL,
 				 "has a key on a curve that is not a "
@@ -47,9 +46,14 @@ int algorithm_check_key(const X509 *certificate, struct error *error)
 		error_set(error, EINVAL, "has a key of the kind %s", name);
 		return error_expected(error, "P-256, P-384, P-521, Ed25519 or RSA");
 	}
-	if (!X509_get0_pubkey(certificate))
+	if (!X509_PUBKEY_get0(public))
 		return error_set(error, EINVAL, "has an unreadable key");
 	return 0;
+}
+
+int algorithm_check_key(const X509 *certificate, struct error *error)
+{
+	return algorithm_check_public(X509_get_X509_PUBKEY(certificate), error);
 }
 
 int algorithm_check_signature(const X509 *certificate, struct error *error)

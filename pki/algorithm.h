@@ -10,5 +10,6 @@ struct error;
 // A key on the named curve P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits. -EINVAL with a sentence that has
 // no subject yet ("has an RSA key of 1024 bits").
 int algorithm_check_key(const X509 *certificate, struct error *error);
+int algorithm_check_public(const X509_PUBKEY *public, struct error *error);
 // A signature with SHA-256, SHA-384 or SHA-512, or Ed25519. -EINVAL as above ("is signed with RSA-SHA1").
 int algorithm_check_signature(const X509 *certificate, struct error *error);

@@ -19,8 +19,13 @@
 #include "pki/request.h"
 #include "pki/tls.h"
 #include "pki/token.h"
+#include "pki/trust.h"
+#include "pki/verify.h"
 
-#define BACKDATE_S 300 // the device's clock may be as much behind ours
+#define BACKDATE_S  300 // the device's clock may be as much behind ours
+#define OFTEN_COUNT 10u // certificates of one identity ...
+#define LIFETIMES_SEEN \
+	64u // certificates of an identity among which the lifetime that it had is sought
 
 DEFINE_CLEANUP(GENERAL_NAMES *, GENERAL_NAMES_free);
 
@@ -87,6 +92,18 @@ static int choose_identity(struct ca *ca, const struct token_record *token,
 	return r;
 }
 
+// A device that runs wild does not fill the journal, nor wear out the disk.
+static int check_often(struct ca *ca, const char *identity, struct error *error)
+{
+	time_t when;
+	int r = journal_issued(ca_journal(ca), identity, OFTEN_COUNT, &when, error);
+
+	if (r < 0 || when <= clock_wall() - CA_OFTEN_S)
+		return r;
+	return error_set(error, EAGAIN, "%.*s got %u certificates within %u s", IDENTITY_SHOWN_MAX,
+			 identity, OFTEN_COUNT, CA_OFTEN_S);
+}
+
 // Within a transaction of the journal.
 static int enrol(struct ca *ca, const struct token_record *token, const struct request *request,
 		 const uint8_t digest[TOKEN_DIGEST_SIZE], X509 **ret, struct error *error)
@@ -103,6 +120,8 @@ static int enrol(struct ca *ca, const struct token_record *token, const struct r
 	if (request->dns)
 		return error_set(error, EPERM, "the token gives no DNS name");
 	int r = choose_identity(ca, token, request, &leaf.identity, error);
+	if (r == 0)
+		r = check_often(ca, leaf.identity, error);
 	if (r < 0)
 		return r;
 	snprintf(by, sizeof(by), "token %s", token->id);
@@ -112,35 +131,58 @@ static int enrol(struct ca *ca, const struct token_record *token, const struct r
 				  digest, clock_wall(), error);
 }
 
+// Under the lock of the journal.
+static int use_token(struct ca *ca, const char *password, const struct request *request,
+		     const uint8_t digest[TOKEN_DIGEST_SIZE], X509 **ret, struct error *error)
+{
+	struct token_record token;
+	int r = token_find(ca_journal(ca), password, digest, clock_wall(), &token, error);
+
+	if (r < 0)
+		return r;
+	r = enrol(ca, &token, request, digest, ret, error);
+	token_record_done(&token);
+	return r;
+}
+
+// Who has no token makes neither the disk nor the processor work.
+static int check_token(struct ca *ca, const char *password, const uint8_t digest[TOKEN_DIGEST_SIZE],
+		       struct error *error)
+{
+	struct token_record token;
+	int r = token_find(ca_journal(ca), password, digest, clock_wall(), &token, error);
+
+	if (r == 0)
+		token_record_done(&token);
+	return r;
+}
+
 int ca_enrol(struct ca *ca, const char *password, const uint8_t *der, size_t size, X509 **ret,
 	     struct error *error)
 {
 	struct request request;
-	struct token_record token;
 	uint8_t digest[TOKEN_DIGEST_SIZE];
 	X509 *certificate = NULL;
 
 	if (!SHA256(der, size, digest))
 		return error_set(error, ENOMEM, "out of memory");
-	int r = journal_begin(ca_journal(ca), error);
+	int r = check_token(ca, password, digest, error);
+	if (r == 0)
+		r = request_read(der, size, &request, error);
 	if (r < 0)
 		return r;
-	r = token_find(ca_journal(ca), password, digest, clock_wall(), &token, error);
+	r = journal_begin(ca_journal(ca), error);
 	if (r == 0) {
-		r = request_read(der, size, &request, error);
-		if (r == 0) {
-			r = enrol(ca, &token, &request, digest, &certificate, error);
-			request_done(&request);
-		}
-		token_record_done(&token);
+		r = use_token(ca, password, &request, digest, &certificate, error);
+		int ended = journal_end(ca_journal(ca), r == 0, r == 0 ? error : NULL);
+		r = r < 0 ? r : ended;
 	}
-	int ended = journal_end(ca_journal(ca), r == 0, r == 0 ? error : NULL);
-	if (r == 0 && ended == 0) {
+	request_done(&request);
+	if (r < 0)
+		X509_free(certificate);
+	else
 		*ret = certificate;
-		return 0;
-	}
-	X509_free(certificate);
-	return r < 0 ? r : ended;
+	return r;
 }
 
 // The DNS name beside the identity, new, or NULL.
@@ -158,45 +200,84 @@ static char *dns_of(X509 *certificate)
 	return NULL;
 }
 
-static int renew(struct ca *ca, X509 *old, const struct request *request, X509 **ret,
-		 struct error *error)
+// By the CA's own roots and clock: a gateway may trust others, too, and a connection outlives a certificate.
+static int judge_again(struct ca *ca, const struct verdict *old, struct error *error)
 {
-	_cleanup_(freep) char *identity = NULL;
-	_cleanup_(freep) char *dns = dns_of(old);
-	char by[SERIAL_TEXT_MAX + 16], serial[SERIAL_TEXT_MAX];
-	time_t from, to;
+	_cleanup_(trust_putp) struct trust *trust = NULL;
+	_cleanup_(verdict_putp) struct verdict *verdict = NULL;
+	_cleanup_(freep) char *path = NULL;
 
-	int r = certificate_identity(old, &identity, error);
-	if (r == 0 && certificate_lifetime(old, &from, &to) < 0)
-		r = error_set(error, EINVAL, "the times of the old certificate cannot be read");
+	if (asprintf(&path, "%s/trust.crt", ca_directory(ca)) < 0) {
+		path = NULL;
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	struct trust_source source = {.domain = ca_domain(ca), .path = path};
+	int r = trust_load(tls_library(), &source, 1, clock_wall(), &trust, error);
 	if (r < 0)
-		return r;
+		return r == -ENOMEM ? r : error_set(error, EIO, "the CA's trust.crt is not good");
+	r = verify_again(trust, old, clock_wall(), &verdict, error);
+	if (r < 0 && error)
+		error->code = EPERM;
+	return r < 0 ? -EPERM : 0;
+}
+
+// As long as the old one; where that was cut at the end of an issuer, as long as those before it: a certificate that was cut
+// once must not make all that follow it short.
+static int choose_lifetime(struct ca *ca, const struct verdict *old, int64_t *ret,
+			   struct error *error)
+{
+	time_t from, to;
+	int64_t longest = 0;
+
+	if (certificate_lifetime(verdict_leaf(old), &from, &to) < 0)
+		return error_set(error, EINVAL, "the times of the old certificate cannot be read");
+	int r = verdict_cut(old) ? journal_longest(ca_journal(ca), verdict_identity(old),
+						   LIFETIMES_SEEN, &longest, error)
+				 : 0;
+	if (longest < to - from)
+		longest = to - from;
+	*ret = longest - BACKDATE_S;
+	// One that came from another CA has a start of its own.
+	if (ca_lifetime_check(*ret, NULL) < 0)
+		*ret = longest;
+	return r;
+}
+
+static int renew(struct ca *ca, const struct verdict *old, const struct request *request,
+		 X509 **ret, struct error *error)
+{
+	const char *identity = verdict_identity(old);
+	X509 *leaf = verdict_leaf(old);
+	_cleanup_(freep) char *dns = dns_of(leaf);
+	char by[SERIAL_TEXT_MAX + 16];
+	struct ca_leaf next = {.identity = identity,
+			       .dns = dns,
+			       .not_before_s = -BACKDATE_S,
+			       .key = request->key,
+			       .issued_by = by};
+
 	if ((request->identity && strcmp(request->identity, identity) != 0) ||
 	    (request->dns && (!dns || strcmp(request->dns, dns) != 0)))
 		return error_set(error, EPERM,
 				 "the request asks for other names than those of %.*s",
 				 IDENTITY_SHOWN_MAX, identity);
-	if (EVP_PKEY_eq(X509_get0_pubkey(old), request->key) == 1)
+	if (EVP_PKEY_eq(X509_get0_pubkey(leaf), request->key) == 1)
 		return error_set(error, EPERM, "the request is for the old key: make a new one");
-	snprintf(by, sizeof(by), "renewal of %s", certificate_serial(old, serial));
-	struct ca_leaf leaf = {.identity = identity,
-			       .dns = dns,
-			       .lifetime_s = to - from - BACKDATE_S,
-			       .not_before_s = -BACKDATE_S,
-			       .key = request->key,
-			       .issued_by = by};
-	// One that was cut at the end of its issuer, or came from another CA, has a length of its own.
-	if (ca_lifetime_check(leaf.lifetime_s, NULL) < 0)
-		leaf.lifetime_s = to - from;
-	return ca_sign(ca, &leaf, ret, error);
+	snprintf(by, sizeof(by), "renewal of %s", verdict_serial(old));
+	int r = check_often(ca, identity, error);
+	if (r == 0)
+		r = choose_lifetime(ca, old, &next.lifetime_s, error);
+	return r < 0 ? r : ca_sign(ca, &next, ret, error);
 }
 
-int ca_renew(struct ca *ca, X509 *old, const uint8_t *der, size_t size, X509 **ret,
+int ca_renew(struct ca *ca, const struct verdict *old, const uint8_t *der, size_t size, X509 **ret,
 	     struct error *error)
 {
 	struct request request;
-	int r = request_read(der, size, &request, error);
+	int r = judge_again(ca, old, error);
 
+	if (r == 0)
+		r = request_read(der, size, &request, error);
 	if (r < 0)
 		return r;
 	r = renew(ca, old, &request, ret, error);

@@ -281,6 +281,46 @@ int journal_other_key(struct journal *journal, const char *identity,
 	return 0;
 }
 
+// One number about the newest certificates of an identity. They are found by the index, however many there are.
+static int ask_number(struct journal *journal, const char *query, const char *identity,
+		      unsigned count, int64_t *ret, struct error *error)
+{
+	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(journal->database, query, -1, &statement, NULL) != SQLITE_OK ||
+	    bind_text(statement, 1, identity) != SQLITE_OK ||
+	    sqlite3_bind_int64(statement, 2, count) != SQLITE_OK)
+		return journal_failed(journal, error);
+	int r = sqlite3_step(statement);
+	if (r != SQLITE_ROW && r != SQLITE_DONE)
+		return journal_failed(journal, error);
+	*ret = r == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+	return 0;
+}
+
+int journal_issued(struct journal *journal, const char *identity, unsigned count, time_t *ret,
+		   struct error *error)
+{
+	int64_t when = 0;
+	int r = ask_number(journal,
+			   "SELECT issued FROM certificates WHERE identity = ? "
+			   "ORDER BY rowid DESC LIMIT 1 OFFSET ?",
+			   identity, count - 1, &when, error);
+
+	if (r == 0)
+		*ret = (time_t)when;
+	return r;
+}
+
+int journal_longest(struct journal *journal, const char *identity, unsigned count, int64_t *ret,
+		    struct error *error)
+{
+	return ask_number(journal,
+			  "SELECT max(not_after - not_before) FROM (SELECT not_after, not_before "
+			  "FROM certificates WHERE identity = ? ORDER BY rowid DESC LIMIT ?)",
+			  identity, count, ret, error);
+}
+
 struct sqlite3 *journal_database(const struct journal *journal)
 {
 	return journal->database;

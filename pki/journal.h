@@ -49,6 +49,12 @@ int journal_certificate(struct journal *journal, const char *serial, uint8_t **r
 int journal_other_key(struct journal *journal, const char *identity,
 		      const uint8_t spki_hash[SPKI_HASH_SIZE], time_t now, bool *ret,
 		      struct error *error);
+// When the certificate of `identity` was issued before which there are `count` - 1 newer ones; 0: there are less.
+int journal_issued(struct journal *journal, const char *identity, unsigned count, time_t *ret,
+		   struct error *error);
+// The longest time in seconds that one of the `count` newest certificates of `identity` is valid; 0: there is none.
+int journal_longest(struct journal *journal, const char *identity, unsigned count, int64_t *ret,
+		    struct error *error);
 
 // For the files that keep other tables in it: the database, borrowed, and what went wrong with it as an errno.
 struct sqlite3 *journal_database(const struct journal *journal);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "pki/algorithm.h"
 #include "pki/identity.h"
 #include "pki/profile.h"
 #include "pki/tls.h"
@@ -114,6 +115,18 @@ static int read_names(X509_REQ *source, struct request *request, struct error *e
 	return r;
 }
 
+// The kind of key first: with others a signature can take long to check.
+static int check_key(X509_REQ *source, struct error *error)
+{
+	struct error unfit = {0};
+
+	if (algorithm_check_public(X509_REQ_get_X509_PUBKEY(source), &unfit) < 0)
+		return error_set(error, EINVAL, "the request %s", unfit.what);
+	if (X509_REQ_verify_ex(source, X509_REQ_get0_pubkey(source), tls_library(), NULL) != 1)
+		return error_set(error, EINVAL, "the request is not signed with its own key");
+	return 0;
+}
+
 int request_read(const uint8_t *der, size_t size, struct request *ret, struct error *error)
 {
 	_cleanup_(X509_REQ_freep) X509_REQ *source = NULL;
@@ -128,19 +141,19 @@ int request_read(const uint8_t *der, size_t size, struct request *ret, struct er
 	ERR_clear_error();
 	if (!source || at != der + size)
 		return error_set(error, EINVAL, "this is not a certificate request (PKCS#10)");
-	EVP_PKEY *key = X509_REQ_get0_pubkey(source);
-	if (!key || X509_REQ_verify_ex(source, key, tls_library(), NULL) != 1) {
-		ERR_clear_error();
-		return error_set(error, EINVAL, "the request is not signed with its own key");
-	}
-	int r = read_names(source, &request, error);
+	int r = check_key(source, error);
+	if (r == 0)
+		r = read_names(source, &request, error);
 	ERR_clear_error();
 	if (r < 0) {
 		request_done(&request);
 		return r;
 	}
-	EVP_PKEY_up_ref(key);
-	request.key = key;
+	request.key = X509_REQ_get_pubkey(source);
+	if (!request.key) {
+		request_done(&request);
+		return error_set(error, ENOMEM, "out of memory");
+	}
 	*ret = request;
 	return 0;
 }

@@ -19,7 +19,7 @@ struct request {
 // A request for `key`, signed with it. `identity` (a SPIFFE ID) and `dns` may be NULL: the CA decides. Returns new DER.
 int request_make(EVP_PKEY *key, const char *identity, const char *dns, uint8_t **ret,
 		 size_t *ret_size, struct error *error);
-// Reads one from outside. -EINVAL with the reason: not a request, bytes after it, not signed by its own key, several names of a
-// kind, a name that is no identity or host name.
+// Reads one from outside. -EINVAL with the reason: not a request, bytes after it, a kind of key that nodes do not accept, not
+// signed with its own key, several names of a kind, a name that is no identity or host name. The subject is not read.
 int request_read(const uint8_t *der, size_t size, struct request *ret, struct error *error);
 void request_done(struct request *request);

@@ -10,19 +10,23 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <urcu/list.h>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "pki/credential.h"
 #include "pki/verify.h"
+#include "server/admit.h"
 #include "server/est_server.h"
 #include "tun/connection.h"
 
-#define CALLS_MAX	 64u
-#define CALLS_SOURCE_MAX 8u
-#define CALL_US		 30000000u
-#define RECEIVED_MAX \
-	131072u // bytes of all requests on one connection: less than a socket buffer holds
+// Those who have shown no certificate cannot take the place of those who have.
+#define STRANGERS_MAX	     64u
+#define STRANGERS_SOURCE_MAX 8u
+#define KNOWN_MAX	     128u
+#define CALL_US		     30000000u
+#define RECEIVED_MAX	     131072u // bytes of all requests on one connection
 
 // One connection, and the socket on whose other end the EST service is.
 struct call {
@@ -32,20 +36,22 @@ struct call {
 	int fd;
 	sd_event_source *io, *timer;
 	struct endpoint peer;
+	bool known; // has shown a certificate
+	bool deaf;  // the service reads no more; what it says still goes out
 	size_t received;
 };
 
 struct enrol {
 	sd_event *event;
+	char *directory;
+	const struct admit_options *admit;
 	struct est_server *server;
 	struct cds_list_head calls;
-	unsigned count;
 };
 
 static void call_free(struct call *call)
 {
 	cds_list_del(&call->list);
-	call->enrol->count--;
 	sd_event_source_disable_unref(call->io);
 	sd_event_source_disable_unref(call->timer);
 	if (call->fd >= 0)
@@ -58,8 +64,15 @@ static void call_free(struct call *call)
 static void forward(struct call *call, const uint8_t *data, size_t size)
 {
 	call->received += size;
-	if (call->received > RECEIVED_MAX ||
-	    send(call->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size)
+	if (call->received > RECEIVED_MAX) {
+		call_free(call);
+		return;
+	}
+	if (call->deaf || send(call->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size)
+		return;
+	// It has answered before it had heard all, and closed. Else it is far behind.
+	call->deaf = errno == EPIPE;
+	if (!call->deaf)
 		call_free(call);
 }
 
@@ -108,26 +121,49 @@ static int on_late(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-static bool may_enter(const struct enrol *enrol, const struct endpoint *peer)
+// Where gates and penalties count, too: an IPv4 address or an IPv6 /64.
+static bool same_source(const struct addr *a, const struct addr *b)
+{
+	struct prefix near = {.addr = *a, .length = a->family == AF_INET ? 32 : 64};
+
+	return prefix_contains(&near, b);
+}
+
+static bool may_enter(const struct enrol *enrol, const struct endpoint *peer, bool known)
 {
 	const struct call *call;
-	unsigned same = 0;
+	unsigned count = 0, same = 0;
 
-	cds_list_for_each_entry (call, &enrol->calls, list)
-		same += addr_equal(&call->peer.addr, &peer->addr);
-	return enrol->count < CALLS_MAX && same < CALLS_SOURCE_MAX;
+	cds_list_for_each_entry (call, &enrol->calls, list) {
+		count += call->known == known;
+		same += call->known == known && same_source(&call->peer.addr, &peer->addr);
+	}
+	return known ? count < KNOWN_MAX : count < STRANGERS_MAX && same < STRANGERS_SOURCE_MAX;
+}
+
+// The gateway itself renews here, too, whomever it admits.
+static bool is_welcome(const struct enrol *enrol, const struct channel *channel)
+{
+	const struct verdict *verdict = channel_verdict(channel);
+
+	return verdict &&
+	       (admit_allows(enrol->admit, verdict_identity(verdict)) ||
+		strcmp(verdict_identity(verdict),
+		       credential_identity(tls_context_credential(channel_context(channel)))) == 0);
 }
 
 static int call_start(struct enrol *enrol, struct call *call)
 {
-	struct verdict *verdict = channel_verdict(connection_channel(call->connection));
+	const struct channel *channel = connection_channel(call->connection);
+	struct est_caller caller = {.peer = call->peer,
+				    .verdict = channel_verdict(channel),
+				    .admitted = is_welcome(enrol, channel)};
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	call->fd = pair[0];
-	int r = est_server_add(enrol->server, pair[1], &call->peer,
-			       verdict ? verdict_leaf(verdict) : NULL);
+	int r = est_server_add(enrol->server, pair[1], &caller);
 	if (r == 0)
 		r = sd_event_add_io(enrol->event, &call->io, call->fd, EPOLLIN, on_answer, call);
 	if (r >= 0)
@@ -141,7 +177,8 @@ static int call_start(struct enrol *enrol, struct call *call)
 void enrol_take(struct enrol *enrol, struct connection *connection)
 {
 	struct endpoint peer = connection_peer(connection);
-	struct call *call = may_enter(enrol, &peer) ? calloc(1, sizeof(*call)) : NULL;
+	bool known = channel_verdict(connection_channel(connection));
+	struct call *call = may_enter(enrol, &peer, known) ? calloc(1, sizeof(*call)) : NULL;
 	char text[ENDPOINT_TEXT_MAX];
 
 	if (!call) {
@@ -153,9 +190,9 @@ void enrol_take(struct enrol *enrol, struct connection *connection)
 	call->enrol = enrol;
 	call->connection = connection;
 	call->peer = peer;
+	call->known = known;
 	call->fd = -1;
 	cds_list_add(&call->list, &enrol->calls);
-	enrol->count++;
 	int r = call_start(enrol, call);
 	if (r >= 0)
 		return;
@@ -163,7 +200,8 @@ void enrol_take(struct enrol *enrol, struct connection *connection)
 	call_free(call);
 }
 
-int enrol_new(sd_event *event, const char *directory, struct enrol **ret, struct error *error)
+int enrol_new(sd_event *event, const char *directory, const struct admit_options *admit,
+	      struct enrol **ret, struct error *error)
 {
 	struct enrol *plain = calloc(1, sizeof(*plain));
 
@@ -172,6 +210,10 @@ int enrol_new(sd_event *event, const char *directory, struct enrol **ret, struct
 	CDS_INIT_LIST_HEAD(&plain->calls);
 	_cleanup_(enrol_freep) struct enrol *enrol = plain;
 	enrol->event = event;
+	enrol->admit = admit;
+	enrol->directory = strdup(directory);
+	if (!enrol->directory)
+		return error_set(error, ENOMEM, "out of memory");
 	int r = est_server_new(directory, &enrol->server, error);
 	if (r < 0)
 		return r;
@@ -188,6 +230,12 @@ struct enrol *enrol_free(struct enrol *enrol)
 	cds_list_for_each_entry_safe (call, next, &enrol->calls, list)
 		call_free(call);
 	est_server_free(enrol->server);
+	free(enrol->directory);
 	free(enrol);
 	return NULL;
+}
+
+bool enrol_serves(const struct enrol *enrol, const char *directory)
+{
+	return enrol && directory && strcmp(enrol->directory, directory) == 0;
 }

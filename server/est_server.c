@@ -1,55 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
+// Who speaks on a socket is known by the socket's number: libmicrohttpd has no other way to hand something over. Such a caller
+// stands in `arrivals` from est_server_add() until the HTTP thread takes it up.
 
 #include "server/est_server.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 #include <microhttpd.h>
-#include <openssl/crypto.h>
 #include <urcu/list.h>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "pki/ca.h"
-#include "pki/ca_enrol.h"
-#include "pki/certificate.h"
 #include "pki/est.h"
-#include "pki/token.h"
+#include "pki/verify.h"
+#include "server/est_service.h"
 
-#define CONNECTIONS_MAX 128u
+#define CONNECTIONS_MAX 256u
 #define IDLE_S		10u
 #define MEMORY_MAX	32768u // of one connection: headers and the answer's, not the body
-#define BUSY_RETRY_S	5u
-#define BROKEN_RETRY_S	60u
+#define STRANGER_MAX	8u     // requests on one connection without a certificate
+#define NICENESS	5      // packets first
 
-DEFINE_CLEANUP(X509 *, X509_free);
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
-// Who speaks on a socket. In `arrivals` from est_server_add() until the HTTP thread takes it up.
 struct caller {
 	struct cds_list_head list;
 	int fd;
-	struct endpoint peer;
-	X509 *certificate;
+	struct est_caller is;
+	unsigned requests;
 };
 
 struct est_server {
-	char *directory;
+	struct est_service *service;
 	struct MHD_Daemon *http;
 	pthread_mutex_t lock;
 	struct cds_list_head arrivals; // under the lock
+	bool nice;		       // the HTTP thread's own
 };
 
 // One request.
@@ -59,252 +49,19 @@ struct exchange {
 	bool too_large;
 };
 
-// What is answered.
-struct answer {
-	unsigned status;
-	const char *type;
-	char *body; // new
-	unsigned retry_after_s;
-	bool authenticate; // say how
-	const char *allow; // the methods
-};
-
 static void caller_free(struct caller *caller)
 {
-	X509_free(caller->certificate);
+	verdict_put(caller->is.verdict);
 	free(caller);
 }
 
-// --- what is asked
-
-static void refuse(struct answer *answer, unsigned status, const struct error *error)
+static void add_header(struct MHD_Response *response, const char *name, const char *value)
 {
-	answer->status = status;
-	answer->type = "text/plain; charset=utf-8";
-	if (asprintf(&answer->body, "%s\n", error->what) < 0)
-		answer->body = NULL;
+	if (value)
+		MHD_add_response_header(response, name, value);
 }
 
-// The CA's answer to a request, in the terms of HTTP (RFC 7030, 4.2.3).
-static void refuse_by(struct answer *answer, int r, const struct error *error)
-{
-	static const struct error cannot = {.what = "the CA cannot sign at the moment"};
-
-	switch (r) {
-	case -EACCES:
-		answer->authenticate = true;
-		refuse(answer, MHD_HTTP_UNAUTHORIZED, error);
-		return;
-	case -EPERM:
-		refuse(answer, MHD_HTTP_FORBIDDEN, error);
-		return;
-	case -EINVAL:
-		refuse(answer, MHD_HTTP_BAD_REQUEST, error);
-		return;
-	default:
-		// What is wrong with the CA is for its operator, who finds it in the log.
-		answer->retry_after_s = r == -EBUSY ? BUSY_RETRY_S : BROKEN_RETRY_S;
-		refuse(answer, MHD_HTTP_SERVICE_UNAVAILABLE, &cannot);
-		return;
-	}
-}
-
-static int put_certs(struct answer *answer, STACK_OF(X509) * certificates)
-{
-	int r = est_write_certs(certificates, &answer->body);
-
-	answer->status = MHD_HTTP_OK;
-	answer->type = EST_TYPE_CERTS;
-	return r;
-}
-
-// The certificates above the devices' own, the issuing one first.
-static int get_cacerts(struct ca *ca, struct answer *answer, struct error *error)
-{
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
-	int r = ca_trust(ca, &stack, error);
-
-	if (r < 0)
-		return r;
-	X509_up_ref(ca_certificate(ca));
-	if (!sk_X509_unshift(stack, ca_certificate(ca))) {
-		X509_free(ca_certificate(ca));
-		return error_set(error, ENOMEM, "out of memory");
-	}
-	r = put_certs(answer, stack);
-	return r < 0 ? error_set(error, -r, "out of memory") : 0;
-}
-
-// The password of "Basic" (RFC 7617, 2), new; NULL: there is none.
-static char *basic_password(struct MHD_Connection *connection)
-{
-	const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-							MHD_HTTP_HEADER_AUTHORIZATION);
-	uint8_t *pair = NULL;
-	size_t size;
-	char *password = NULL;
-
-	if (!value || strncasecmp(value, "Basic ", 6) != 0 ||
-	    est_decode(value + 6, strlen(value + 6), &pair, &size) < 0)
-		return NULL;
-	uint8_t *colon = memchr(pair, ':', size);
-	if (colon && !memchr(pair, '\0', size))
-		password = strndup((char *)colon + 1, size - (size_t)(colon + 1 - pair));
-	OPENSSL_cleanse(pair, size);
-	free(pair);
-	return password;
-}
-
-static int sign(struct ca *ca, struct MHD_Connection *connection, const struct caller *caller,
-		bool again, const uint8_t *der, size_t size, X509 **ret, struct error *error)
-{
-	if (again)
-		return caller->certificate
-			       ? ca_renew(ca, caller->certificate, der, size, ret, error)
-			       : error_set(error, EACCES,
-					   "renewal takes the certificate that is to be renewed");
-	char *password = basic_password(connection);
-	if (!password)
-		return error_set(error, EACCES, "enrolment takes a token");
-	int r = ca_enrol(ca, password, der, size, ret, error);
-	OPENSSL_cleanse(password, strlen(password));
-	free(password);
-	return r;
-}
-
-static void log_signed(const struct caller *caller, bool again, const X509 *leaf)
-{
-	char peer[ENDPOINT_TEXT_MAX], serial[SERIAL_TEXT_MAX];
-	char *identity = NULL;
-
-	certificate_identity(leaf, &identity, NULL);
-	log_info("%s %s for %s: serial %s", identity ? identity : "?",
-		 again ? "renewed its certificate" : "enrolled", endpoint_text(&caller->peer, peer),
-		 certificate_serial(leaf, serial));
-	free(identity);
-}
-
-static int enrol(struct ca *ca, struct MHD_Connection *connection, const struct caller *caller,
-		 bool again, const struct exchange *exchange, struct answer *answer,
-		 struct error *error)
-{
-	_cleanup_(freep) uint8_t *der = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
-	_cleanup_(X509_freep) X509 *leaf = NULL;
-	size_t size;
-
-	int r = est_decode(exchange->body ? exchange->body : "", exchange->size, &der, &size);
-	if (r < 0)
-		return error_set(error, EINVAL, "the body is not the base64 of a request");
-	r = sign(ca, connection, caller, again, der, size, &leaf, error);
-	if (r < 0)
-		return r;
-	log_signed(caller, again, leaf);
-	// The issuing certificate comes along: the device shows both (RFC 7030, 4.2.3, lets us).
-	if (!stack || !sk_X509_push(stack, leaf))
-		return error_set(error, ENOMEM, "out of memory");
-	take(leaf);
-	X509_up_ref(ca_certificate(ca));
-	if (!sk_X509_push(stack, ca_certificate(ca))) {
-		X509_free(ca_certificate(ca));
-		return error_set(error, ENOMEM, "out of memory");
-	}
-	r = put_certs(answer, stack);
-	return r < 0 ? error_set(error, -r, "out of memory") : 0;
-}
-
-enum operation { CACERTS, CSRATTRS, SIMPLEENROLL, SIMPLEREENROLL, OPERATIONS };
-
-static const struct {
-	const char *name;
-	const char *method;
-} operations[OPERATIONS] = {
-	[CACERTS] = {"cacerts", MHD_HTTP_METHOD_GET},
-	[CSRATTRS] = {"csrattrs", MHD_HTTP_METHOD_GET},
-	[SIMPLEENROLL] = {"simpleenroll", MHD_HTTP_METHOD_POST},
-	[SIMPLEREENROLL] = {"simplereenroll", MHD_HTTP_METHOD_POST},
-};
-
-// OPERATIONS: none of ours. There are no labels (RFC 7030, 3.2.2).
-static enum operation find_operation(const char *url)
-{
-	static const char path[] = EST_PATH "/";
-	unsigned i = 0;
-
-	if (strncmp(url, path, sizeof(path) - 1) != 0)
-		return OPERATIONS;
-	while (i < OPERATIONS && strcmp(url + sizeof(path) - 1, operations[i].name) != 0)
-		i++;
-	return (enum operation)i;
-}
-
-// Only the media type counts, not its parameters (RFC 8951, 3).
-static bool is_pkcs10(struct MHD_Connection *connection)
-{
-	const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-						       MHD_HTTP_HEADER_CONTENT_TYPE);
-	size_t size = sizeof(EST_TYPE_P10) - 1;
-
-	return type && strncasecmp(type, EST_TYPE_P10, size) == 0 &&
-	       (type[size] == '\0' || strchr("; \t", type[size]));
-}
-
-static int carry_out(const struct est_server *server, enum operation operation,
-		     struct MHD_Connection *connection, const struct caller *caller,
-		     const struct exchange *exchange, struct answer *answer, struct error *error)
-{
-	_cleanup_(ca_closep) struct ca *ca = NULL;
-	bool post = operation == SIMPLEENROLL || operation == SIMPLEREENROLL;
-
-	if (operation == CSRATTRS) { // none: any key that nodes accept will do
-		answer->status = MHD_HTTP_NO_CONTENT;
-		return 0;
-	}
-	if (post && !is_pkcs10(connection))
-		return error_set(error, EINVAL, "the content type must be " EST_TYPE_P10);
-	int r = ca_open(server->directory, &ca, error);
-	if (r < 0)
-		return r == -EBUSY ? r : -EIO; // not the fault of who asks
-	if (!post)
-		return get_cacerts(ca, answer, error);
-	return enrol(ca, connection, caller, operation == SIMPLEREENROLL, exchange, answer, error);
-}
-
-static void judge(const struct est_server *server, struct MHD_Connection *connection,
-		  const struct caller *caller, const char *url, const char *method,
-		  const struct exchange *exchange, struct answer *answer)
-{
-	enum operation operation = find_operation(url);
-	struct error error = {0};
-	char text[ERROR_TEXT_MAX], peer[ENDPOINT_TEXT_MAX];
-
-	if (operation == OPERATIONS) {
-		error_set(&error, ENOENT, "there is nothing here");
-		refuse(answer, MHD_HTTP_NOT_FOUND, &error);
-		return;
-	}
-	if (strcmp(method, operations[operation].method) != 0) {
-		answer->allow = operations[operation].method;
-		error_set(&error, EINVAL, "this takes %s", answer->allow);
-		refuse(answer, MHD_HTTP_METHOD_NOT_ALLOWED, &error);
-		return;
-	}
-	if (exchange->too_large) {
-		error_set(&error, EFBIG, "more than %u bytes", EST_BODY_MAX);
-		refuse(answer, MHD_HTTP_CONTENT_TOO_LARGE, &error);
-		return;
-	}
-	int r = carry_out(server, operation, connection, caller, exchange, answer, &error);
-	if (r == 0)
-		return;
-	log_limited(LOG_LEVEL_WARNING, "%s for %s refused: %s", operations[operation].name,
-		    endpoint_text(&caller->peer, peer), error_text(&error, text, sizeof(text)));
-	refuse_by(answer, r, &error);
-}
-
-// --- HTTP
-
-static enum MHD_Result send_answer(struct MHD_Connection *connection, struct answer *answer)
+static enum MHD_Result send_answer(struct MHD_Connection *connection, struct est_answer *answer)
 {
 	char retry[16];
 	struct MHD_Response *response = MHD_create_response_from_buffer(
@@ -314,18 +71,16 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct ans
 		free(answer->body);
 		return MHD_NO;
 	}
-	if (answer->type)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type);
-	if (answer->status == MHD_HTTP_OK) // clients of before RFC 8951 look for it
-		MHD_add_response_header(response, "Content-Transfer-Encoding", "base64");
-	if (answer->allow)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, answer->allow);
-	if (answer->authenticate)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
-					"Basic realm=\"mutun enrolment\"");
 	snprintf(retry, sizeof(retry), "%u", answer->retry_after_s);
-	if (answer->retry_after_s)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, retry);
+	add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type);
+	add_header(response, MHD_HTTP_HEADER_ALLOW, answer->allow);
+	// Clients of before RFC 8951 look for it.
+	add_header(response, "Content-Transfer-Encoding",
+		   answer->status == EST_OK ? "base64" : NULL);
+	add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+		   answer->authenticate ? "Basic realm=\"mutun enrolment\"" : NULL);
+	add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, answer->retry_after_s ? retry : NULL);
+	add_header(response, MHD_HTTP_HEADER_CONNECTION, answer->close ? "close" : NULL);
 	enum MHD_Result done = MHD_queue_response(connection, answer->status, response);
 	MHD_destroy_response(response);
 	return done;
@@ -346,28 +101,66 @@ static void add_to_body(struct exchange *exchange, const char *data, size_t size
 	exchange->size += size;
 }
 
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static struct est_request request_of(struct MHD_Connection *connection, const char *url,
+				     const char *method, const struct caller *caller)
+{
+	return (struct est_request){
+		.url = url,
+		.method = method,
+		.type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
+		.authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
+		.length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH),
+		.peer = caller->is.peer,
+		.verdict = caller->is.verdict,
+		.admitted = caller->is.admitted,
+	};
+}
+
+// The head is here; the body, if any, is to come.
+static enum MHD_Result begin(struct MHD_Connection *connection, const struct est_request *request,
+			     void **state)
+{
+	struct est_answer answer;
+
+	if (est_service_refuses(request, &answer))
+		return send_answer(connection, &answer);
+	*state = calloc(1, sizeof(struct exchange));
+	return *state ? MHD_YES : MHD_NO;
+}
+
 static enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **state)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct est_server *server = data;
 	struct exchange *exchange = *state;
-	struct answer answer = {0};
+	struct est_answer answer;
 
 	(void)version;
 	if (!info || !info->socket_context)
 		return MHD_NO;
-	if (!exchange) {
-		*state = calloc(1, sizeof(*exchange));
-		return *state ? MHD_YES : MHD_NO;
-	}
-	if (*upload_size) {
+	struct caller *caller = info->socket_context;
+	if (exchange && *upload_size) {
 		add_to_body(exchange, upload, *upload_size);
 		*upload_size = 0;
 		return MHD_YES;
 	}
-	judge(data, connection, info->socket_context, url, method, exchange, &answer);
+	struct est_request request = request_of(connection, url, method, caller);
+	if (!exchange)
+		return begin(connection, &request, state);
+	request.body = exchange->body;
+	request.size = exchange->size;
+	request.too_large = exchange->too_large;
+	est_service_answer(server->service, &request, &answer);
+	if (++caller->requests >= STRANGER_MAX && !caller->is.verdict)
+		answer.close = true;
 	return send_answer(connection, &answer);
 }
 
@@ -405,9 +198,12 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct est_server *server = data;
 
+	if (!server->nice)
+		server->nice = setpriority(PRIO_PROCESS, 0, NICENESS) == 0; // of this thread alone
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_state = info ? take_arrival(data, info->connect_fd) : NULL;
+		*socket_state = info ? take_arrival(server, info->connect_fd) : NULL;
 	} else if (*socket_state) {
 		caller_free(*socket_state);
 		*socket_state = NULL;
@@ -423,15 +219,9 @@ int est_server_new(const char *directory, struct est_server **ret, struct error 
 	pthread_mutex_init(&plain->lock, NULL);
 	CDS_INIT_LIST_HEAD(&plain->arrivals);
 	_cleanup_(est_server_freep) struct est_server *server = plain;
-	server->directory = strdup(directory);
-	if (!server->directory)
-		return error_set(error, ENOMEM, "out of memory");
-	// A CA that cannot be opened now is told now.
-	struct ca *ca;
-	int r = ca_open(directory, &ca, error);
+	int r = est_service_new(directory, &server->service, error);
 	if (r < 0)
 		return r;
-	ca_close(ca);
 	server->http = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0, NULL,
 		NULL, on_request, server, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
@@ -455,13 +245,21 @@ struct est_server *est_server_free(struct est_server *server)
 	cds_list_for_each_entry_safe (caller, next, &server->arrivals, list)
 		caller_free(caller);
 	pthread_mutex_destroy(&server->lock);
-	free(server->directory);
+	est_service_free(server->service);
 	free(server);
 	return NULL;
 }
 
-int est_server_add(struct est_server *server, int fd, const struct endpoint *peer,
-		   X509 *certificate)
+// A socket of this number that was never taken up is gone: who spoke on it must not be taken for who speaks now.
+static void forget_arrival(struct est_server *server, int fd)
+{
+	struct caller *old = take_arrival(server, fd);
+
+	if (old)
+		caller_free(old);
+}
+
+int est_server_add(struct est_server *server, int fd, const struct est_caller *is)
 {
 	static const struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct caller *caller = calloc(1, sizeof(*caller));
@@ -470,21 +268,20 @@ int est_server_add(struct est_server *server, int fd, const struct endpoint *pee
 		close(fd);
 		return -ENOMEM;
 	}
+	forget_arrival(server, fd);
 	caller->fd = fd;
-	caller->peer = *peer;
-	caller->certificate = certificate;
-	if (certificate)
-		X509_up_ref(certificate);
+	caller->is = *is;
+	if (is->verdict)
+		verdict_get(is->verdict);
 	pthread_mutex_lock(&server->lock);
 	cds_list_add(&caller->list, &server->arrivals);
 	pthread_mutex_unlock(&server->lock);
+	errno = 0;
 	if (MHD_add_connection(server->http, fd, (const struct sockaddr *)&address,
 			       sizeof(address)) == MHD_YES)
 		return 0;
 	// It closes the socket, also when it fails.
 	int r = errno ? -errno : -ENOMEM;
-	caller = take_arrival(server, fd);
-	if (caller)
-		caller_free(caller);
+	forget_arrival(server, fd);
 	return r;
 }

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The EST service (RFC 7030, 8951) over connections whose TLS has been taken off: cacerts, csrattrs, simpleenroll by token,
-// simplereenroll by certificate. HTTP is libmicrohttpd's, on a thread of its own, where the CA signs, too.
+// HTTP for the EST service, over connections whose TLS has been taken off. HTTP is libmicrohttpd's, on a thread of its own, where
+// the CA signs, too.
 #pragma once
 
-#include <openssl/x509.h>
+#include <stdbool.h>
 
 #include "base/addr.h"
 #include "base/cleanup.h"
 
 struct error;
 struct est_server;
+struct verdict;
 
-// Serves the CA in `directory` (as `mutun ca init` makes it; copied). Opened anew for each request: a CA that is rotated, locked
-// or away for a while needs no restart. Returns a new service.
+// Serves the CA in `directory`, as est_service_new(). Returns a new server.
 int est_server_new(const char *directory, struct est_server **ret, struct error *error);
-struct est_server *est_server_free(struct est_server *server); // takes NULL, returns NULL
+// Waits for the request that is being answered. Takes NULL, returns NULL.
+struct est_server *est_server_free(struct est_server *server);
 DEFINE_CLEANUP(struct est_server *, est_server_free);
 
-// Takes a stream socket (closed on failure, too) on which a client at `peer` speaks HTTP. `certificate` (may be NULL) is the
-// client's own, judged good. 0 or -errno.
-int est_server_add(struct est_server *server, int fd, const struct endpoint *peer,
-		   X509 *certificate);
+struct est_caller {
+	struct endpoint peer;
+	struct verdict *verdict; // of its certificate, judged good; NULL: it showed none
+	bool admitted;		 // the identity of `verdict` is welcome here
+};
+
+// Takes a stream socket (closed on failure, too) on which a client speaks HTTP; takes a reference of the verdict. 0 or -errno.
+int est_server_add(struct est_server *server, int fd, const struct est_caller *caller);

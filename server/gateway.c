@@ -318,7 +318,7 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 		return error_set(error, ENOMEM, "out of memory");
 	int r = open_leases(gateway, options, error);
 	if (r == 0 && options->ca)
-		r = enrol_new(event, options->ca, &gateway->enrol, error);
+		r = enrol_new(event, options->ca, &gateway->options.admit, &gateway->enrol, error);
 	if (r == 0)
 		r = dataplane_listen(dataplane, options->listen, options->listen_count, error);
 	if (r == 0)
@@ -377,7 +377,11 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 	size_t cursor = 0;
 	struct member *member;
 	_cleanup_(enrol_freep) struct enrol *enrol = NULL;
-	int r = options->ca ? enrol_new(gateway->event, options->ca, &enrol, error) : 0;
+	// Requests that are under way are not lost by a reload, and nobody waits for their end.
+	bool same = enrol_serves(gateway->enrol, options->ca);
+	int r = options->ca && !same ? enrol_new(gateway->event, options->ca,
+						 &gateway->options.admit, &enrol, error)
+				     : 0;
 	if (r < 0)
 		return r;
 	r = listener_set_endpoints(gateway->listener, options->listen, options->listen_count,
@@ -394,8 +398,10 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 				 gateway->options.listen_count, NULL);
 		return r;
 	}
-	enrol_free(gateway->enrol);
-	gateway->enrol = take(enrol);
+	if (!same) {
+		enrol_free(gateway->enrol);
+		gateway->enrol = take(enrol);
+	}
 	gateway->options = *options;
 	while ((member = table_next(gateway->by_identity, &cursor)))
 		reload_member(gateway, member);
