@@ -201,7 +201,7 @@ static char *dns_of(X509 *certificate)
 }
 
 // By the CA's own roots and clock: a gateway may trust others, too, and a connection outlives a certificate.
-static int judge_again(struct ca *ca, const struct verdict *old, struct error *error)
+static int judge(struct ca *ca, X509 *old, STACK_OF(X509) * above, struct error *error)
 {
 	_cleanup_(trust_putp) struct trust *trust = NULL;
 	_cleanup_(verdict_putp) struct verdict *verdict = NULL;
@@ -215,25 +215,40 @@ static int judge_again(struct ca *ca, const struct verdict *old, struct error *e
 	int r = trust_load(tls_library(), &source, 1, clock_wall(), &trust, error);
 	if (r < 0)
 		return r == -ENOMEM ? r : error_set(error, EIO, "the CA's trust.crt is not good");
-	r = verify_again(trust, old, clock_wall(), &verdict, error);
+	r = verify_chain(trust, old, above, VERIFY_PEER_IS_CLIENT, clock_wall(), &verdict, NULL,
+			 error);
 	if (r < 0 && error)
 		error->code = EPERM;
 	return r < 0 ? -EPERM : 0;
 }
 
+// Whether it ends with the certificate that issued it.
+static bool was_cut(X509 *certificate, time_t end, STACK_OF(X509) * above)
+{
+	time_t from, to;
+
+	for (int i = 0; above && i < sk_X509_num(above); i++) {
+		X509 *issuer = sk_X509_value(above, i);
+		if (X509_check_issued(issuer, certificate) == X509_V_OK &&
+		    certificate_lifetime(issuer, &from, &to) == 0 && to <= end)
+			return true;
+	}
+	return false;
+}
+
 // As long as the old one; where that was cut at the end of an issuer, as long as those before it: a certificate that was cut
 // once must not make all that follow it short.
-static int choose_lifetime(struct ca *ca, const struct verdict *old, int64_t *ret,
-			   struct error *error)
+static int choose_lifetime(struct ca *ca, X509 *old, STACK_OF(X509) * above, const char *identity,
+			   int64_t *ret, struct error *error)
 {
 	time_t from, to;
 	int64_t longest = 0;
 
-	if (certificate_lifetime(verdict_leaf(old), &from, &to) < 0)
+	if (certificate_lifetime(old, &from, &to) < 0)
 		return error_set(error, EINVAL, "the times of the old certificate cannot be read");
-	int r = verdict_cut(old) ? journal_longest(ca_journal(ca), verdict_identity(old),
-						   LIFETIMES_SEEN, &longest, error)
-				 : 0;
+	int r = was_cut(old, to, above)
+			? journal_longest(ca_journal(ca), identity, LIFETIMES_SEEN, &longest, error)
+			: 0;
 	if (longest < to - from)
 		longest = to - from;
 	*ret = longest - BACKDATE_S;
@@ -243,44 +258,46 @@ static int choose_lifetime(struct ca *ca, const struct verdict *old, int64_t *re
 	return r;
 }
 
-static int renew(struct ca *ca, const struct verdict *old, const struct request *request,
+static int renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const struct request *request,
 		 X509 **ret, struct error *error)
 {
-	const char *identity = verdict_identity(old);
-	X509 *leaf = verdict_leaf(old);
-	_cleanup_(freep) char *dns = dns_of(leaf);
-	char by[SERIAL_TEXT_MAX + 16];
-	struct ca_leaf next = {.identity = identity,
-			       .dns = dns,
-			       .not_before_s = -BACKDATE_S,
-			       .key = request->key,
-			       .issued_by = by};
+	_cleanup_(freep) char *identity = NULL;
+	_cleanup_(freep) char *dns = dns_of(old);
+	char by[SERIAL_TEXT_MAX + 16], serial[SERIAL_TEXT_MAX];
 
+	int r = certificate_identity(old, &identity, error);
+	if (r < 0)
+		return r;
 	if ((request->identity && strcmp(request->identity, identity) != 0) ||
 	    (request->dns && (!dns || strcmp(request->dns, dns) != 0)))
 		return error_set(error, EPERM,
 				 "the request asks for other names than those of %.*s",
 				 IDENTITY_SHOWN_MAX, identity);
-	if (EVP_PKEY_eq(X509_get0_pubkey(leaf), request->key) == 1)
+	if (EVP_PKEY_eq(X509_get0_pubkey(old), request->key) == 1)
 		return error_set(error, EPERM, "the request is for the old key: make a new one");
-	snprintf(by, sizeof(by), "renewal of %s", verdict_serial(old));
-	int r = check_often(ca, identity, error);
+	snprintf(by, sizeof(by), "renewal of %s", certificate_serial(old, serial));
+	struct ca_leaf leaf = {.identity = identity,
+			       .dns = dns,
+			       .not_before_s = -BACKDATE_S,
+			       .key = request->key,
+			       .issued_by = by};
+	r = check_often(ca, identity, error);
 	if (r == 0)
-		r = choose_lifetime(ca, old, &next.lifetime_s, error);
-	return r < 0 ? r : ca_sign(ca, &next, ret, error);
+		r = choose_lifetime(ca, old, above, identity, &leaf.lifetime_s, error);
+	return r < 0 ? r : ca_sign(ca, &leaf, ret, error);
 }
 
-int ca_renew(struct ca *ca, const struct verdict *old, const uint8_t *der, size_t size, X509 **ret,
-	     struct error *error)
+int ca_renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const uint8_t *der, size_t size,
+	     X509 **ret, struct error *error)
 {
 	struct request request;
-	int r = judge_again(ca, old, error);
+	int r = above ? judge(ca, old, above, error) : 0;
 
 	if (r == 0)
 		r = request_read(der, size, &request, error);
 	if (r < 0)
 		return r;
-	r = renew(ca, old, &request, ret, error);
+	r = renew(ca, old, above, &request, ret, error);
 	request_done(&request);
 	return r;
 }

@@ -9,7 +9,6 @@
 
 struct ca;
 struct error;
-struct verdict;
 
 #define CA_OFTEN_S 60u // so long an identity that got many certificates waits for more
 
@@ -21,8 +20,8 @@ struct verdict;
 //   others: the CA cannot sign now
 int ca_enrol(struct ca *ca, const char *password, const uint8_t *der, size_t size, X509 **ret,
 	     struct error *error);
-// The next certificate of who was judged `old`: its names, its lifetime, for the new key of the request. -EPERM: the old one is
-// not good by the CA's own trust.crt, or not any more, or the request asks for other names, or for the old key again. Else as
-// above.
-int ca_renew(struct ca *ca, const struct verdict *old, const uint8_t *der, size_t size, X509 **ret,
-	     struct error *error);
+// The next certificate of who has shown `old` with those `above` it: the same names, the same lifetime, for the new key of the
+// request. -EPERM: it is not good by the CA's own trust.crt now, or the request asks for other names, or for the old key again.
+// Else as above. With `above` NULL the old one is not judged: for who holds the keys of the CA anyway.
+int ca_renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const uint8_t *der, size_t size,
+	     X509 **ret, struct error *error);

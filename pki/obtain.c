@@ -164,7 +164,7 @@ static int sign_here(const char *directory, X509 *old, const uint8_t *request, s
 
 	int r = ca_open(directory, &ca, error);
 	if (r == 0)
-		r = ca_renew(ca, old, request, size, &leaf, error);
+		r = ca_renew(ca, old, NULL, request, size, &leaf, error);
 	if (r < 0)
 		return r;
 	if (!sk_X509_push(stack, leaf)) {

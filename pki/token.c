@@ -90,12 +90,13 @@ int token_parse(const char *text, struct token *ret, struct error *error)
 		error_expected(error, "%s..., as \"mutun enrol-token\" prints it", PREFIX);
 		return -EINVAL;
 	}
-	if (bytes[0] != VERSION) {
+	unsigned version = bytes[0];
+	if (version != VERSION) {
 		OPENSSL_cleanse(bytes, sizeof(bytes));
 		return error_set(error, EINVAL,
 				 "the token has the format %u, which this mutun "
 				 "does not know",
-				 bytes[0]);
+				 version);
 	}
 	*ret = (struct token){.server = strndup((const char *)bytes + FIXED, size - FIXED)};
 	memcpy(ret->root, bytes + 1, TOKEN_DIGEST_SIZE);

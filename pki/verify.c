@@ -253,15 +253,7 @@ time_t verdict_leaf_not_after(const struct verdict *verdict)
 	return verdict->leaf_not_after;
 }
 
-bool verdict_cut(const struct verdict *verdict)
+STACK_OF(X509) * verdict_above(const struct verdict *verdict)
 {
-	time_t from, to;
-
-	for (int i = 0; i < sk_X509_num(verdict->untrusted); i++) {
-		X509 *issuer = sk_X509_value(verdict->untrusted, i);
-		if (X509_check_issued(issuer, verdict->leaf) == X509_V_OK &&
-		    certificate_lifetime(issuer, &from, &to) == 0 && to <= verdict->leaf_not_after)
-			return true;
-	}
-	return false;
+	return verdict->untrusted;
 }

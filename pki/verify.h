@@ -3,7 +3,6 @@
 // rules, lifetime, revocation. Handshakes and live sessions are judged by the same code.
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 #include <openssl/x509.h>
@@ -49,5 +48,4 @@ const uint8_t *verdict_spki_hash(const struct verdict *verdict);
 time_t verdict_not_after(
 	const struct verdict *verdict); // the earliest of the verified chain, anchor included
 time_t verdict_leaf_not_after(const struct verdict *verdict);
-bool verdict_cut(
-	const struct verdict *verdict); // the leaf ends with the certificate that issued it
+STACK_OF(X509) * verdict_above(const struct verdict *verdict); // what came with the leaf; borrowed

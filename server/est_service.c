@@ -238,7 +238,8 @@ static int renew(struct ca *ca, const struct est_request *request, const uint8_t
 	if (!request->admitted)
 		return error_set(error, EPERM, "%.*s is not admitted here", 200,
 				 verdict_identity(request->verdict));
-	return ca_renew(ca, request->verdict, der, size, ret, error);
+	return ca_renew(ca, verdict_leaf(request->verdict), verdict_above(request->verdict), der,
+			size, ret, error);
 }
 
 static void log_signed(const struct est_request *request, bool again, const X509 *leaf)

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <openssl/x509v3.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "pki/ca.h"
+#include "pki/ca_enrol.h"
+#include "pki/certificate.h"
+#include "pki/journal.h"
+#include "pki/pem.h"
+#include "pki/profile.h"
+#include "pki/request.h"
+#include "pki/tls.h"
+#include "pki/token.h"
+#include "pki/trust.h"
+#include "pki/verify.h"
+#include "unit/pki_fixture.h"
+
+#define DOMAIN	"corp.example"
+#define ALICE	"spiffe://corp.example/laptop/alice"
+#define BOB	"spiffe://corp.example/laptop/bob"
+#define LAPTOPS "spiffe://corp.example/laptop/*"
+#define HOUR_S	3600
+#define DAY_S	86400
+
+DEFINE_CLEANUP(X509 *, X509_free);
+DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
+
+struct place {
+	char *directory, *path;
+	struct ca *ca;
+	struct trust *trust;
+	uint8_t secrets; // the last one's first byte
+	char password[TOKEN_PASSWORD_MAX];
+	struct error error;
+};
+
+// A request and its key.
+struct asked {
+	EVP_PKEY *key;
+	uint8_t *der;
+	size_t size;
+};
+
+static int set_up(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+	_cleanup_(freep) char *trust = NULL;
+
+	clock_set_wall(time(NULL));
+	place->directory = fixture_directory();
+	place->path = fixture_path(place->directory, "ca");
+	trust = fixture_path(place->path, "trust.crt");
+	assert_int_equal(ca_init(place->path, DOMAIN, &place->error), 0);
+	assert_int_equal(ca_open(place->path, &place->ca, &place->error), 0);
+	struct trust_source source = {.domain = DOMAIN, .path = trust};
+	assert_int_equal(trust_load(tls_library(), &source, 1, clock_wall(), &place->trust, NULL),
+			 0);
+	*state = place;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+
+	clock_set_wall(0);
+	trust_put(place->trust);
+	ca_close(place->ca);
+	fixture_directory_free(place->path);
+	fixture_directory_free(place->directory);
+	free(place);
+	return 0;
+}
+
+// A token for `identity`, whose password is then in `place`.
+static void new_token(struct place *place, const char *identity)
+{
+	struct token token = {.secret = {++place->secrets}};
+	struct token_record record = {.identity = (char *)identity,
+				      .created = clock_wall(),
+				      .expires = clock_wall() + HOUR_S,
+				      .lifetime_s = DAY_S};
+
+	assert_int_equal(token_add(ca_journal(place->ca), token.secret, &record, NULL), 0);
+	token_password(&token, place->password);
+}
+
+static struct asked ask(const char *identity, const char *dns)
+{
+	struct asked asked = {0};
+
+	assert_int_equal(profile_key(&asked.key, NULL), 0);
+	assert_int_equal(request_make(asked.key, identity, dns, &asked.der, &asked.size, NULL), 0);
+	return asked;
+}
+
+static void asked_done(struct asked *asked)
+{
+	EVP_PKEY_free(asked->key);
+	free(asked->der);
+}
+
+static int enrol(struct place *place, const struct asked *asked, X509 **ret)
+{
+	place->error = (struct error){0};
+	return ca_enrol(place->ca, place->password, asked->der, asked->size, ret, &place->error);
+}
+
+static void expect_what(const struct place *place, const char *what)
+{
+	if (!strstr(place->error.what, what))
+		fail_msg("\"%s\" does not say \"%s\"", place->error.what, what);
+}
+
+static void expect_refused(struct place *place, const struct asked *asked, int code,
+			   const char *what)
+{
+	X509 *certificate = NULL;
+
+	assert_int_equal(enrol(place, asked, &certificate), code);
+	assert_null(certificate);
+	expect_what(place, what);
+}
+
+static void expect_identity(const X509 *certificate, const char *identity)
+{
+	_cleanup_(freep) char *found = NULL;
+
+	assert_int_equal(certificate_identity(certificate, &found, NULL), 0);
+	assert_string_equal(found, identity);
+}
+
+static int64_t lifetime_of(const X509 *certificate)
+{
+	time_t from, to;
+
+	assert_int_equal(certificate_lifetime(certificate, &from, &to), 0);
+	return to - from;
+}
+
+static unsigned issued(struct place *place)
+{
+	unsigned count = 0;
+	time_t when = 1;
+
+	while (when && journal_issued(ca_journal(place->ca), ALICE, count + 1, &when, NULL) == 0)
+		count += when != 0;
+	return count;
+}
+
+// --- enrolment
+
+static void gives_the_name_of_the_token(void **state)
+{
+	struct place *place = *state;
+	static const char *const names[] = {NULL, ALICE};
+
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(asked_done) struct asked asked = ask(names[i], NULL);
+		_cleanup_(X509_freep) X509 *certificate = NULL;
+		new_token(place, ALICE);
+		assert_int_equal(enrol(place, &asked, &certificate), 0);
+		expect_identity(certificate, ALICE);
+		assert_int_equal(EVP_PKEY_eq(X509_get0_pubkey(certificate), asked.key), 1);
+		assert_int_equal(lifetime_of(certificate), DAY_S + 300);
+	}
+	assert_int_equal(issued(place), 2);
+}
+
+static void gives_no_other_name(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked bob = ask(BOB, NULL);
+	_cleanup_(asked_done) struct asked dns = ask(ALICE, "gateway.corp.example");
+	_cleanup_(asked_done) struct asked alice = ask(ALICE, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+
+	new_token(place, ALICE);
+	expect_refused(place, &bob, -EPERM, "is for " ALICE ", not for " BOB);
+	expect_refused(place, &dns, -EPERM, "no DNS name");
+	assert_int_equal(issued(place), 0);
+	// And the token is not used up by that.
+	assert_int_equal(enrol(place, &alice, &certificate), 0);
+}
+
+static void uses_a_token_once(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked first = ask(NULL, NULL);
+	_cleanup_(asked_done) struct asked second = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+
+	new_token(place, ALICE);
+	assert_int_equal(enrol(place, &first, &certificate), 0);
+	expect_refused(place, &second, -EACCES, "has been used");
+	assert_int_equal(issued(place), 1);
+}
+
+static void delivers_again_within_a_minute(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *first = NULL;
+	_cleanup_(X509_freep) X509 *again = NULL;
+	time_t now = clock_wall();
+
+	new_token(place, ALICE);
+	assert_int_equal(enrol(place, &asked, &first), 0);
+	clock_set_wall(now + TOKEN_REDELIVER_S);
+	assert_int_equal(enrol(place, &asked, &again), 0);
+	assert_int_equal(X509_cmp(first, again), 0);
+	assert_int_equal(issued(place), 1);
+	clock_set_wall(now + TOKEN_REDELIVER_S + 1);
+	expect_refused(place, &asked, -EACCES, "has been used");
+}
+
+static void refuses_what_is_no_token(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	time_t now = clock_wall();
+
+	new_token(place, ALICE);
+	clock_set_wall(now + HOUR_S);
+	expect_refused(place, &asked, -EACCES, "has expired");
+	clock_set_wall(now);
+	place->password[0] ^= 1;
+	expect_refused(place, &asked, -EACCES, "no such token");
+	// Who has no token does not even hear whether the request is good.
+	_cleanup_(asked_done) struct asked broken = ask(NULL, NULL);
+	broken.der[broken.size - 1] ^= 1;
+	expect_refused(place, &broken, -EACCES, "no such token");
+}
+
+static void refuses_a_broken_request(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	_cleanup_(asked_done) struct asked good = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+
+	new_token(place, ALICE);
+	asked.der[asked.size - 1] ^= 1;
+	expect_refused(place, &asked, -EINVAL, "not signed with its own key");
+	asked.size = 20;
+	expect_refused(place, &asked, -EINVAL, "not a certificate request");
+	assert_int_equal(enrol(place, &good, &certificate), 0);
+}
+
+static void lets_a_pattern_choose_among_free_names(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked none = ask(NULL, NULL);
+	_cleanup_(asked_done) struct asked gateway = ask("spiffe://corp.example/gateway/x", NULL);
+	_cleanup_(asked_done) struct asked alice = ask(ALICE, NULL);
+	_cleanup_(asked_done) struct asked twin = ask(ALICE, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+	_cleanup_(X509_freep) X509 *second = NULL;
+	time_t now = clock_wall();
+
+	new_token(place, LAPTOPS);
+	expect_refused(place, &none, -EPERM, "must say which it is");
+	expect_refused(place, &gateway, -EPERM, "is for " LAPTOPS);
+	assert_int_equal(enrol(place, &alice, &certificate), 0);
+	expect_identity(certificate, ALICE);
+	// Nobody becomes alice with another token of the kind, before alice's certificate is over.
+	clock_set_wall(now + 120);
+	new_token(place, LAPTOPS);
+	expect_refused(place, &twin, -EPERM, "has a certificate already");
+	clock_set_wall(now + DAY_S + 1);
+	new_token(place, LAPTOPS);
+	assert_int_equal(enrol(place, &twin, &second), 0);
+}
+
+// The way back for a device whose certificate or key is gone.
+static void lets_an_exact_token_replace_a_device(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked first = ask(ALICE, NULL);
+	_cleanup_(asked_done) struct asked second = ask(ALICE, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+	_cleanup_(X509_freep) X509 *replaced = NULL;
+
+	new_token(place, ALICE);
+	assert_int_equal(enrol(place, &first, &certificate), 0);
+	new_token(place, ALICE);
+	assert_int_equal(enrol(place, &second, &replaced), 0);
+}
+
+static void journals_the_token(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+	_cleanup_(freep) uint8_t *der = NULL;
+	unsigned char *mine = NULL;
+	char serial[SERIAL_TEXT_MAX];
+	size_t size;
+
+	new_token(place, ALICE);
+	assert_int_equal(enrol(place, &asked, &certificate), 0);
+	certificate_serial(certificate, serial);
+	assert_int_equal(journal_certificate(ca_journal(place->ca), serial, &der, &size, NULL), 0);
+	assert_int_equal(i2d_X509(certificate, &mine), (int)size);
+	assert_memory_equal(der, mine, size);
+	OPENSSL_free(mine);
+}
+
+// --- renewal
+
+static struct verdict *judged(struct place *place, X509 *leaf)
+{
+	STACK_OF(X509) *above = sk_X509_new_null();
+	struct verdict *verdict = NULL;
+
+	sk_X509_push(above, ca_certificate(place->ca));
+	assert_int_equal(verify_chain(place->trust, leaf, above, VERIFY_PEER_IS_CLIENT,
+				      clock_wall(), &verdict, NULL, NULL),
+			 0);
+	sk_X509_free(above);
+	return verdict;
+}
+
+// What `mutun ca issue` would give.
+static struct verdict *old_one(struct place *place, EVP_PKEY *key, const char *dns,
+			       int64_t lifetime_s)
+{
+	_cleanup_(X509_freep) X509 *leaf = NULL;
+	struct ca_leaf subject = {.identity = ALICE,
+				  .dns = dns,
+				  .lifetime_s = lifetime_s,
+				  .not_before_s = -300,
+				  .key = key,
+				  .issued_by = "operator"};
+
+	assert_int_equal(ca_sign(place->ca, &subject, &leaf, NULL), 0);
+	return judged(place, leaf);
+}
+
+static int renew(struct place *place, const struct verdict *old, const struct asked *asked,
+		 X509 **ret)
+{
+	place->error = (struct error){0};
+	return ca_renew(place->ca, verdict_leaf(old), verdict_above(old), asked->der, asked->size,
+			ret, &place->error);
+}
+
+static void renews_names_and_lifetime(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	_cleanup_(asked_done) struct asked plain = ask(NULL, NULL);
+	_cleanup_(asked_done) struct asked named = ask(ALICE, "a.corp.example");
+	const struct asked *requests[] = {&plain, &named};
+
+	assert_int_equal(profile_key(&key, NULL), 0);
+	_cleanup_(verdict_putp) struct verdict *old =
+		old_one(place, key, "a.corp.example", 7 * DAY_S);
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(X509_freep) X509 *certificate = NULL;
+		assert_int_equal(renew(place, old, requests[i], &certificate), 0);
+		expect_identity(certificate, ALICE);
+		assert_int_equal(lifetime_of(certificate), 7 * DAY_S + 300);
+		assert_int_equal(X509_check_host(certificate, "a.corp.example", 0, 0, NULL), 1);
+	}
+}
+
+static void renews_no_other_names_and_not_the_old_key(void **state)
+{
+	static const char *const names[][2] = {{BOB, NULL}, {ALICE, "b.corp.example"}};
+	struct place *place = *state;
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	_cleanup_(asked_done) struct asked same = {0};
+	X509 *certificate = NULL;
+
+	assert_int_equal(profile_key(&key, NULL), 0);
+	_cleanup_(verdict_putp) struct verdict *old = old_one(place, key, "a.corp.example", DAY_S);
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(asked_done) struct asked asked = ask(names[i][0], names[i][1]);
+		assert_int_equal(renew(place, old, &asked, &certificate), -EPERM);
+		expect_what(place, "other names than those of " ALICE);
+	}
+	EVP_PKEY_up_ref(key);
+	same.key = key;
+	assert_int_equal(request_make(key, NULL, NULL, &same.der, &same.size, NULL), 0);
+	assert_int_equal(renew(place, old, &same, &certificate), -EPERM);
+	expect_what(place, "old key");
+	assert_null(certificate);
+}
+
+static void renews_nothing_that_has_expired(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	X509 *certificate = NULL;
+
+	assert_int_equal(profile_key(&key, NULL), 0);
+	_cleanup_(verdict_putp) struct verdict *old = old_one(place, key, NULL, HOUR_S);
+	clock_set_wall(clock_wall() + HOUR_S + 1);
+	assert_int_equal(renew(place, old, &asked, &certificate), -EPERM);
+	expect_what(place, "expired");
+}
+
+// The gateway may trust more than the CA does.
+static void renews_nothing_of_another_ca(void **state)
+{
+	static const struct {
+		const char *domain, *identity;
+	} others[] = {{"partner.example", "spiffe://partner.example/laptop/alice"},
+		      {DOMAIN, ALICE}};
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	X509 *certificate = NULL;
+
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_(fixture_freep) struct fixture *root = fixture_root("foreign");
+		_cleanup_(fixture_freep) struct fixture *leaf =
+			fixture_leaf(root, others[i].identity);
+		_cleanup_(trust_putp) struct trust *trust = fixture_trust(others[i].domain, root);
+		_cleanup_(verdict_putp) struct verdict *old = NULL;
+		assert_int_equal(verify_chain(trust, leaf->certificate, NULL, VERIFY_PEER_IS_CLIENT,
+					      clock_wall(), &old, NULL, NULL),
+				 0);
+		assert_int_equal(renew(place, old, &asked, &certificate), -EPERM);
+		assert_null(certificate);
+	}
+}
+
+// A new issuing certificate, as a roll-over makes it.
+static void replace_issuing(struct place *place, time_t from, time_t to)
+{
+	_cleanup_(freep) char *root_key = fixture_path(place->path, "root.key");
+	_cleanup_(freep) char *root_path = fixture_path(place->path, "root.crt");
+	_cleanup_(freep) char *path = fixture_path(place->path, "issuing.crt");
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *signer = NULL;
+	_cleanup_(X509_freep) X509 *root = NULL;
+	_cleanup_(X509_freep) X509 *issuing = NULL;
+	struct profile_subject subject = {
+		.domain = DOMAIN, .not_before = from, .not_after = to, .key = ca_key(place->ca)};
+
+	assert_int_equal(pem_read_key(root_key, &signer, NULL), 0);
+	assert_int_equal(pem_read_certificate(root_path, &root, NULL), 0);
+	assert_int_equal(profile_sign(PROFILE_INTERMEDIATE, &subject, root, signer, &issuing, NULL),
+			 0);
+	assert_int_equal(pem_write_certificate(path, issuing, NULL, NULL), 0);
+	ca_close(place->ca);
+	assert_int_equal(ca_open(place->path, &place->ca, &place->error), 0);
+}
+
+static void renews_at_full_length_after_a_cut(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	_cleanup_(asked_done) struct asked again = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *cut = NULL;
+	_cleanup_(X509_freep) X509 *full = NULL;
+	_cleanup_(verdict_putp) struct verdict *first = NULL;
+	_cleanup_(verdict_putp) struct verdict *second = NULL;
+	time_t from, to;
+
+	assert_int_equal(profile_key(&key, NULL), 0);
+	assert_int_equal(certificate_lifetime(ca_certificate(place->ca), &from, &to), 0);
+	clock_set_wall(to - DAY_S - HOUR_S);
+	first = old_one(place, key, NULL, DAY_S);
+	clock_set_wall(to - 2 * HOUR_S);
+	assert_int_equal(renew(place, first, &asked, &cut), 0);
+	assert_int_equal(lifetime_of(cut), 2 * HOUR_S + 300);
+	second = judged(place, cut);
+	replace_issuing(place, clock_wall() - HOUR_S, to + 90 * DAY_S);
+	assert_int_equal(renew(place, second, &again, &full), 0);
+	assert_int_equal(lifetime_of(full), DAY_S + 300);
+}
+
+static void limits_how_often(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	time_t now = clock_wall();
+
+	assert_int_equal(profile_key(&key, NULL), 0);
+	_cleanup_(verdict_putp) struct verdict *old = old_one(place, key, NULL, DAY_S);
+	for (unsigned i = 1; i < 10; i++) {
+		_cleanup_(X509_freep) X509 *certificate = NULL;
+		assert_int_equal(renew(place, old, &asked, &certificate), 0);
+	}
+	_cleanup_(X509_freep) X509 *late = NULL;
+	assert_int_equal(renew(place, old, &asked, &late), -EAGAIN);
+	expect_what(place, "10 certificates within 60 s");
+	new_token(place, ALICE);
+	expect_refused(place, &asked, -EAGAIN, "10 certificates within 60 s");
+	clock_set_wall(now + CA_OFTEN_S + 1);
+	assert_int_equal(renew(place, old, &asked, &late), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(gives_the_name_of_the_token),
+		TEST(gives_no_other_name),
+		TEST(uses_a_token_once),
+		TEST(delivers_again_within_a_minute),
+		TEST(refuses_what_is_no_token),
+		TEST(refuses_a_broken_request),
+		TEST(lets_a_pattern_choose_among_free_names),
+		TEST(lets_an_exact_token_replace_a_device),
+		TEST(journals_the_token),
+		TEST(renews_names_and_lifetime),
+		TEST(renews_no_other_names_and_not_the_old_key),
+		TEST(renews_nothing_that_has_expired),
+		TEST(renews_nothing_of_another_ca),
+		TEST(renews_at_full_length_after_a_cut),
+		TEST(limits_how_often),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
