@@ -118,7 +118,7 @@ SSL_CTX *bare_context(const struct bare *bare)
 		_cleanup_(sk_X509_freep) STACK_OF(X509) *chain = fixture_chain(bare->leaf);
 		must(SSL_CTX_use_certificate(context, bare->leaf->certificate) == 1);
 		must(SSL_CTX_use_PrivateKey(context, bare->leaf->key) == 1);
-		must(SSL_CTX_set1_chain(context, chain) == 1);
+		must(SSL_CTX_set1_chain(context, bare->above ? bare->above : chain) == 1);
 	}
 	return context;
 }

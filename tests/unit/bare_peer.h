@@ -25,6 +25,7 @@ void end_part(struct end *a, struct end *b);
 struct bare {
 	bool server;
 	const struct fixture *leaf; // NULL: none
+	STACK_OF(X509) * above;	    // sent with it, borrowed; NULL: what belongs to it
 	const char *alpn;	    // with its length byte; NULL: ours; "": none
 	int version;		    // at most
 };

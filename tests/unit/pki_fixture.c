@@ -50,8 +50,8 @@ static EVP_PKEY *make_key(const char *kind)
 		kind = "P-256";
 	if (strcmp(kind, "explicit") == 0)
 		key = explicit_key();
-	else if (strcmp(kind, "Ed25519") == 0)
-		key = EVP_PKEY_Q_keygen(tls_library(), NULL, "ED25519");
+	else if (strcmp(kind, "Ed25519") == 0 || strcmp(kind, "Ed448") == 0)
+		key = EVP_PKEY_Q_keygen(tls_library(), NULL, kind);
 	else if (strncmp(kind, "RSA-", 4) == 0)
 		key = EVP_PKEY_Q_keygen(tls_library(), NULL, "RSA",
 					(size_t)strtoul(kind + 4, NULL, 10));
@@ -71,15 +71,17 @@ static void add_name(GENERAL_NAMES *names, int type, const char *text)
 	must(sk_GENERAL_NAME_push(names, name));
 }
 
-static void add_raw(X509 *certificate, int nid, const void *der, size_t size)
+static void add_raw(X509 *certificate, const char *oid, bool critical, const void *der, size_t size)
 {
 	ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+	ASN1_OBJECT *object = OBJ_txt2obj(oid, 0);
 
-	must(octets && ASN1_OCTET_STRING_set(octets, der, (int)size));
-	X509_EXTENSION *extension = X509_EXTENSION_create_by_NID(NULL, nid, 0, octets);
+	must(object && octets && ASN1_OCTET_STRING_set(octets, der, (int)size));
+	X509_EXTENSION *extension = X509_EXTENSION_create_by_OBJ(NULL, object, critical, octets);
 	must(extension && X509_add_ext(certificate, extension, -1));
 	X509_EXTENSION_free(extension);
 	ASN1_OCTET_STRING_free(octets);
+	ASN1_OBJECT_free(object);
 }
 
 static void add_names(X509 *certificate, const struct fixture_options *options)
@@ -88,7 +90,7 @@ static void add_names(X509 *certificate, const struct fixture_options *options)
 	char text[64];
 
 	if (options->san) {
-		add_raw(certificate, NID_subject_alt_name, options->san, options->san_size);
+		add_raw(certificate, SN_subject_alt_name, false, options->san, options->san_size);
 		sk_GENERAL_NAME_free(names);
 		return;
 	}
@@ -139,6 +141,9 @@ static void add_extensions(struct fixture *fixture, const struct fixture_options
 	if (options->twice)
 		add_extension(certificate, issuer, NID_ext_key_usage, usage);
 	add_extension(certificate, issuer, NID_name_constraints, options->name_constraints);
+	add_extension(certificate, issuer, NID_policy_constraints, options->policy_constraints);
+	if (options->unknown_critical)
+		add_raw(certificate, "1.3.6.1.4.1.55555.1", true, "\x05", 2);
 	add_names(certificate, options);
 	if (options->no_key_identifiers)
 		return;
@@ -180,15 +185,19 @@ static void set_times(X509 *certificate, const struct fixture_options *options)
 }
 
 // As a peer would see it: OpenSSL judges a certificate that was decoded otherwise than one that was put together.
-static void read_back(struct fixture *fixture)
+static void read_back(struct fixture *fixture, bool altered)
 {
 	unsigned char *der = NULL;
 	int size = i2d_X509(fixture->certificate, &der);
 	const unsigned char *at = der;
 
+	must(size > 0);
+	if (altered)
+		der[size - 1] ^= 1; // the signature is what comes last
+
 	X509_free(fixture->certificate);
 	fixture->certificate = X509_new_ex(tls_library(), NULL);
-	must(size > 0 && fixture->certificate && d2i_X509(&fixture->certificate, &at, size));
+	must(fixture->certificate && d2i_X509(&fixture->certificate, &at, size));
 	OPENSSL_free(der);
 }
 
@@ -197,7 +206,9 @@ struct fixture *fixture_issue(const struct fixture *issuer, const struct fixture
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	must(fixture);
-	fixture->key = make_key(options->key);
+	fixture->key = options->same_key ? options->same_key->key : make_key(options->key);
+	if (options->same_key)
+		EVP_PKEY_up_ref(fixture->key);
 	fixture->issuer = issuer;
 	fixture->certificate = X509_new_ex(tls_library(), NULL);
 	must(fixture->certificate);
@@ -211,11 +222,11 @@ struct fixture *fixture_issue(const struct fixture *issuer, const struct fixture
 		add_extensions(fixture, options);
 
 	EVP_PKEY *signer = issuer ? issuer->key : fixture->key;
-	const EVP_MD *digest = EVP_PKEY_is_a(signer, "ED25519")
+	const EVP_MD *digest = EVP_PKEY_is_a(signer, "ED25519") || EVP_PKEY_is_a(signer, "ED448")
 				       ? NULL
 				       : EVP_get_digestbyname(or_else(options->digest, "SHA256"));
 	must(X509_sign(certificate, signer, digest) > 0);
-	read_back(fixture);
+	read_back(fixture, options->altered);
 	return fixture;
 }
 

@@ -33,19 +33,23 @@ struct fixture_options {
 	size_t san_size;
 	const char *subject; // common name; "test"
 	const char *
-		key; // "P-256" (default), "P-384", "P-521", "secp256k1", "explicit", "Ed25519", "RSA-<bits>"
+		key; // "P-256" (default), "P-384", "P-521", "secp256k1", "explicit", "Ed25519", "Ed448", "RSA-<bits>"
 	const char *digest;		// "SHA256"
 	const char *basic_constraints;	// "critical,CA:FALSE"
 	const char *key_usage;		// "critical,digitalSignature"
 	const char *extended_key_usage; // "serverAuth,clientAuth"
 	const char *name_constraints;	// none
+	const char *policy_constraints; // none
 	int64_t not_before_s;		// from now; both zero: -300 and 86400
 	int64_t not_after_s;
 	const uint8_t *serial; // 20 random bytes
 	size_t serial_size;
 	bool version_1;
-	bool twice;		 // a second extendedKeyUsage extension
-	bool no_key_identifiers; // neither subject nor authority key identifier
+	bool twice;			// a second extendedKeyUsage extension
+	bool no_key_identifiers;	// neither subject nor authority key identifier
+	bool unknown_critical;		// a critical extension that nobody knows
+	bool altered;			// one bit of the signature
+	const struct fixture *same_key; // has the key of this one
 };
 
 struct fixture *fixture_issue(const struct fixture *issuer, const struct fixture_options *options);

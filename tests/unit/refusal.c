@@ -15,136 +15,36 @@
 #define ALICE	 REFUSAL_ALICE
 #define OF_ALICE "certificate of " ALICE " "
 
-static struct fixture *intermediate(const struct fixture *root, const char *name, const char *key,
-				    int64_t not_before_s, int64_t not_after_s)
-{
-	struct fixture_options options = {
-		.subject = name,
-		.key = key,
-		.basic_constraints = "critical,CA:TRUE,pathlen:0",
-		.key_usage = "critical,keyCertSign,cRLSign",
-		.extended_key_usage = "",
-		.name_constraints = "critical,permitted;URI:corp.example",
-		.not_before_s = not_before_s,
-		.not_after_s = not_after_s,
-	};
-
-	return fixture_issue(root, &options);
-}
-
-static struct trust *load_trust(const struct world *world)
-{
-	_cleanup_(fixture_directory_freep) char *directory = fixture_directory();
-	_cleanup_(freep) char *corp = fixture_path(directory, "corp.crt");
-	_cleanup_(freep) char *partner = fixture_path(directory, "partner.crt");
-	struct trust_source sources[] = {{.domain = "corp.example", .path = corp},
-					 {.domain = "partner.example", .path = partner}};
-	struct trust *trust = NULL;
-
-	fixture_write_certificate(world->root, false, corp);
-	fixture_write_certificate(world->partner, false, partner);
-	if (trust_load(tls_library(), sources, 2, clock_wall(), &trust, NULL) < 0)
-		abort();
-	return trust;
-}
-
-struct world *world_new(void)
-{
-	struct world *world = calloc(1, sizeof(*world));
-	char name[32];
-
-	if (!world)
-		abort();
-	world->root = fixture_root("corp root");
-	world->issuing = fixture_intermediate(world->root, "corp issuing", "corp.example", 0);
-	world->expired = intermediate(world->root, "corp old", NULL, -9 * DAY, -2 * DAY - 60);
-	world->future = intermediate(world->root, "corp next", NULL, 2 * DAY + 60, 9 * DAY);
-	world->narrow = fixture_intermediate(world->root, "corp dev", "dev.corp.example", 0);
-	world->weak = intermediate(world->root, "corp weak", "RSA-1024", -DAY, 9 * DAY);
-	world->odd = intermediate(world->root, "corp odd", "secp256k1", -DAY, 9 * DAY);
-	world->unnamed = intermediate(world->root, "corp unnamed", "explicit", -DAY, 9 * DAY);
-	world->below = fixture_intermediate(world->issuing, "corp below", NULL, -1);
-	const struct fixture *above = world->root;
-	for (size_t i = 0; i < sizeof(world->stairs) / sizeof(world->stairs[0]); i++) {
-		snprintf(name, sizeof(name), "stair %zu", i + 1);
-		world->stairs[i] = fixture_intermediate(above, name, NULL, -1);
-		above = world->stairs[i];
+// Who signed the leaf.
+#define BY(name, place)                                               \
+	static const struct fixture *by_##name(const struct world *w) \
+	{                                                             \
+		return w->place;                                      \
 	}
-	world->partner = fixture_root("partner root");
-	world->stranger = fixture_root("stranger root");
-	world->trust = load_trust(world);
-	return world;
-}
 
-struct world *world_free(struct world *world)
-{
-	trust_put(world->trust);
-	for (size_t i = 0; i < sizeof(world->stairs) / sizeof(world->stairs[0]); i++)
-		fixture_free(world->stairs[i]);
-	fixture_free(world->stranger);
-	fixture_free(world->partner);
-	fixture_free(world->below);
-	fixture_free(world->unnamed);
-	fixture_free(world->odd);
-	fixture_free(world->weak);
-	fixture_free(world->narrow);
-	fixture_free(world->future);
-	fixture_free(world->expired);
-	fixture_free(world->issuing);
-	fixture_free(world->root);
-	free(world);
-	return NULL;
-}
-
-static const struct fixture *by_root(const struct world *world)
-{
-	return world->root;
-}
-
-static const struct fixture *by_expired(const struct world *world)
-{
-	return world->expired;
-}
-
-static const struct fixture *by_future(const struct world *world)
-{
-	return world->future;
-}
-
-static const struct fixture *by_weak(const struct world *world)
-{
-	return world->weak;
-}
-
-static const struct fixture *by_narrow(const struct world *world)
-{
-	return world->narrow;
-}
-
-static const struct fixture *by_odd(const struct world *world)
-{
-	return world->odd;
-}
-
-static const struct fixture *by_unnamed(const struct world *world)
-{
-	return world->unnamed;
-}
-
-static const struct fixture *by_below(const struct world *world)
-{
-	return world->below;
-}
-
-static const struct fixture *by_partner(const struct world *world)
-{
-	return world->partner;
-}
-
-static const struct fixture *by_stranger(const struct world *world)
-{
-	return world->stranger;
-}
+BY(root, root)
+BY(expired, expired)
+BY(future, future)
+BY(narrow, narrow)
+BY(excluding, excluding)
+BY(weak, weak)
+BY(odd, odd)
+BY(unnamed, unnamed)
+BY(sha1, sha1)
+BY(altered, altered)
+BY(mute, mute)
+BY(no_ca, no_ca)
+BY(strict, strict)
+BY(riddle, riddle)
+BY(below, below)
+BY(laptop, laptop)
+BY(stair_4, stairs[3])
+BY(stair_20, stairs[19])
+BY(fat, fat[2])
+BY(loop, loop[0])
+BY(namesake, namesake)
+BY(partner, partner)
+BY(stranger, stranger)
 
 static const struct fixture *by_nobody(const struct world *world)
 {
@@ -152,14 +52,44 @@ static const struct fixture *by_nobody(const struct world *world)
 	return NULL;
 }
 
-static const struct fixture *by_stair_4(const struct world *world)
+// What is sent beside the leaf, when it is not what belongs to it.
+static STACK_OF(X509) * pile(const struct fixture *const *fixtures, size_t count)
 {
-	return world->stairs[3];
+	STACK_OF(X509) *stack = sk_X509_new_null();
+
+	if (!stack)
+		abort();
+	for (size_t i = 0; i < count; i++)
+		sk_X509_push(stack, fixtures[i]->certificate);
+	return stack;
 }
 
-static const struct fixture *by_stair_20(const struct world *world)
+static STACK_OF(X509) * send_nothing(const struct world *world)
 {
-	return world->stairs[19];
+	(void)world;
+	return pile(NULL, 0);
+}
+
+static STACK_OF(X509) * send_real(const struct world *world)
+{
+	return pile((const struct fixture *[]){world->issuing}, 1);
+}
+
+static STACK_OF(X509) * send_junk(const struct world *world)
+{
+	return pile((const struct fixture *[]){world->narrow, world->stranger, world->laptop}, 3);
+}
+
+static STACK_OF(X509) * send_namesake(const struct world *world)
+{
+	return pile((const struct fixture *[]){world->namesake, world->namesake_root}, 2);
+}
+
+static STACK_OF(X509) * send_twice(const struct world *world)
+{
+	return pile((const struct fixture *[]){world->issuing, world->issuing, world->issuing,
+					       world->issuing},
+		    4);
 }
 
 // SANs that no ordinary encoder makes. 0x86 is a URI name, 0xa6 the same in the constructed form of BER.
@@ -172,9 +102,12 @@ static const uint8_t san_garbage[] = "\x30\x7f\x86";
 static const uint8_t san_empty[] = "\x30\x00";
 static const uint8_t serial_long[21] = {1, 2, 3};
 
-#define SAN(array)	  .san = (array), .san_size = sizeof(array) - 1
-#define LEAF(...)	  .leaf = {.uris = {ALICE}, __VA_ARGS__}
-#define URI(text)	  .leaf = {.uris = {text}}
+#define SAN(array) .san = (array), .san_size = sizeof(array) - 1
+#define LEAF(...)  .leaf = {.uris = {ALICE}, __VA_ARGS__}
+#define URI(text)  .leaf = {.uris = {text}}
+#define NO_ISSUING                                                                                \
+	OF_ALICE "is signed by an unknown CA (issuer CN=corp issuing; trust domain corp.example " \
+		 "has 1 CA certificate)"
 #define NOT_ID(text, why) "\"" text "\" is not a SPIFFE ID: " why
 
 const struct refusal refusals[] = {
@@ -362,26 +295,43 @@ const struct refusal refusals[] = {
 	 LEAF(.digest = "SHA1"),
 	 .what = OF_ALICE "is signed with ecdsa-with-SHA1",
 	 .alert = SSL_AD_BAD_CERTIFICATE},
+	{.name = "Ed448",
+	 LEAF(.key = "Ed448"),
+	 .what = OF_ALICE "has a key of the kind ED448",
+	 .no_handshake = true,
+	 .alert = SSL_AD_BAD_CERTIFICATE},
+	{.name = "critical extension",
+	 LEAF(.unknown_critical = true),
+	 .what = OF_ALICE "has a critical extension that is not understood",
+	 .alert = SSL_AD_CERTIFICATE_UNKNOWN},
+	{.name = "altered",
+	 LEAF(.altered = true),
+	 .what = OF_ALICE "has a signature that does not fit its issuer's key",
+	 .alert = SSL_AD_DECRYPT_ERROR},
 
 	// Path.
 	{.name = "expired",
 	 LEAF(.not_before_s = -9 * DAY, .not_after_s = -3 * DAY - 60),
 	 .what = OF_ALICE "expired 3 days ago",
+	 .once_s = -5 * DAY,
 	 .alert = SSL_AD_CERTIFICATE_EXPIRED},
 	{.name = "not yet valid",
 	 LEAF(.not_before_s = 270, .not_after_s = DAY),
 	 .what = OF_ALICE "is not valid for another 4 min (is this clock behind?)",
+	 .once_s = 3600,
 	 .alert = SSL_AD_BAD_CERTIFICATE},
 	{.name = "expired intermediate",
-	 LEAF(.dns = NULL),
+	 LEAF(.not_before_s = -9 * DAY, .not_after_s = DAY),
 	 .issuer = by_expired,
 	 .what = "CA certificate \"CN=corp old\" above " ALICE " expired 2 days ago",
+	 .once_s = -5 * DAY,
 	 .alert = SSL_AD_CERTIFICATE_EXPIRED},
 	{.name = "future intermediate",
-	 LEAF(.dns = NULL),
+	 LEAF(.not_before_s = -60, .not_after_s = 4 * DAY),
 	 .issuer = by_future,
 	 .what = "CA certificate \"CN=corp next\" above " ALICE
 		 " is not valid for another 2 days (is this clock behind?)",
+	 .once_s = 3 * DAY,
 	 .alert = SSL_AD_BAD_CERTIFICATE},
 	{.name = "weak intermediate",
 	 LEAF(.dns = NULL),
@@ -399,6 +349,44 @@ const struct refusal refusals[] = {
 	 .what = "CA certificate \"CN=corp unnamed\" above " ALICE
 		 " has a key on a curve that is not a named one",
 	 .alert = SSL_AD_BAD_CERTIFICATE},
+	{.name = "SHA-1 above",
+	 LEAF(.dns = NULL),
+	 .issuer = by_sha1,
+	 .what = "CA certificate \"CN=corp sha1\" above " ALICE
+		 " is signed with a digest that is too weak",
+	 .alert = SSL_AD_BAD_CERTIFICATE},
+	{.name = "altered above",
+	 LEAF(.dns = NULL),
+	 .issuer = by_altered,
+	 .what = "CA certificate \"CN=corp altered\" above " ALICE
+		 " has a signature that does not fit its issuer's key",
+	 .alert = SSL_AD_DECRYPT_ERROR},
+	{.name = "CA without keyCertSign",
+	 LEAF(.dns = NULL),
+	 .issuer = by_mute,
+	 .what = "CA certificate \"CN=corp mute\" above " ALICE " may not sign certificates",
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "keyCertSign without CA",
+	 LEAF(.dns = NULL),
+	 .issuer = by_no_ca,
+	 .what = "CA certificate \"CN=corp no CA\" above " ALICE " may not sign certificates",
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "signed by a leaf",
+	 LEAF(.dns = NULL),
+	 .issuer = by_laptop,
+	 .what = "CA certificate \"CN=test\" above " ALICE " may not sign certificates",
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "critical extension above",
+	 LEAF(.dns = NULL),
+	 .issuer = by_riddle,
+	 .what = "CA certificate \"CN=corp riddle\" above " ALICE
+		 " has a critical extension that is not understood",
+	 .alert = SSL_AD_CERTIFICATE_UNKNOWN},
+	{.name = "certificate policy demanded",
+	 LEAF(.dns = NULL),
+	 .issuer = by_strict,
+	 .what = OF_ALICE "is not issued under a policy that its CAs demand",
+	 .alert = SSL_AD_CERTIFICATE_UNKNOWN},
 	{.name = "path length",
 	 LEAF(.dns = NULL),
 	 .issuer = by_below,
@@ -415,11 +403,58 @@ const struct refusal refusals[] = {
 	 .issuer = by_stair_20,
 	 .what = "the peer sent 21 certificates",
 	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "64 kB chain",
+	 LEAF(.dns = NULL),
+	 .issuer = by_fat,
+	 .what = "the peer sent a CA certificate of more than 16384 bytes",
+	 .alert = SSL_AD_BAD_CERTIFICATE},
+	{.name = "one intermediate four times",
+	 LEAF(.dns = NULL),
+	 .sent = send_twice,
+	 .what = "the peer sent 5 certificates",
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "intermediate missing",
+	 LEAF(.dns = NULL),
+	 .sent = send_nothing,
+	 .once_s = 1,
+	 .what = NO_ISSUING,
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "junk instead of the intermediate",
+	 LEAF(.dns = NULL),
+	 .sent = send_junk,
+	 .once_s = 1,
+	 .what = NO_ISSUING,
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "namesake instead of the intermediate",
+	 LEAF(.dns = NULL),
+	 .sent = send_namesake,
+	 .once_s = 1,
+	 .what = NO_ISSUING,
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "namesake CA",
+	 LEAF(.dns = NULL),
+	 .issuer = by_namesake,
+	 .what = "CA certificate \"CN=corp issuing\" above " ALICE
+		 " is signed by an unknown CA (issuer CN=corp root; trust domain corp.example has 1 CA certificate)",
+	 .alert = SSL_AD_UNKNOWN_CA},
+	{.name = "namesake CA without key identifiers",
+	 LEAF(.no_key_identifiers = true),
+	 .issuer = by_namesake,
+	 .sent = send_real,
+	 .what = OF_ALICE "has a signature that does not fit its issuer's key",
+	 .alert = SSL_AD_DECRYPT_ERROR},
+	{.name = "CAs that sign each other",
+	 LEAF(.dns = NULL),
+	 .issuer = by_loop,
+	 .what = "CA certificate \"CN=loop B\" above " ALICE
+		 " is signed by an unknown CA (issuer CN=loop A; trust domain corp.example has 1 CA certificate)",
+	 .alert = SSL_AD_UNKNOWN_CA},
 	{.name = "unknown CA",
 	 LEAF(.dns = NULL),
 	 .issuer = by_stranger,
 	 .what = OF_ALICE "is signed by an unknown CA (issuer CN=stranger root; trust domain "
 			  "corp.example has 1 CA certificate)",
+	 .once_s = 1,
 	 .alert = SSL_AD_UNKNOWN_CA},
 	{.name = "signed by itself",
 	 LEAF(.dns = NULL),
@@ -432,21 +467,29 @@ const struct refusal refusals[] = {
 	 .issuer = by_partner,
 	 .what = OF_ALICE "is signed by an unknown CA (issuer CN=partner root; trust domain "
 			  "corp.example has 1 CA certificate)",
+	 .once_s = 1,
 	 .alert = SSL_AD_UNKNOWN_CA},
 	{.name = "the partner's domain, our CA",
 	 URI("spiffe://partner.example/gateway"),
 	 .issuer = by_root,
 	 .what = "certificate of spiffe://partner.example/gateway is signed by an unknown CA "
 		 "(issuer CN=corp root; trust domain partner.example has 1 CA certificate)",
+	 .once_s = 1,
 	 .alert = SSL_AD_UNKNOWN_CA},
 	{.name = "foreign domain",
 	 URI("spiffe://other.example/gateway"),
 	 .issuer = by_root,
 	 .what = "trust domain of spiffe://other.example/gateway is not trusted here",
+	 .once_s = 1,
 	 .alert = SSL_AD_UNKNOWN_CA},
 	{.name = "name constraint",
 	 LEAF(.dns = NULL),
 	 .issuer = by_narrow,
+	 .what = OF_ALICE "has a name that its CA may not sign for (name constraints)",
+	 .alert = SSL_AD_CERTIFICATE_UNKNOWN},
+	{.name = "excluded name",
+	 LEAF(.dns = NULL),
+	 .issuer = by_excluding,
 	 .what = OF_ALICE "has a name that its CA may not sign for (name constraints)",
 	 .alert = SSL_AD_CERTIFICATE_UNKNOWN},
 };
@@ -457,4 +500,10 @@ struct fixture *refusal_leaf(const struct refusal *refusal, const struct world *
 	const struct fixture *issuer = refusal->issuer ? refusal->issuer(world) : world->issuing;
 
 	return fixture_issue(issuer, &refusal->leaf);
+}
+
+STACK_OF(X509) * refusal_sent(const struct refusal *refusal, const struct world *world,
+			      const struct fixture *leaf)
+{
+	return refusal->sent ? refusal->sent(world) : fixture_chain(leaf);
 }

@@ -26,6 +26,7 @@
 #define GATEWAY "spiffe://corp.example/gateway/one"
 
 DEFINE_CLEANUP(SSL *, SSL_free);
+DEFINE_CLEANUP(STACK_OF(X509) *, sk_X509_free);
 DEFINE_CLEANUP(SSL_CTX *, SSL_CTX_free);
 
 static struct world *world;
@@ -122,8 +123,9 @@ static void refuses_every_line_of_the_matrix(void **state)
 			continue;
 		const char *what = refusal->tls_what ? refusal->tls_what : refusal->what;
 		_cleanup_(fixture_freep) struct fixture *leaf = refusal_leaf(refusal, world);
+		_cleanup_(sk_X509_freep) STACK_OF(X509) *sent = refusal_sent(refusal, world, leaf);
 		for (int server = 0; server <= 1; server++) {
-			struct bare bare = {.server = server, .leaf = leaf};
+			struct bare bare = {.server = server, .leaf = leaf, .above = sent};
 			struct end ours, theirs;
 			meet(&bare, NULL, &ours, &theirs);
 			if (ours.result >= 0 || strcmp(ours.error.what, what) != 0 ||

@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <errno.h>
 #include <cmocka.h>
 
@@ -50,11 +52,14 @@ static void refuses_every_line_of_the_matrix(void **state)
 	for (size_t i = 0; i < refusal_count; i++) {
 		const struct refusal *refusal = &refusals[i];
 		_cleanup_(fixture_freep) struct fixture *leaf = refusal_leaf(refusal, world);
+		_cleanup_(sk_X509_freep) STACK_OF(X509) *sent = refusal_sent(refusal, world, leaf);
 		for (int role = VERIFY_PEER_IS_CLIENT; role <= VERIFY_PEER_IS_SERVER; role++) {
 			struct verdict *verdict = NULL;
 			struct error error = {0};
 			int code = X509_V_OK;
-			int r = verify(leaf, (enum verify_role)role, &verdict, &code, &error);
+			int r = verify_chain(world->trust, leaf->certificate, sent,
+					     (enum verify_role)role, clock_wall(), &verdict, &code,
+					     &error);
 			if (r != -EACCES || strcmp(error.what, refusal->what) != 0)
 				print_error("%s: %d \"%s\"\n", refusal->name, r, error.what);
 			assert_int_equal(r, -EACCES);
@@ -63,6 +68,87 @@ static void refuses_every_line_of_the_matrix(void **state)
 			assert_int_equal(error.code, EACCES);
 			assert_int_not_equal(code, X509_V_OK);
 		}
+	}
+}
+
+// A live session is judged by the same rules: where one could have been let in by an earlier trust or clock, it is put out with
+// the same words; whatever else the matrix has could never have been let in.
+static void judges_live_sessions_by_the_matrix(void **state)
+{
+	time_t now = clock_wall();
+
+	(void)state;
+	for (size_t i = 0; i < refusal_count * 2; i++) {
+		const struct refusal *refusal = &refusals[i / 2];
+		_cleanup_(fixture_freep) struct fixture *leaf = refusal_leaf(refusal, world);
+		_cleanup_(sk_X509_freep) STACK_OF(X509) *sent = refusal_sent(refusal, world, leaf);
+		_cleanup_(verdict_putp) struct verdict *verdict = NULL;
+		struct verdict *none = NULL;
+		struct error error = {0};
+		int r = verify_chain(world->lenient, leaf->certificate, sent,
+				     i % 2 ? VERIFY_PEER_IS_CLIENT : VERIFY_PEER_IS_SERVER,
+				     now + refusal->once_s, &verdict, NULL, &error);
+		if ((r == 0) != (refusal->once_s != 0))
+			print_error("%s: %d \"%s\"\n", refusal->name, r, error.what);
+		assert_int_equal(r, refusal->once_s ? 0 : -EACCES);
+		if (r < 0)
+			continue;
+		assert_int_equal(verify_again(world->trust, verdict, now, &none, &error), -EACCES);
+		assert_null(none);
+		assert_string_equal(error.what, refusal->what);
+	}
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static STACK_OF(X509) * copy(STACK_OF(X509) * stack)
+{
+	STACK_OF(X509) *copies = sk_X509_new_null();
+
+	for (int i = 0; i < sk_X509_num(stack); i++)
+		assert_true(sk_X509_push(copies, X509_dup(sk_X509_value(stack, i))) > 0);
+	return copies;
+}
+
+// CPU time of one judgement over certificates that OpenSSL has not looked into yet, in microseconds.
+static int64_t cost(const struct fixture *leaf, STACK_OF(X509) * sent)
+{
+	struct timespec from, to;
+	struct verdict *verdict = NULL;
+	STACK_OF(X509) *above = copy(sent);
+	X509 *certificate = X509_dup(leaf->certificate);
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+	verify_chain(world->trust, certificate, above, VERIFY_PEER_IS_CLIENT, clock_wall(),
+		     &verdict, NULL, NULL);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+	verdict_put(verdict);
+	X509_free(certificate);
+	sk_X509_pop_free(above, X509_free);
+	return (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
+}
+
+static void refuses_within_10_ms(void **state)
+{
+	enum { TRIES = 9 };
+
+	(void)state;
+	for (size_t i = 0; i < refusal_count; i++) {
+		_cleanup_(fixture_freep) struct fixture *leaf = refusal_leaf(&refusals[i], world);
+		_cleanup_(sk_X509_freep) STACK_OF(X509) *sent =
+			refusal_sent(&refusals[i], world, leaf);
+		int64_t costs[TRIES];
+		for (unsigned try = 0; try < TRIES; try++)
+			costs[try] = cost(leaf, sent);
+		qsort(costs, TRIES, sizeof(costs[0]), compare_times);
+		if (costs[TRIES / 2] >= 10000)
+			print_error("%s: %ld us\n", refusals[i].name, (long)costs[TRIES / 2]);
+		assert_true(costs[TRIES / 2] < 10000);
 	}
 }
 
@@ -249,6 +335,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_every_line_of_the_matrix),
+		cmocka_unit_test(judges_live_sessions_by_the_matrix),
+		cmocka_unit_test(refuses_within_10_ms),
 		cmocka_unit_test(needs_neither_error_nor_code),
 		cmocka_unit_test(accepts_good_leaves_of_every_key),
 		cmocka_unit_test(tells_what_it_judged),
