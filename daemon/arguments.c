@@ -3,6 +3,7 @@
 #include "daemon/arguments.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,64 +85,66 @@ static int read_lifetime(struct arguments *arguments, int64_t unit_s)
 	return 0;
 }
 
+// Options that are a text, and those that are said or not.
+static const struct {
+	char letter;
+	size_t at; // in struct arguments
+} texts[] =
+	{
+		{'D', offsetof(struct arguments, domain)},
+		{'i', offsetof(struct arguments, identity)},
+		{'n', offsetof(struct arguments, dns)},
+		{'o', offsetof(struct arguments, out)},
+		{'S', offsetof(struct arguments, server)},
+		{'g', offsetof(struct arguments, gateway)},
+		{'w', offsetof(struct arguments, state)},
+		{'c', offsetof(struct arguments, config)},
+		{'C', offsetof(struct arguments, csr)},
+		{'y', offsetof(struct arguments, by)},
+		{'k', offsetof(struct arguments, key)},
+		{'u', offsetof(struct arguments, uri)},
+		{'p', offsetof(struct arguments, passphrase_file)},
+},
+  flags[] = {
+	  {'r', offsetof(struct arguments, reuse_key)},
+	  {'x', offsetof(struct arguments, no_start)},
+	  {'j', offsetof(struct arguments, json)},
+	  {'v', offsetof(struct arguments, valid)},
+};
+
+static bool read_plain(int option, struct arguments *arguments)
+{
+	char *base = (char *)arguments;
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].letter == option) {
+			*(const char **)(void *)(base + texts[i].at) = optarg;
+			return true;
+		}
+	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (flags[i].letter == option) {
+			*(bool *)(base + flags[i].at) = true;
+			return true;
+		}
+	return false;
+}
+
 static int read_option(int option, struct arguments *arguments)
 {
 	switch (option) {
-	case 'D':
-		arguments->domain = optarg;
-		return 0;
-	case 'i':
-		arguments->identity = optarg;
-		return 0;
-	case 'n':
-		arguments->dns = optarg;
-		return 0;
-	case 'o':
-		arguments->out = optarg;
-		return 0;
-	case 'C':
-		arguments->csr = optarg;
-		return 0;
-	case 'y':
-		arguments->by = optarg;
-		return 0;
-	case 'v':
-		arguments->valid = true;
-		return 0;
 	case 'd':
 		return read_lifetime(arguments, DAY_S);
 	case 'h':
 		return read_lifetime(arguments, HOUR_S);
-	case 't':
-		return read_duration(optarg, &arguments->ttl_s);
-	case 'S':
-		arguments->server = optarg;
-		return 0;
-	case 'g':
-		arguments->gateway = optarg;
-		return 0;
-	case 'w':
-		arguments->state = optarg;
-		return 0;
-	case 'c':
-		arguments->config = optarg;
-		return 0;
-	case 'x':
-		arguments->no_start = true;
-		return 0;
 	case 's':
 		return read_lifetime(arguments, 1);
+	case 't':
+		return read_duration(optarg, &arguments->ttl_s);
 	case 'b':
 		return read_number(optarg, -UNIT_COUNT_MAX, UNIT_COUNT_MAX,
 				   &arguments->not_before_s);
-	case 'r':
-		arguments->reuse_key = true;
-		return 0;
-	case 'j':
-		arguments->json = true;
-		return 0;
 	default:
-		return -EINVAL;
+		return read_plain(option, arguments) ? 0 : -EINVAL;
 	}
 }
 

@@ -20,6 +20,7 @@ struct arguments {
 	int64_t ttl_s;				       // t, 0: not said
 	int64_t not_before_s;			       // b
 	const char *csr, *by;			       // C, y
+	const char *key, *uri, *passphrase_file;       // k, u, p
 	bool reuse_key, no_start, json, valid;	       // r, x, j, v
 };
 

@@ -27,8 +27,12 @@ DEFINE_CLEANUP(X509 *, X509_free);
 
 int cmd_ca_init(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"domain", required_argument, NULL, 'D'}, {"json", no_argument, NULL, 'j'}, {0}};
+	static const struct option options[] = {{"domain", required_argument, NULL, 'D'},
+						{"key", required_argument, NULL, 'k'},
+						{"passphrase-file", required_argument, NULL, 'p'},
+						{"issuing-key-uri", required_argument, NULL, 'u'},
+						{"json", no_argument, NULL, 'j'},
+						{0}};
 	struct arguments arguments;
 	struct error error = {0};
 
@@ -39,7 +43,13 @@ int cmd_ca_init(int argc, char **argv)
 		return r;
 	if (!arguments.domain)
 		return arguments_usage(argv[0], "--domain is missing", "");
-	if (ca_init(arguments.words[0], arguments.domain, &error) < 0)
+	struct ca_options made = {.domain = arguments.domain,
+				  .passphrase_path = arguments.passphrase_file,
+				  .issuing_uri = arguments.uri};
+	r = arguments.key ? profile_key_parse(arguments.key, &made.key, &error) : 0;
+	if (r == 0)
+		r = ca_make(arguments.words[0], &made, &error);
+	if (r < 0)
 		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
@@ -52,9 +62,10 @@ int cmd_ca_init(int argc, char **argv)
 	printf("%s: a CA for %s\n"
 	       "  trust.crt    give it to every node\n"
 	       "  root.key     move it to a safe place: issuing does not need it\n"
-	       "  issuing.key  signs certificates for 90 days from now; keep it secret\n"
+	       "  issuing.%s  signs certificates for 90 days from now; keep it secret\n"
 	       "Next: mutun ca issue %s --identity gateway/NAME --out NAME\n",
-	       arguments.words[0], arguments.domain, arguments.words[0]);
+	       arguments.words[0], arguments.domain, arguments.uri ? "uri" : "key",
+	       arguments.words[0]);
 	return COMMAND_DONE;
 }
 
@@ -95,6 +106,8 @@ static int issue(const struct arguments *arguments, struct error *error)
 	_cleanup_(freep) char *key_path = NULL;
 
 	int r = ca_open(arguments->words[0], &ca, error);
+	if (r == 0)
+		r = ca_unlock(ca, arguments->passphrase_file, error);
 	if (r < 0)
 		return r;
 	_cleanup_(freep) char *identity = arguments_identity(ca_domain(ca), arguments->identity);
@@ -125,6 +138,7 @@ int cmd_ca_issue(int argc, char **argv)
 						{"out", required_argument, NULL, 'o'},
 						{"reuse-key", no_argument, NULL, 'r'},
 						{"not-before-offset", required_argument, NULL, 'b'},
+						{"passphrase-file", required_argument, NULL, 'p'},
 						{"json", no_argument, NULL, 'j'},
 						{0}};
 	struct arguments arguments;
@@ -152,6 +166,7 @@ int cmd_ca_sign(int argc, char **argv)
 						{"seconds", required_argument, NULL, 's'},
 						{"out", required_argument, NULL, 'o'},
 						{"not-before-offset", required_argument, NULL, 'b'},
+						{"passphrase-file", required_argument, NULL, 'p'},
 						{"json", no_argument, NULL, 'j'},
 						{0}};
 	struct arguments arguments;

@@ -2,28 +2,34 @@
 // The commands of `mutun` that make a private CA and its certificates (pki/ca.h). Each returns the exit code of the tool.
 #pragma once
 
-#define CMD_CA_INIT_OPTIONS                                                                 \
-	"  --domain DOMAIN    trust domain of all its certificates, such as corp.example\n" \
+#define CMD_CA_PASSPHRASE_OPTION     \
+	"  --passphrase-file FILE\n" \
+	"                     its first line opens the keys of the CA; mode 0600\n"
+#define CMD_CA_INIT_OPTIONS                                                                                   \
+	"  --domain DOMAIN    trust domain of all its certificates, such as corp.example\n"                   \
+	"  --key KIND         of its keys: p256 (default), p384, rsa3072, ed25519\n" CMD_CA_PASSPHRASE_OPTION \
+	"  --issuing-key-uri URI\n"                                                                           \
+	"                     the issuing key is there (pkcs11:..., file:...) already\n"                      \
 	"  --json             answer in JSON\n"
-#define CMD_CA_ISSUE_OPTIONS                                                              \
-	"  --identity ID      SPIFFE ID, or its path in the trust domain: laptop/alice\n" \
-	"  --out PREFIX       writes PREFIX.crt (the chain) and PREFIX.key\n"             \
-	"  --dns NAME         a host name to go into the certificate too\n"               \
-	"  --days N, --hours N, --seconds N\n"                                            \
-	"                     lifetime, 60 seconds to 398 days; 24 hours by default\n"    \
-	"  --reuse-key        for the key that is in PREFIX.key, instead of a new one\n"  \
-	"  --not-before-offset SECONDS\n"                                                 \
-	"                     when it becomes valid, from now; -300 by default\n"         \
+#define CMD_CA_ISSUE_OPTIONS                                                                               \
+	"  --identity ID      SPIFFE ID, or its path in the trust domain: laptop/alice\n"                  \
+	"  --out PREFIX       writes PREFIX.crt (the chain) and PREFIX.key\n"                              \
+	"  --dns NAME         a host name to go into the certificate too\n"                                \
+	"  --days N, --hours N, --seconds N\n"                                                             \
+	"                     lifetime, 60 seconds to 398 days; 24 hours by default\n"                     \
+	"  --reuse-key        for the key that is in PREFIX.key, instead of a new one\n"                   \
+	"  --not-before-offset SECONDS\n"                                                                  \
+	"                     when it becomes valid, from now; -300 by default\n" CMD_CA_PASSPHRASE_OPTION \
 	"  --json             answer in JSON\n"
-#define CMD_CA_SIGN_OPTIONS                                                                 \
-	"  --csr FILE         the certificate request (PKCS#10): its key is signed\n"       \
-	"  --identity ID      whom it is for; nothing that the request asks for is taken\n" \
-	"  --out PREFIX       writes PREFIX.crt (the chain)\n"                              \
-	"  --dns NAME         a host name to go into the certificate too\n"                 \
-	"  --days N, --hours N, --seconds N\n"                                              \
-	"                     lifetime, 60 seconds to 398 days; 24 hours by default\n"      \
-	"  --not-before-offset SECONDS\n"                                                   \
-	"                     when it becomes valid, from now; -300 by default\n"           \
+#define CMD_CA_SIGN_OPTIONS                                                                                \
+	"  --csr FILE         the certificate request (PKCS#10): its key is signed\n"                      \
+	"  --identity ID      whom it is for; nothing that the request asks for is taken\n"                \
+	"  --out PREFIX       writes PREFIX.crt (the chain)\n"                                             \
+	"  --dns NAME         a host name to go into the certificate too\n"                                \
+	"  --days N, --hours N, --seconds N\n"                                                             \
+	"                     lifetime, 60 seconds to 398 days; 24 hours by default\n"                     \
+	"  --not-before-offset SECONDS\n"                                                                  \
+	"                     when it becomes valid, from now; -300 by default\n" CMD_CA_PASSPHRASE_OPTION \
 	"  --json             answer in JSON\n"
 #define CMD_CA_LIST_OPTIONS                                                                      \
 	"  --identity ID      only of this identity, or of those that match this pattern\n"      \

@@ -35,15 +35,16 @@ static const struct command commands[] = {
 	 "[DIR] --identity ID [--ttl TIME] [--server HOST:PORT] [--gateway PATTERN] "
 	 "[--days N|--hours N|--seconds N] [--json]",
 	 "let a device join", CMD_TOKEN_OPTIONS, cmd_token},
-	{"ca init", "DIR --domain DOMAIN [--json]", "make a private CA", CMD_CA_INIT_OPTIONS,
-	 cmd_ca_init},
+	{"ca init",
+	 "DIR --domain DOMAIN [--key KIND] [--passphrase-file FILE] [--issuing-key-uri URI] [--json]",
+	 "make a private CA", CMD_CA_INIT_OPTIONS, cmd_ca_init},
 	{"ca issue",
 	 "DIR --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
-	 "[--reuse-key] [--not-before-offset SECONDS] [--json]",
+	 "[--reuse-key] [--not-before-offset SECONDS] [--passphrase-file FILE] [--json]",
 	 "issue a certificate and its key", CMD_CA_ISSUE_OPTIONS, cmd_ca_issue},
 	{"ca sign",
 	 "DIR --csr FILE --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
-	 "[--not-before-offset SECONDS] [--json]",
+	 "[--not-before-offset SECONDS] [--passphrase-file FILE] [--json]",
 	 "issue a certificate for the key of a request", CMD_CA_SIGN_OPTIONS, cmd_ca_sign},
 	{"ca list", "DIR [--identity ID] [--issued-by WORDS] [--valid] [--json]",
 	 "what was issued, newest first", CMD_CA_LIST_OPTIONS, cmd_ca_list},

@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 
 #include "base/cleanup.h"
+#include "pki/profile.h"
 
 struct ca;
 struct error;
@@ -23,7 +24,23 @@ struct journal;
 // 0600. Root 10 years, intermediate 90 days, path length 0, critical nameConstraints permitted;URI:domain.
 int ca_init(const char *directory, const char *domain, struct error *error);
 
+struct ca_options {
+	const char *domain;
+	enum profile_key key; // of root and intermediate
+	const char *
+		passphrase_path; // both keys are encrypted with it (pki/passphrase.h); NULL: they are not
+	const char *
+		issuing_uri; // the intermediate's key is there, and signs there (pki/key_uri.h); NULL: it is made
+};
+
+// The same with a choice.
+int ca_make(const char *directory, const struct ca_options *options, struct error *error);
+
+// A key that is encrypted, or not in this directory, stays locked unless systemd has a passphrase for us. All but signing goes
+// without it.
 int ca_open(const char *directory, struct ca **ret, struct error *error);
+// Fetches the key if that is locked; the passphrase as for passphrase_read(). -ENOKEY: one is needed. Errors as ca_key_load().
+int ca_unlock(struct ca *ca, const char *passphrase_path, struct error *error);
 struct ca *ca_close(struct ca *ca); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct ca *, ca_close);
 // All borrowed.
@@ -31,7 +48,9 @@ const char *ca_domain(const struct ca *ca);
 const char *ca_directory(const struct ca *ca);
 X509 *ca_certificate(const struct ca *ca);	// the intermediate's
 STACK_OF(X509) * ca_chain(const struct ca *ca); // it first, then what is sent above it
-EVP_PKEY *ca_key(const struct ca *ca);		// as well
+// The same at the end of another stack. -ENOMEM.
+int ca_push_chain(const struct ca *ca, STACK_OF(X509) * stack);
+EVP_PKEY *ca_key(const struct ca *ca); // as well; NULL: locked
 struct journal *ca_journal(const struct ca *ca);
 // What nodes trust, from trust.crt: a new stack.
 int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error);

@@ -22,9 +22,18 @@ static void closedirp(DIR **dir)
 char *ca_directory_path(const char *directory, enum ca_file file)
 {
 	static const char *const names[] = {
-		[CA_ROOT_KEY] = "root.key",	  [CA_ROOT_CERTIFICATE] = "root.crt",
-		[CA_ISSUING_KEY] = "issuing.key", [CA_ISSUING_CERTIFICATE] = "issuing.crt",
-		[CA_TRUST] = "trust.crt",	  [CA_JOURNAL] = "journal.db",
+		[CA_ROOT_KEY] = "root.key",
+		[CA_ROOT_CERTIFICATE] = "root.crt",
+		[CA_ISSUING_KEY] = "issuing.key",
+		[CA_ISSUING_CERTIFICATE] = "issuing.crt",
+		[CA_TRUST] = "trust.crt",
+		[CA_JOURNAL] = "journal.db",
+		[CA_ISSUING_URI] = "issuing.uri",
+		[CA_NEXT_ROOT_KEY] = "root.next.key",
+		[CA_NEXT_ROOT_CERTIFICATE] = "root.next.crt",
+		[CA_NEXT_ISSUING_KEY] = "issuing.next.key",
+		[CA_NEXT_ISSUING_URI] = "issuing.next.uri",
+		[CA_NEXT_ISSUING_CERTIFICATE] = "issuing.next.crt",
 	};
 	char *path;
 

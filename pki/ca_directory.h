@@ -6,16 +6,23 @@
 
 struct error;
 
-// In the order in which they are made: without a journal, a CA was never finished.
+// The first in the order in which they are made: without a journal, a CA was never finished.
 enum ca_file {
 	CA_ROOT_KEY,
 	CA_ROOT_CERTIFICATE,
 	CA_ISSUING_KEY,
 	CA_ISSUING_CERTIFICATE,
 	CA_TRUST,
-	CA_JOURNAL
+	CA_JOURNAL,
+	CA_ISSUING_URI, // instead of its key: where that is
+	// What a change of issuer is made ready with.
+	CA_NEXT_ROOT_KEY,
+	CA_NEXT_ROOT_CERTIFICATE,
+	CA_NEXT_ISSUING_KEY,
+	CA_NEXT_ISSUING_URI,
+	CA_NEXT_ISSUING_CERTIFICATE
 };
-#define CA_FILES (CA_JOURNAL + 1)
+#define CA_FILES (CA_NEXT_ISSUING_CERTIFICATE + 1)
 
 // "DIRECTORY/root.key", new; NULL: out of memory.
 char *ca_directory_path(const char *directory, enum ca_file file);

@@ -140,6 +140,8 @@ int ca_sign(struct ca *ca, const struct ca_leaf *leaf, X509 **ret, struct error 
 	    (r = set_times(ca, leaf, now, &subject, error)) < 0)
 		return r;
 	subject.identity = identity;
+	if ((r = ca_unlock(ca, NULL, error)) < 0)
+		return r;
 	r = profile_sign(PROFILE_LEAF, &subject, ca_certificate(ca), ca_key(ca), &certificate,
 			 error);
 	// What no node would accept does not leave the house: the key may be of any kind.

@@ -171,11 +171,7 @@ static int sign_here(const char *directory, X509 *old, const uint8_t *request, s
 		X509_free(leaf);
 		return error_set(error, ENOMEM, "out of memory");
 	}
-	X509_up_ref(ca_certificate(ca));
-	if (sk_X509_push(stack, ca_certificate(ca)))
-		return 0;
-	X509_free(ca_certificate(ca));
-	return error_set(error, ENOMEM, "out of memory");
+	return ca_push_chain(ca, stack) < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
 }
 
 int obtain_here(const char *directory, X509 *old, struct trust *trust, time_t now,

@@ -8,16 +8,22 @@
 #include <string.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "pki/certificate.h"
+#include "pki/passphrase.h"
 #include "pki/tls.h"
 
 #define FILE_MAX    (256u << 10)
 #define MODE_SECRET 0600
 #define MODE_PUBLIC 0644
+// As "openssl pkcs8 -scrypt": 16 MiB and some 50 ms.
+#define SCRYPT_N 16384
+#define SCRYPT_R 8
+#define SCRYPT_P 1
 
 DEFINE_CLEANUP(BIO *, BIO_free);
 
@@ -81,18 +87,81 @@ int pem_write_pair(const char *path, X509 *leaf, STACK_OF(X509) * above, EVP_PKE
 	return write_file(path, bio, MODE_SECRET, error);
 }
 
-// A passphrase is not asked for: the terminal is not ours to read.
-static int no_passphrase(char *buffer, int size, int writing, void *data)
+static X509_SIG *lock(EVP_PKEY *key, const struct passphrase *passphrase)
 {
-	(void)buffer;
-	(void)size;
+	PKCS8_PRIV_KEY_INFO *plain = EVP_PKEY2PKCS8(key);
+	X509_ALGOR *algorithm = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 0, NULL, SCRYPT_N,
+						      SCRYPT_R, SCRYPT_P);
+	X509_SIG *locked = plain && algorithm
+				   ? PKCS8_set0_pbe(passphrase->text, (int)strlen(passphrase->text),
+						    plain, algorithm)
+				   : NULL;
+
+	if (!locked)
+		X509_ALGOR_free(algorithm);
+	PKCS8_PRIV_KEY_INFO_free(plain); // wipes it
+	return locked;
+}
+
+int pem_write_locked_key(const char *path, EVP_PKEY *key, const struct passphrase *passphrase,
+			 struct error *error)
+{
+	_cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+
+	if (!passphrase)
+		return pem_write_key(path, key, error);
+	X509_SIG *locked = lock(key, passphrase);
+	bool good = locked && bio && PEM_write_bio_PKCS8(bio, locked) == 1;
+	X509_SIG_free(locked);
+	ERR_clear_error();
+	if (good)
+		return write_file(path, bio, MODE_SECRET, error);
+	error_set(error, EIO, "the key cannot be encrypted");
+	return error_where(error, "%s", path);
+}
+
+// A passphrase is not asked for: the terminal is not ours to read.
+struct asked {
+	const struct passphrase *passphrase;
+	bool asked;
+};
+
+static int give_passphrase(char *buffer, int size, int writing, void *data)
+{
+	struct asked *asked = data;
+
 	(void)writing;
-	(void)data;
-	return -1;
+	asked->asked = true;
+	size_t length = asked->passphrase ? strlen(asked->passphrase->text) : 0;
+	if (!asked->passphrase || size < 0 || length > (size_t)size)
+		return -1;
+	memcpy(buffer, asked->passphrase->text, length);
+	return (int)length;
+}
+
+static int refuse_key(const char *path, const struct asked *asked, struct error *error)
+{
+	if (!asked->asked) {
+		error_set(error, EINVAL, "no private key that can be read");
+		error_where(error, "%s", path);
+		return error_expected(error, "-----BEGIN PRIVATE KEY-----");
+	}
+	if (asked->passphrase)
+		error_set(error, EKEYREJECTED, "the passphrase does not open the private key");
+	else
+		error_set(error, ENOKEY, "the private key is encrypted");
+	return error_where(error, "%s", path);
 }
 
 int pem_read_key(const char *path, EVP_PKEY **ret, struct error *error)
 {
+	return pem_read_locked_key(path, NULL, ret, error);
+}
+
+int pem_read_locked_key(const char *path, const struct passphrase *passphrase, EVP_PKEY **ret,
+			struct error *error)
+{
+	struct asked asked = {.passphrase = passphrase};
 	char *text = NULL;
 	size_t size;
 
@@ -102,20 +171,17 @@ int pem_read_key(const char *path, EVP_PKEY **ret, struct error *error)
 		return error_where(error, "%s", path);
 	}
 	BIO *bio = BIO_new_mem_buf(text, (int)size);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, no_passphrase, NULL,
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, give_passphrase, &asked,
 							 tls_library(), NULL)
 			    : NULL;
 	BIO_free(bio);
 	OPENSSL_cleanse(text, size);
 	free(text);
 	ERR_clear_error();
-	if (key) {
-		*ret = key;
-		return 0;
-	}
-	error_set(error, EINVAL, "no private key that can be read");
-	error_where(error, "%s", path);
-	return error_expected(error, "-----BEGIN PRIVATE KEY-----, without a passphrase");
+	if (!key)
+		return refuse_key(path, &asked, error);
+	*ret = key;
+	return 0;
 }
 
 static bool is_request(const char *name)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
@@ -37,6 +38,13 @@ static const struct extension root_extensions[EXTENSIONS_MAX] = {
 	{NID_subject_key_identifier, "hash"},
 };
 
+static const struct extension cross_extensions[EXTENSIONS_MAX] = {
+	{NID_basic_constraints, "critical,CA:TRUE"},
+	{NID_key_usage, "critical,keyCertSign,cRLSign"},
+	{NID_subject_key_identifier, "hash"},
+	{NID_authority_key_identifier, "keyid:always"},
+};
+
 static const struct extension intermediate_extensions[EXTENSIONS_MAX] = {
 	{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
 	{NID_key_usage, "critical,keyCertSign,cRLSign"},
@@ -61,14 +69,51 @@ static int openssl_failed(struct error *error, const char *what)
 	return -EIO;
 }
 
-int profile_key(EVP_PKEY **ret, struct error *error)
+static EVP_PKEY *new_key(enum profile_key kind)
 {
-	EVP_PKEY *key = EVP_PKEY_Q_keygen(tls_library(), NULL, "EC", "P-256");
+	switch (kind) {
+	case PROFILE_P256:
+		return EVP_PKEY_Q_keygen(tls_library(), NULL, "EC", "P-256");
+	case PROFILE_P384:
+		return EVP_PKEY_Q_keygen(tls_library(), NULL, "EC", "P-384");
+	case PROFILE_RSA3072:
+		return EVP_PKEY_Q_keygen(tls_library(), NULL, "RSA", (size_t)3072);
+	case PROFILE_ED25519:
+		return EVP_PKEY_Q_keygen(tls_library(), NULL, "ED25519");
+	}
+	return NULL;
+}
+
+int profile_key_of(enum profile_key kind, EVP_PKEY **ret, struct error *error)
+{
+	EVP_PKEY *key = new_key(kind);
 
 	if (!key)
 		return openssl_failed(error, "no key could be made");
 	*ret = key;
 	return 0;
+}
+
+int profile_key(EVP_PKEY **ret, struct error *error)
+{
+	return profile_key_of(PROFILE_P256, ret, error);
+}
+
+int profile_key_parse(const char *name, enum profile_key *ret, struct error *error)
+{
+	static const char *const names[] = {[PROFILE_P256] = "p256",
+					    [PROFILE_P384] = "p384",
+					    [PROFILE_RSA3072] = "rsa3072",
+					    [PROFILE_ED25519] = "ed25519"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], name) != 0)
+			continue;
+		*ret = (enum profile_key)i;
+		return 0;
+	}
+	error_set(error, EINVAL, "there is no kind of key \"%.40s\"", name);
+	return error_expected(error, "p256, p384, rsa3072 or ed25519");
 }
 
 static bool is_dns_char(char c)
@@ -133,19 +178,26 @@ static bool add_name_part(X509_NAME *name, int nid, const char *text)
 					  (int)size, -1, 0) == 1;
 }
 
-static bool set_names(X509 *certificate, enum profile_kind kind, const char *domain, X509 *issuer)
+static bool set_names(X509 *certificate, enum profile_kind kind,
+		      const struct profile_subject *subject, X509 *issuer)
 {
 	static const char *const common_names[] = {
 		[PROFILE_ROOT] = "root CA",
+		[PROFILE_CROSS] = "root CA",
 		[PROFILE_INTERMEDIATE] = "issuing CA",
 		[PROFILE_LEAF] = NULL,
 	};
 	X509_NAME *name = X509_get_subject_name(certificate);
+	char common_name[NAME_PART_MAX];
 
-	if (!add_name_part(name, NID_organizationName, domain))
+	if (!add_name_part(name, NID_organizationName, subject->domain))
 		return false;
-	if (common_names[kind] && !add_name_part(name, NID_commonName, common_names[kind]))
-		return false;
+	if (common_names[kind]) {
+		snprintf(common_name, sizeof(common_name), subject->generation > 1 ? "%s %u" : "%s",
+			 common_names[kind], subject->generation);
+		if (!add_name_part(name, NID_commonName, common_name))
+			return false;
+	}
 	return X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) == 1;
 }
 
@@ -176,6 +228,7 @@ static bool add_name_extension(X509 *certificate, X509 *issuer, enum profile_kin
 
 	switch (kind) {
 	case PROFILE_ROOT:
+	case PROFILE_CROSS:
 		return true;
 	case PROFILE_INTERMEDIATE:
 		r = asprintf(&value, "critical,permitted;URI:%s", subject->domain);
@@ -193,6 +246,7 @@ static bool add_extensions(X509 *certificate, X509 *issuer, enum profile_kind ki
 {
 	static const struct extension *const tables[] = {
 		[PROFILE_ROOT] = root_extensions,
+		[PROFILE_CROSS] = cross_extensions,
 		[PROFILE_INTERMEDIATE] = intermediate_extensions,
 		[PROFILE_LEAF] = leaf_extensions,
 	};
@@ -203,19 +257,41 @@ static bool add_extensions(X509 *certificate, X509 *issuer, enum profile_kind ki
 	return add_name_extension(certificate, issuer, kind, subject);
 }
 
+unsigned profile_generation(const X509 *certificate)
+{
+	char name[NAME_PART_MAX + 1] = "";
+
+	X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name,
+				  sizeof(name));
+	const char *number = strrchr(name, ' ');
+	unsigned long generation = number ? strtoul(number, NULL, 10) : 0;
+	return generation > 1 && generation < UINT32_MAX ? (unsigned)generation : 1;
+}
+
+// NULL for a key that brings its own (RFC 8410, 3).
+static const char *digest_for(const EVP_PKEY *key)
+{
+	if (EVP_PKEY_is_a(key, "ED25519"))
+		return NULL;
+	return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_bits(key) > 256 ? "SHA384" : "SHA256";
+}
+
 int profile_sign(enum profile_kind kind, const struct profile_subject *subject, X509 *issuer,
 		 EVP_PKEY *issuer_key, X509 **ret, struct error *error)
 {
 	_cleanup_(X509_freep) X509 *certificate = X509_new_ex(tls_library(), NULL);
-	_cleanup_(EVP_MD_freep) EVP_MD *digest = EVP_MD_fetch(tls_library(), "SHA256", NULL);
+	_cleanup_(EVP_MD_freep) EVP_MD *digest = NULL;
 
 	ERR_clear_error();
 	if (!issuer) {
 		issuer = certificate;
 		issuer_key = subject->key;
 	}
-	if (!certificate || !digest || X509_set_version(certificate, X509_VERSION_3) != 1 ||
-	    !set_serial(certificate) || !set_names(certificate, kind, subject->domain, issuer) ||
+	const char *name = digest_for(issuer_key);
+	if (name && !(digest = EVP_MD_fetch(tls_library(), name, NULL)))
+		return openssl_failed(error, "the certificate could not be made");
+	if (!certificate || X509_set_version(certificate, X509_VERSION_3) != 1 ||
+	    !set_serial(certificate) || !set_names(certificate, kind, subject, issuer) ||
 	    !set_times(certificate, subject->not_before, subject->not_after) ||
 	    X509_set_pubkey(certificate, subject->key) != 1 ||
 	    !add_extensions(certificate, issuer, kind, subject))
