@@ -38,13 +38,30 @@ static void peer_done(struct config_peer *peer)
 	free(peer->networks);
 }
 
+static void names_done(struct config_name *names, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		free(names[i].dns);
+		free(names[i].email);
+		free(names[i].identity);
+	}
+	free(names);
+}
+
 static void node_done(struct config_node *node)
 {
 	for (unsigned i = 0; i < node->federation_count; i++) {
 		free(node->federation[i].domain);
 		free(node->federation[i].trust);
+		names_done(node->federation[i].names, node->federation[i].name_count);
+	}
+	for (unsigned i = 0; i < node->pin_count; i++) {
+		free(node->pins[i].identity);
+		free(node->pins[i].keys);
 	}
 	free(node->federation);
+	names_done(node->names, node->name_count);
+	free(node->pins);
 	free(node->certificate);
 	free(node->key);
 	free(node->trust);
@@ -176,7 +193,7 @@ struct names {
 	size_t count;
 };
 
-static void names_done(struct names *names)
+static void list_done(struct names *names)
 {
 	for (size_t i = 0; i < names->count; i++)
 		free(names->names[i]);
@@ -214,7 +231,7 @@ static int names_read(struct names *names, DIR *dir)
 // Adds a source for each further file. What cannot be listed is an error of the main file.
 static int add_directory(struct config_reader *reader, const char *path)
 {
-	_cleanup_(names_done) struct names names = {0};
+	_cleanup_(list_done) struct names names = {0};
 	_cleanup_(freep) char *directory = NULL;
 	size_t length = strlen(path);
 	if (length > SUFFIX_LENGTH && strcmp(path + length - SUFFIX_LENGTH, SUFFIX) == 0)

@@ -14,11 +14,25 @@
 #include "base/log.h"
 
 struct error;
+struct pin_key;
 
 #define CONFIG_PATH "/etc/mutun/mutun.conf"
 
+struct config_name {	   // makes an identity of a name that is none
+	char *dns, *email; // one of the two
+	char *identity;
+};
+
+struct config_pin {
+	char *identity; // pattern
+	struct pin_key *keys;
+	unsigned key_count;
+};
+
 struct config_federation { // another trust domain
 	char *domain, *trust;
+	struct config_name *names;
+	unsigned name_count;
 };
 
 struct config_node {
@@ -27,6 +41,10 @@ struct config_node {
 	char *trust;
 	struct config_federation *federation;
 	unsigned federation_count;
+	struct config_name *names; // of the own trust domain
+	unsigned name_count;
+	struct config_pin *pins;
+	unsigned pin_count;
 	char *state; // directory for leases, default /var/lib/mutun
 	bool http;   // is spoken beside our own protocol: gateway.ca is set
 };

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "daemon/config.h"
 #include "daemon/config_read.h"
+#include "daemon/config_trust.h"
 
 // The kernel's own tables: default, main, local (linux/rtnetlink.h).
 #define TABLE_RESERVED_MIN 253u
@@ -363,6 +364,7 @@ void config_check(struct config_reader *reader)
 	check_interface(reader);
 	check_control(reader);
 	check_federation(reader);
+	config_trust_check(reader);
 	check_links(reader);
 	check_renewal(reader);
 	check_listen(reader);

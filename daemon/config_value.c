@@ -17,6 +17,7 @@
 #include "daemon/config_read.h"
 #include "daemon/setting.h"
 #include "pki/identity.h"
+#include "pki/pins.h"
 
 #define URL_MAX 1024u // bytes
 
@@ -245,6 +246,24 @@ static void read_crypto(struct config_reader *reader, const struct setting *sett
 		fault_element(reader, setting, at, NULL);
 }
 
+static void read_text(struct config_reader *reader, const struct setting *setting,
+		      const config_setting_t *at, char **field)
+{
+	const char *text = config_setting_get_string(at);
+	size_t size = strlen(text);
+	if (size >= (size_t)setting->min && size <= (size_t)setting->max)
+		*field = copy_text(reader, text);
+	else
+		fault_element(reader, setting, at, NULL);
+}
+
+static void read_key(struct config_reader *reader, const struct setting *setting,
+		     const config_setting_t *at, struct pin_key *field)
+{
+	if (pins_parse(config_setting_get_string(at), field) < 0)
+		fault_element(reader, setting, at, NULL);
+}
+
 static void read_url(struct config_reader *reader, const struct setting *setting,
 		     const config_setting_t *at, char **field)
 {
@@ -302,6 +321,12 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		break;
 	case SETTING_LEVEL:
 		read_level(reader, setting, at, field);
+		break;
+	case SETTING_TEXT:
+		read_text(reader, setting, at, field);
+		break;
+	case SETTING_KEYS:
+		read_key(reader, setting, at, field);
 		break;
 	case SETTING_CRYPTO:
 		read_crypto(reader, setting, at, field);

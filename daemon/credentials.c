@@ -9,9 +9,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/config_trust.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
-#include "pki/identity.h"
+#include "pki/mapping.h"
 #include "pki/trust.h"
 #include "pki/verify.h"
 #include "pki/watch.h"
@@ -47,26 +48,6 @@ static void set_done(struct set *set)
 	*set = (struct set){0};
 }
 
-static int load_trust(const struct config_node *node, const char *identity, struct trust **ret,
-		      struct error *error)
-{
-	const char *domain;
-	size_t length = identity_domain(identity, &domain);
-	_cleanup_(freep) char *own = strndup(domain, length);
-	_cleanup_(freep) struct trust_source *sources =
-		calloc(node->federation_count + 1, sizeof(*sources));
-	if (!own || !sources)
-		return error_set(error, ENOMEM, "out of memory");
-	sources[0] = (struct trust_source){.domain = own, .path = node->trust};
-	for (unsigned i = 0; i < node->federation_count; i++)
-		sources[i + 1] = (struct trust_source){
-			.domain = node->federation[i].domain,
-			.path = node->federation[i].trust,
-		};
-	return trust_load(tls_library(), sources, node->federation_count + 1, clock_wall(), ret,
-			  error);
-}
-
 // Our own certificate, judged as our peers will: what we would not believe ourselves is no use to show.
 static int judge_own(const struct config_node *node, const struct set *set, struct error *error)
 {
@@ -78,9 +59,11 @@ static int judge_own(const struct config_node *node, const struct set *set, stru
 				     &verdict, NULL, error);
 		if (r < 0) {
 			error_where(error, "%s", node->certificate);
-			return error_remedy(error,
-					    "certificate and trust (%s) must belong together",
-					    node->trust);
+			if (error && !error->remedy[0])
+				error_remedy(error,
+					     "certificate and trust (%s) must belong together",
+					     node->trust);
+			return r;
 		}
 	}
 	return 0;
@@ -88,11 +71,15 @@ static int judge_own(const struct config_node *node, const struct set *set, stru
 
 static int load_set(const struct config_node *node, struct set *ret, struct error *error)
 {
+	_cleanup_(mapping_freep) struct mapping *mapping = NULL;
 	struct set set = {0};
-	int r = credential_load(tls_library(), node->certificate, node->key, clock_wall(),
-				&set.credential, error);
+	int r = config_trust_mapping(node, &mapping);
+	if (r < 0)
+		return error_set(error, -r, "out of memory");
+	r = credential_load_mapped(tls_library(), mapping, node->certificate, node->key,
+				   clock_wall(), &set.credential, error);
 	if (r == 0)
-		r = load_trust(node, credential_identity(set.credential), &set.trust, error);
+		r = config_trust_load(node, credential_identity(set.credential), &set.trust, error);
 	if (r == 0)
 		r = judge_own(node, &set, error);
 	if (r == 0)
@@ -229,13 +216,8 @@ struct credentials *credentials_free(struct credentials *credentials)
 
 static bool same_files(const struct config_node *a, const struct config_node *b)
 {
-	bool same = strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0 &&
-		    strcmp(a->trust, b->trust) == 0 && a->federation_count == b->federation_count &&
-		    a->http == b->http;
-	for (unsigned i = 0; same && i < a->federation_count; i++)
-		same = strcmp(a->federation[i].domain, b->federation[i].domain) == 0 &&
-		       strcmp(a->federation[i].trust, b->federation[i].trust) == 0;
-	return same;
+	return strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0 &&
+	       config_trust_same(a, b) && a->http == b->http;
 }
 
 int credentials_reload(struct credentials *credentials, const struct config_node *node,

@@ -9,6 +9,7 @@
 #include "daemon/ask.h"
 #include "daemon/cmd_ca.h"
 #include "daemon/cmd_join.h"
+#include "daemon/cmd_pin.h"
 #include "daemon/cmd_status.h"
 #include "daemon/cmd_token.h"
 #include "daemon/command.h"
@@ -38,6 +39,10 @@ static const struct command commands[] = {
 	{"ca init",
 	 "DIR --domain DOMAIN [--key KIND] [--passphrase-file FILE] [--issuing-key-uri URI] [--json]",
 	 "make a private CA", CMD_CA_INIT_OPTIONS, cmd_ca_init},
+	{"pin", "FILE [--json]", "the pins of certificates and keys, for node.pins",
+	 CMD_PIN_OPTIONS, cmd_pin},
+	{"ca init", "DIR --domain DOMAIN [--json]", "make a private CA", CMD_CA_INIT_OPTIONS,
+	 cmd_ca_init},
 	{"ca issue",
 	 "DIR --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
 	 "[--reuse-key] [--not-before-offset SECONDS] [--passphrase-file FILE] [--json]",

@@ -30,6 +30,10 @@ static const char *const phrases[] = {
 	[SETTING_IDENTITY] = "an identity such as \"spiffe://corp.example/laptop/alice\"",
 	[SETTING_DOMAIN] = "a trust domain such as \"corp.example\"",
 	[SETTING_NAME] = NULL,
+	[SETTING_TEXT] = NULL,
+	[SETTING_KEYS] =
+		"a pin such as \"sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=\", or 64 "
+		"hexadecimal digits",
 	[SETTING_CRYPTO] = "\"auto\" or \"openssl\"",
 	[SETTING_LEVEL] = "one of \"error\", \"warning\", \"info\", \"debug\"",
 };
@@ -141,6 +145,8 @@ const char *setting_allowed(const struct setting *setting, char *text, size_t si
 		snprintf(text, size,
 			 "a name of %lld to %lld characters without white space, '/', ':' and '%%'",
 			 min, max);
+	else if (setting->type == SETTING_TEXT)
+		snprintf(text, size, "a string of %lld to %lld characters", min, max);
 	else if (setting_is_array(setting))
 		snprintf(text, size, "an array of %lld to %lld strings, each %s", min, max,
 			 phrases[setting->type]);

@@ -19,12 +19,14 @@ enum setting_type {
 	SETTING_TARGETS,   // array of "name-or-address:port"
 	SETTING_PREFIXES,  // array of prefixes
 	SETTING_ADDRESSES, // array of addresses
+	SETTING_KEYS,	   // array of pinned keys
 	SETTING_PATTERNS,  // array of identity patterns
 	SETTING_PATTERN,
 	SETTING_IDENTITY,
 	SETTING_DOMAIN,
 	SETTING_NAME,  // interface or link name
 	SETTING_LEVEL, // log level
+	SETTING_TEXT,
 	SETTING_CRYPTO,
 };
 

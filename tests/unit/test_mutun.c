@@ -298,6 +298,31 @@ static void test_ca_show_and_filters(void **state)
 	expect("ca list ca --identity laptop/eve", 0, "No such certificates");
 }
 
+// A certificate and its key have the same pin; so has the spare key before it has a certificate.
+static void test_pin(void **state)
+{
+	(void)state;
+	expect("ca init ca --domain corp.example", 0, "");
+	expect("ca issue ca --identity gateway/hq --out hq", 0, "");
+	json_t *chain = answer("pin hq.crt --json");
+	json_t *key = answer("pin hq.key --json");
+	const json_t *pins = json_object_get(chain, "pins");
+	const char *pin = text_of(json_array_get(pins, 0), "pin");
+	assert_int_equal(json_array_size(pins), 2);
+	assert_string_equal(text_of(json_array_get(pins, 0), "name"),
+			    "spiffe://corp.example/gateway/hq");
+	const json_t *own = json_array_get(json_object_get(key, "pins"), 0);
+	assert_string_equal(text_of(own, "pin"), pin);
+	assert_string_equal(text_of(own, "kind"), "private key");
+	expect("pin hq.crt", 0, pin);
+	expect("pin hq.crt", 0, "  certificate spiffe://corp.example/gateway/hq\nsha256/");
+	expect("pin /nonexistent", 1, "cannot be read");
+	expect("pin ca/journal.db", 1, "nothing in it that has a pin");
+	expect("pin", 2, "which file?");
+	json_decref(chain);
+	json_decref(key);
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -308,6 +333,7 @@ int main(void)
 					   test(test_ca),
 					   test(test_ca_json),
 					   test(test_ca_sign),
-					   test(test_ca_show_and_filters)};
+					   test(test_ca_show_and_filters),
+					   test(test_pin)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
