@@ -41,8 +41,6 @@ static const struct command commands[] = {
 	 "make a private CA", CMD_CA_INIT_OPTIONS, cmd_ca_init},
 	{"pin", "FILE [--json]", "the pins of certificates and keys, for node.pins",
 	 CMD_PIN_OPTIONS, cmd_pin},
-	{"ca init", "DIR --domain DOMAIN [--json]", "make a private CA", CMD_CA_INIT_OPTIONS,
-	 cmd_ca_init},
 	{"ca issue",
 	 "DIR --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
 	 "[--reuse-key] [--not-before-offset SECONDS] [--passphrase-file FILE] [--json]",
