@@ -212,6 +212,8 @@ static const struct reason faults[] = {
 	{SSL_R_NO_SUITABLE_KEY_SHARE, EPROTO, "no key exchange group in common", NULL},
 	{SSL_R_NO_SHARED_GROUPS, EPROTO, "no key exchange group in common", NULL},
 	{SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, EPROTO, "no signature algorithm in common", NULL},
+	{SSL_R_TOO_MUCH_EARLY_DATA, EPROTO, "the peer sent data before the handshake was done",
+	 NULL},
 	{SSL_R_UNEXPECTED_EOF_WHILE_READING, EPROTO, "the peer closed the connection", NULL},
 	{SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, EPROTO, "a damaged record arrived",
 	 "is something between the two changing bytes?"},
