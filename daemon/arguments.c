@@ -104,6 +104,8 @@ static const struct {
 		{'k', offsetof(struct arguments, key)},
 		{'u', offsetof(struct arguments, uri)},
 		{'p', offsetof(struct arguments, passphrase_file)},
+		{'N', offsetof(struct arguments, serial)},
+		{'R', offsetof(struct arguments, reason)},
 },
   flags[] = {
 	  {'r', offsetof(struct arguments, reuse_key)},

@@ -16,6 +16,7 @@ struct arguments {
 	const char *words[ARGUMENTS_WORDS_MAX];	       // NULL: not there
 	const char *domain, *identity, *dns, *out;     // D, i, n, o
 	const char *server, *gateway, *state, *config; // S, g, w, c
+	const char *serial, *reason;		       // N, R
 	int64_t lifetime_s;			       // d, h, s: 0: not said
 	int64_t ttl_s;				       // t, 0: not said
 	int64_t not_before_s;			       // b

@@ -18,7 +18,9 @@
 #include "daemon/arguments.h"
 #include "daemon/command.h"
 #include "pki/ca.h"
+#include "pki/ca_denied.h"
 #include "pki/certificate.h"
+#include "pki/denials.h"
 #include "pki/record.h"
 
 #define SCHEMA	      1 // of all answers in JSON
@@ -58,9 +60,13 @@ static const char *state_text(const json_t *entry, char text[TIME_TEXT_MAX])
 {
 	time_t now = clock_wall(), from = time_at(entry, "not_before"),
 	       to = time_at(entry, "not_after");
+	const json_t *revoked = json_object_get(entry, "revoked");
 	char words[32];
 
-	if (to < now)
+	if (revoked)
+		snprintf(text, TIME_TEXT_MAX, "revoked %s ago",
+			 clock_words(now - time_at(revoked, "time"), words, sizeof(words)));
+	else if (to < now)
 		snprintf(text, TIME_TEXT_MAX, "expired %s ago",
 			 clock_words(now - to, words, sizeof(words)));
 	else if (from > now)
@@ -91,17 +97,39 @@ static const char *key_text(X509 *certificate, char text[TIME_TEXT_MAX])
 
 // --- list
 
-static json_t *entry_of(const struct record *record)
+struct listing {
+	json_t *list;
+	struct denials *denials; // NULL: nothing was ever revoked
+};
+
+static json_t *revoked_of(const struct denial *denial)
 {
-	return json_pack("{s:s,s:s,s:s*,s:I,s:I,s:I,s:s*}", "serial", record->serial, "identity",
-			 record->identity, "dns", record->dns, "issued", (json_int_t)record->issued,
-			 "not_before", (json_int_t)record->not_before, "not_after",
-			 (json_int_t)record->not_after, "issued_by", record->issued_by);
+	char subject[DENIAL_SUBJECT_MAX];
+
+	return json_pack("{s:I,s:s,s:s,s:I}", "time", (json_int_t)denial->time, "what",
+			 denial_subject(denial, subject), "reason",
+			 denial_reason_name(denial->reason), "number", (json_int_t)denial->number);
+}
+
+static json_t *entry_of(const struct record *record, const struct listing *listing)
+{
+	const struct denial *denial = ca_denial_of(listing->denials, record);
+	json_t *entry = json_pack("{s:s,s:s,s:s*,s:I,s:I,s:I,s:s*}", "serial", record->serial,
+				  "identity", record->identity, "dns", record->dns, "issued",
+				  (json_int_t)record->issued, "not_before",
+				  (json_int_t)record->not_before, "not_after",
+				  (json_int_t)record->not_after, "issued_by", record->issued_by);
+
+	if (entry && denial)
+		json_object_set_new(entry, "revoked", revoked_of(denial));
+	return entry;
 }
 
 static int collect(const struct record *record, void *data)
 {
-	return json_array_append_new(data, entry_of(record)) < 0 ? -ENOMEM : 0;
+	const struct listing *listing = data;
+
+	return json_array_append_new(listing->list, entry_of(record, listing)) < 0 ? -ENOMEM : 0;
 }
 
 static void print_table(const json_t *list)
@@ -163,14 +191,18 @@ int cmd_ca_list(int argc, char **argv)
 	if (r)
 		return r;
 	_cleanup_(json_decrefp) json_t *list = json_array();
+	_cleanup_(denials_putp) struct denials *denials = NULL;
 	r = ca_open(arguments.words[0], &ca, &error);
+	if (r == 0)
+		r = ca_denials(ca, &denials, &error);
+	struct listing listing = {.list = list, .denials = denials};
 	if (r == 0 && arguments.identity)
 		identity = arguments_identity(ca_domain(ca), arguments.identity);
 	struct record_filter filter = {.identity = identity,
 				       .issued_by = arguments.by,
 				       .ends_after = arguments.valid ? clock_wall() : 0};
 	if (r == 0)
-		r = record_walk(ca_journal(ca), &filter, collect, list, &error);
+		r = record_walk(ca_journal(ca), &filter, collect, &listing, &error);
 	if (r == -ENOMEM && !error.what[0])
 		error_set(&error, ENOMEM, "out of memory");
 	if (r < 0)
@@ -204,11 +236,12 @@ static void add_certificate(json_t *entry, const struct record *record)
 
 static int collect_whole(const struct record *record, void *data)
 {
-	json_t *entry = entry_of(record);
+	const struct listing *listing = data;
+	json_t *entry = entry_of(record, listing);
 
 	json_object_set_new(entry, "spki_sha256", json_string(record->spki));
 	add_certificate(entry, record);
-	return json_array_append_new(data, entry) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(listing->list, entry) < 0 ? -ENOMEM : 0;
 }
 
 static void print_certificate(const json_t *entry)
@@ -219,7 +252,11 @@ static void print_certificate(const json_t *entry)
 	printf("identity  %s\n", text_at(entry, "identity"));
 	if (json_object_get(entry, "dns"))
 		printf("DNS name  %s\n", text_at(entry, "dns"));
-	printf("state     %s\n", state_text(entry, text));
+	const json_t *revoked = json_object_get(entry, "revoked");
+	printf("state     %s", state_text(entry, text));
+	if (revoked)
+		printf(": %s, %s", text_at(revoked, "what"), text_at(revoked, "reason"));
+	putchar('\n');
 	printf("issued    %s", time_text(time_at(entry, "issued"), text));
 	printf(", by: %s\n", text_at(entry, "issued_by"));
 	printf("valid     %s", time_text(time_at(entry, "not_before"), text));
@@ -255,7 +292,11 @@ static int show_certificates(struct ca *ca, const char *what, bool json, struct 
 	const json_t *entry;
 	size_t i;
 
-	int r = record_walk(ca_journal(ca), &filter, collect_whole, list, error);
+	_cleanup_(denials_putp) struct denials *denials = NULL;
+	int r = ca_denials(ca, &denials, error);
+	struct listing listing = {.list = list, .denials = denials};
+	if (r == 0)
+		r = record_walk(ca_journal(ca), &filter, collect_whole, &listing, error);
 	if (r < 0)
 		return r;
 	if (json_array_size(list) == 0) {

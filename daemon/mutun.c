@@ -10,6 +10,7 @@
 #include "daemon/cmd_ca.h"
 #include "daemon/cmd_join.h"
 #include "daemon/cmd_pin.h"
+#include "daemon/cmd_revoke.h"
 #include "daemon/cmd_status.h"
 #include "daemon/cmd_token.h"
 #include "daemon/command.h"
@@ -49,6 +50,14 @@ static const struct command commands[] = {
 	 "DIR --csr FILE --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
 	 "[--not-before-offset SECONDS] [--passphrase-file FILE] [--json]",
 	 "issue a certificate for the key of a request", CMD_CA_SIGN_OPTIONS, cmd_ca_sign},
+	{"ca revoke",
+	 "DIR --serial SERIAL|--key HASH|--identity ID [--reason REASON] [--passphrase-file FILE] "
+	 "[--json]",
+	 "withdraw a certificate, key or identity", CMD_CA_REVOKE_OPTIONS, cmd_ca_revoke},
+	{"ca reinstate", "DIR --identity ID|--key HASH [--passphrase-file FILE] [--json]",
+	 "take a revocation back", CMD_CA_REINSTATE_OPTIONS, cmd_ca_reinstate},
+	{"ca crl", "DIR --out FILE [--days N] [--passphrase-file FILE] [--json]",
+	 "write a revocation list (X.509)", CMD_CA_CRL_OPTIONS, cmd_ca_crl},
 	{"ca list", "DIR [--identity ID] [--issued-by WORDS] [--valid] [--json]",
 	 "what was issued, newest first", CMD_CA_LIST_OPTIONS, cmd_ca_list},
 	{"ca show", "DIR [SERIAL|IDENTITY] [--json]",

@@ -5,6 +5,7 @@
 //   DIR/issuing.key DIR/issuing.crt the intermediate that signs leaves, and what is sent above it
 //   DIR/trust.crt                   what nodes trust: the root
 //   DIR/journal.db                  who, what, when
+//   DIR/denials                     what was withdrawn (pki/denials_file.h), for gateways and other nodes
 #pragma once
 
 #include <stdbool.h>

@@ -34,6 +34,7 @@ char *ca_directory_path(const char *directory, enum ca_file file)
 		[CA_NEXT_ISSUING_KEY] = "issuing.next.key",
 		[CA_NEXT_ISSUING_URI] = "issuing.next.uri",
 		[CA_NEXT_ISSUING_CERTIFICATE] = "issuing.next.crt",
+		[CA_DENIALS] = "denials",
 	};
 	char *path;
 

@@ -20,9 +20,10 @@ enum ca_file {
 	CA_NEXT_ROOT_CERTIFICATE,
 	CA_NEXT_ISSUING_KEY,
 	CA_NEXT_ISSUING_URI,
-	CA_NEXT_ISSUING_CERTIFICATE
+	CA_NEXT_ISSUING_CERTIFICATE,
+	CA_DENIALS // from the first revocation on
 };
-#define CA_FILES (CA_NEXT_ISSUING_CERTIFICATE + 1)
+#define CA_FILES (CA_DENIALS + 1)
 
 // "DIRECTORY/root.key", new; NULL: out of memory.
 char *ca_directory_path(const char *directory, enum ca_file file);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca.h"
+#include "pki/ca_denied.h"
 #include "pki/certificate.h"
 #include "pki/identity.h"
 #include "pki/journal.h"
@@ -265,7 +266,9 @@ static int renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const struct 
 	_cleanup_(freep) char *dns = dns_of(old);
 	char by[SERIAL_TEXT_MAX + 16], serial[SERIAL_TEXT_MAX];
 
-	int r = certificate_identity(old, &identity, error);
+	int r = ca_denied_certificate(ca, old, error);
+	if (r == 0)
+		r = certificate_identity(old, &identity, error);
 	if (r < 0)
 		return r;
 	if ((request->identity && strcmp(request->identity, identity) != 0) ||

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca_directory.h"
+#include "pki/ca_denied.h"
 #include "pki/certificate.h"
 #include "pki/identity.h"
 #include "pki/journal.h"
@@ -126,6 +127,20 @@ static int add_to_journal(const struct ca *ca, const struct ca_leaf *leaf, const
 	return r;
 }
 
+static int check_issuer(struct ca *ca, struct error *error)
+{
+	uint8_t hash[SPKI_HASH_SIZE];
+
+	if (ca_issuer_key(ca, hash) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	int r = ca_denied_hash(ca, hash, error);
+	return r == -EPERM
+		       ? error_set(
+				 error, EKEYREVOKED,
+				 "the issuing key of this CA is revoked: it signs nothing any more")
+		       : r;
+}
+
 int ca_sign(struct ca *ca, const struct ca_leaf *leaf, X509 **ret, struct error *error)
 {
 	_cleanup_(X509_freep) X509 *certificate = NULL;
@@ -137,6 +152,8 @@ int ca_sign(struct ca *ca, const struct ca_leaf *leaf, X509 **ret, struct error 
 	int r;
 
 	if ((r = check_leaf(ca, leaf, &identity, error)) < 0 ||
+	    (r = ca_denied_identity(ca, identity, error)) < 0 ||
+	    (r = ca_denied_key(ca, leaf->key, error)) < 0 || (r = check_issuer(ca, error)) < 0 ||
 	    (r = set_times(ca, leaf, now, &subject, error)) < 0)
 		return r;
 	subject.identity = identity;

@@ -99,3 +99,9 @@ int ca_key_load(const char *directory, const X509 *certificate, const struct pas
 		*error = first;
 	return -first.code;
 }
+
+int ca_key_load_root(const char *directory, const struct passphrase *passphrase, EVP_PKEY **ret,
+		     struct error *error)
+{
+	return load_place(directory, CA_ROOT_KEY, passphrase, false, ret, error);
+}

@@ -14,3 +14,6 @@ struct passphrase;
 //   others: reading
 int ca_key_load(const char *directory, const X509 *certificate, const struct passphrase *passphrase,
 		bool uris, EVP_PKEY **ret, struct error *error);
+// The root's, which only rare acts need: it may well be somewhere else. As above.
+int ca_key_load_root(const char *directory, const struct passphrase *passphrase, EVP_PKEY **ret,
+		     struct error *error);

@@ -16,7 +16,7 @@
 #include "pki/ca.h"
 
 #define BUSY_MS	       5000
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define SPKI_TEXT_SIZE (2 * SPKI_HASH_SIZE + 1)
 
 struct journal {
@@ -53,6 +53,24 @@ static const char second[] = "BEGIN IMMEDIATE;"
 			     " request_sha256 BLOB);" // of the request it was used with
 			     "PRAGMA user_version = 2;"
 			     "COMMIT;";
+
+static const char third[] = "BEGIN IMMEDIATE;"
+			    "CREATE TABLE denials ("
+			    " number INTEGER PRIMARY KEY NOT NULL,"
+			    " name BLOB NOT NULL," // what is denied, or allowed again
+			    " text TEXT NOT NULL,"
+			    " hash BLOB NOT NULL,"
+			    " signature TEXT NOT NULL,"
+			    " signer TEXT NOT NULL);" // certificates, base64
+			    "CREATE INDEX denials_name ON denials (name);"
+			    "CREATE TABLE crls ("
+			    " number INTEGER PRIMARY KEY NOT NULL,"
+			    " issued INTEGER NOT NULL,"
+			    " next INTEGER NOT NULL);"
+			    "PRAGMA user_version = 3;"
+			    "COMMIT;";
+
+static const char *const upgrades[] = {[1] = second, [2] = third}; // from each format to the next
 
 static void statement_finalizep(sqlite3_stmt **statement)
 {
@@ -98,19 +116,24 @@ static int change(const struct journal *journal, const char *text, struct error 
 		       : journal_failed(journal, error);
 }
 
-// Two processes may both find the first format: the second one fails to change it again, and looks once more.
+// Two processes may both find an old format: the second one fails to change it again, and looks once more.
+static int upgrade(const struct journal *journal, int *version, struct error *error)
+{
+	int before = *version;
+	int upgraded = change(journal, upgrades[before], error);
+
+	if (upgraded < 0)
+		sqlite3_exec(journal->database, "ROLLBACK", NULL, NULL, NULL);
+	int r = read_version(journal, version, error);
+	return r == 0 && *version == before ? upgraded : r;
+}
+
 static int check_schema(const struct journal *journal, struct error *error)
 {
 	int version;
 	int r = read_version(journal, &version, error);
-	if (r == 0 && version == 1) {
-		int upgraded = change(journal, second, error);
-		if (upgraded < 0)
-			sqlite3_exec(journal->database, "ROLLBACK", NULL, NULL, NULL);
-		r = read_version(journal, &version, error);
-		if (r == 0 && version == 1)
-			return upgraded;
-	}
+	while (r == 0 && version > 0 && version < SCHEMA_VERSION)
+		r = upgrade(journal, &version, error);
 	if (r < 0 || version == SCHEMA_VERSION)
 		return r;
 	error_set(error, EINVAL, "the journal has the format %d", version);
@@ -154,7 +177,9 @@ int journal_create(const char *path, struct error *error)
 	if (r < 0)
 		return r;
 	r = change(journal, schema, error);
-	return r < 0 ? r : change(journal, second, error);
+	for (int version = 1; r == 0 && version < SCHEMA_VERSION; version++)
+		r = change(journal, upgrades[version], error);
+	return r;
 }
 
 int journal_open(const char *path, struct journal **ret, struct error *error)

@@ -7,11 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/error.h"
+#include "pki/denials.h"
+#include "pki/identity.h"
+
 struct revocation {
 	atomic_uint references;
+	struct denials **denials; // one for each trust domain
+	size_t denials_count;
 };
 
-static int read_link(X509 *certificate, struct revocation_link *ret)
+int revocation_link(const X509 *certificate, struct revocation_link *ret)
 {
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
 	const uint8_t *bytes = ASN1_STRING_get0_data(serial);
@@ -37,7 +44,7 @@ int revocation_chain(STACK_OF(X509) * chain, struct revocation_chain *ret)
 		return -EINVAL;
 	for (int i = count - 1; i >= 0; i--) {
 		struct revocation_link *link = &read.links[i];
-		int r = read_link(sk_X509_value(chain, i), link);
+		int r = revocation_link(sk_X509_value(chain, i), link);
 		if (r < 0)
 			return r;
 		memcpy(link->issuer_key, i == count - 1 ? link->key : link[1].key, SPKI_HASH_SIZE);
@@ -67,17 +74,62 @@ struct revocation *revocation_put(struct revocation *revocation)
 	if (!revocation ||
 	    atomic_fetch_sub_explicit(&revocation->references, 1, memory_order_acq_rel) != 1)
 		return NULL;
+	for (size_t i = 0; i < revocation->denials_count; i++)
+		denials_put(revocation->denials[i]);
+	free(revocation->denials);
 	free(revocation);
 	return NULL;
+}
+
+static const struct denials *find_denials(const struct revocation *revocation, const char *domain,
+					  size_t length)
+{
+	for (size_t i = 0; i < revocation->denials_count; i++) {
+		const char *name = denials_domain(revocation->denials[i]);
+		if (strlen(name) == length && memcmp(name, domain, length) == 0)
+			return revocation->denials[i];
+	}
+	return NULL;
+}
+
+int revocation_add_denials(struct revocation *revocation, struct denials *denials)
+{
+	const char *domain = denials_domain(denials);
+
+	if (find_denials(revocation, domain, strlen(domain)))
+		return -EEXIST;
+	struct denials **list = reallocarray(revocation->denials, revocation->denials_count + 1,
+					     sizeof(struct denials *));
+	if (!list)
+		return -ENOMEM;
+	revocation->denials = list;
+	list[revocation->denials_count++] = denials_get(denials);
+	return 0;
+}
+
+static int denied(const struct denial *denial, const char *identity, time_t now,
+		  struct error *error)
+{
+	char words[32], subject[DENIAL_SUBJECT_MAX];
+
+	clock_words(now - denial->time, words, sizeof(words));
+	return error_set(error, EKEYREVOKED,
+			 "%.*s was revoked by its CA %s ago (%s%s%s, denial %llu)",
+			 IDENTITY_SHOWN_MAX, identity, words,
+			 denial->kind == DENIAL_IDENTITY ? "" : denial_subject(denial, subject),
+			 denial->kind == DENIAL_IDENTITY ? "" : ", ",
+			 denial_reason_name(denial->reason), (unsigned long long)denial->number);
 }
 
 int revocation_check(const struct revocation *revocation, const char *identity,
 		     const struct revocation_chain *chain, time_t now, struct error *error)
 {
-	(void)revocation;
-	(void)identity;
-	(void)chain;
-	(void)now;
-	(void)error;
-	return 0;
+	const char *domain;
+	const struct denial *denial;
+
+	if (!revocation)
+		return 0;
+	size_t length = identity_domain(identity, &domain);
+	denial = denials_judge(find_denials(revocation, domain, length), identity, chain);
+	return denial ? denied(denial, identity, now, error) : 0;
 }

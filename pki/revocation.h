@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "pki/certificate.h"
 
+struct denials;
 struct error;
 struct revocation;
 
@@ -28,11 +29,16 @@ struct revocation_chain {
 	unsigned count;
 };
 
+// Of one certificate, all but the issuer's key. -EINVAL as below.
+int revocation_link(const X509 *certificate, struct revocation_link *ret);
 // Of a chain that path validation built. -EINVAL: a key or serial number cannot be read, or it is too long.
 int revocation_chain(STACK_OF(X509) * chain, struct revocation_chain *ret);
 
 // Nothing is revoked. Returns a new reference; NULL: out of memory.
 struct revocation *revocation_new(void);
+// What the CA of a trust domain withdrew itself (a reference is taken), one list for each domain; before anybody shares `revocation`.
+// -EEXIST: there is one of this domain. -ENOMEM.
+int revocation_add_denials(struct revocation *revocation, struct denials *denials);
 struct revocation *revocation_get(struct revocation *revocation);
 struct revocation *revocation_put(struct revocation *revocation); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct revocation *, revocation_put);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "unit/denial_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "pki/denial_signer.h"
+
+#define ENTRIES_MAX 16
+
+static void need(bool good, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "denial fixture: %s\n", what);
+	abort();
+}
+
+struct denial *fixture_denial(const char *domain, uint64_t number, time_t time, const char *words,
+			      const uint8_t *before, const struct fixture *signer)
+{
+	char text[DENIAL_TEXT_MAX];
+	uint8_t start[DENIAL_HASH_SIZE];
+	struct denial *entry = NULL;
+	int size = snprintf(text, sizeof(text), "%llu %lld %s", (unsigned long long)number,
+			    (long long)time, words);
+
+	need(denial_parse(text, (size_t)size, &entry, NULL) == 0, words);
+	need(before || denials_hash(NULL, domain, 0, start) == 0, "hash");
+	need(denials_hash_next(before ? before : start, text, (size_t)size, entry->hash) == 0,
+	     "hash");
+	if (!signer)
+		return entry;
+	STACK_OF(X509) *stack = sk_X509_new_null();
+	need(stack && sk_X509_push(stack, signer->certificate), "stack");
+	for (const struct fixture *f = signer->issuer; f && f->issuer; f = f->issuer)
+		need(sk_X509_push(stack, f->certificate) > 0, "stack");
+	entry->signer = denial_signer_of(stack);
+	sk_X509_free(stack);
+	need(entry->signer && denial_sign(signer->key, domain, number, entry->hash,
+					  &entry->signature, NULL) == 0,
+	     "signature");
+	return entry;
+}
+
+struct denials *fixture_denials(struct denials *old, const char *domain, const char *const *words,
+				size_t count, const struct fixture *signer)
+{
+	struct denial *entries[ENTRIES_MAX];
+	struct denials *list = NULL;
+	uint8_t hash[DENIAL_HASH_SIZE];
+
+	need(count <= ENTRIES_MAX && denials_hash(old, domain, denials_number(old), hash) == 0,
+	     "hash");
+	for (size_t i = 0; i < count; i++) {
+		entries[i] = fixture_denial(domain, denials_number(old) + 1 + i, clock_wall(),
+					    words[i], hash, signer);
+		memcpy(hash, entries[i]->hash, sizeof(hash));
+	}
+	need(denials_append(old, domain, entries, count, &list, NULL) == 0, "list");
+	for (size_t i = 0; i < count; i++)
+		denial_put(entries[i]);
+	return list;
+}
+
+static void put_key(X509 *certificate, char text[2 * SPKI_HASH_SIZE + 1])
+{
+	uint8_t hash[SPKI_HASH_SIZE];
+
+	need(certificate_spki_hash(certificate, hash) == 0, "key");
+	for (size_t i = 0; i < sizeof(hash); i++)
+		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+}
+
+char *fixture_deny_key(const struct fixture *fixture)
+{
+	char key[2 * SPKI_HASH_SIZE + 1], *text;
+
+	put_key(fixture->certificate, key);
+	need(asprintf(&text, "deny key %s 0 keyCompromise", key) > 0, "memory");
+	return text;
+}
+
+char *fixture_deny_serial(const struct fixture *fixture)
+{
+	char key[2 * SPKI_HASH_SIZE + 1], serial[SERIAL_TEXT_MAX], *text;
+
+	put_key(fixture->issuer->certificate, key);
+	need(asprintf(&text, "deny serial %s %s 0 keyCompromise", key,
+		      certificate_serial(fixture->certificate, serial)) > 0,
+	     "memory");
+	return text;
+}
