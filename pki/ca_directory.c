@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,4 +125,68 @@ int ca_directory_check_output(const char *directory, const char *path, struct er
 		return error_remedy(error, "name another place for the certificate");
 	}
 	return 0;
+}
+
+static int sync_directory(const char *directory, struct error *error)
+{
+	_cleanup_(closep) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && fsync(fd) == 0)
+		return 0;
+	error_set(error, errno, "the directory cannot be written to the disk: %m");
+	return error_where(error, "%s", directory);
+}
+
+// `done`: what the call returned.
+static int finish(const char *directory, const char *path, int done, int passed_over,
+		  struct error *error)
+{
+	int code = errno;
+
+	if (done == 0)
+		return sync_directory(directory, error);
+	if (code == ENOENT || code == passed_over)
+		return 0;
+	error_set(error, code, "the file cannot be put into its place: %s", strerror(code));
+	return error_where(error, "%s", path);
+}
+
+int ca_directory_move(const char *directory, enum ca_file from, enum ca_file to,
+		      struct error *error)
+{
+	_cleanup_(freep) char *source = ca_directory_path(directory, from);
+	_cleanup_(freep) char *target = ca_directory_path(directory, to);
+
+	if (!source || !target)
+		return error_set(error, ENOMEM, "out of memory");
+	return finish(directory, target, rename(source, target), ENOENT, error);
+}
+
+int ca_directory_keep(const char *directory, enum ca_file file, unsigned generation,
+		      struct error *error)
+{
+	_cleanup_(freep) char *source = ca_directory_path(directory, file);
+	_cleanup_(freep) char *target = NULL;
+	const char *dot = source ? strrchr(source, '.') : NULL;
+
+	if (!dot ||
+	    asprintf(&target, "%.*s.%u%s", (int)(dot - source), source, generation, dot) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	return finish(directory, target, link(source, target), EEXIST, error);
+}
+
+int ca_directory_remove(const char *directory, enum ca_file file, struct error *error)
+{
+	_cleanup_(freep) char *path = ca_directory_path(directory, file);
+
+	if (!path)
+		return error_set(error, ENOMEM, "out of memory");
+	return finish(directory, path, unlink(path), ENOENT, error);
+}
+
+bool ca_directory_has(const char *directory, enum ca_file file)
+{
+	_cleanup_(freep) char *path = ca_directory_path(directory, file);
+
+	return path && access(path, F_OK) == 0;
 }

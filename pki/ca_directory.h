@@ -36,3 +36,14 @@ int ca_directory_check_secret(const char *path, struct error *error);
 
 // Whether a file may be written at `path`: in a directory that exists and is writable, and not over a file of the CA.
 int ca_directory_check_output(const char *directory, const char *path, struct error *error);
+
+// What follows is for changes of issuer. What is not there is passed over: each may be done again after an interruption. The
+// directory is written to the disk before they return. -errno.
+// `from` takes the place of `to`.
+int ca_directory_move(const char *directory, enum ca_file from, enum ca_file to,
+		      struct error *error);
+// The file of this generation stays under a name with its number ("issuing.1.key"), too. One that is there already stays.
+int ca_directory_keep(const char *directory, enum ca_file file, unsigned generation,
+		      struct error *error);
+int ca_directory_remove(const char *directory, enum ca_file file, struct error *error);
+bool ca_directory_has(const char *directory, enum ca_file file);

@@ -99,6 +99,15 @@ int profile_key(EVP_PKEY **ret, struct error *error)
 	return profile_key_of(PROFILE_P256, ret, error);
 }
 
+enum profile_key profile_key_like(const EVP_PKEY *key)
+{
+	if (EVP_PKEY_is_a(key, "ED25519"))
+		return PROFILE_ED25519;
+	if (EVP_PKEY_is_a(key, "RSA"))
+		return PROFILE_RSA3072;
+	return EVP_PKEY_get_bits(key) == 384 ? PROFILE_P384 : PROFILE_P256;
+}
+
 int profile_key_parse(const char *name, enum profile_key *ret, struct error *error)
 {
 	static const char *const names[] = {[PROFILE_P256] = "p256",

@@ -31,6 +31,8 @@ enum profile_key { PROFILE_P256, PROFILE_P384, PROFILE_RSA3072, PROFILE_ED25519 
 // A new key on the curve P-256, or of that kind.
 int profile_key(EVP_PKEY **ret, struct error *error);
 int profile_key_of(enum profile_key kind, EVP_PKEY **ret, struct error *error);
+// Of the kind of `key`; P-256 for one that is none of them.
+enum profile_key profile_key_like(const EVP_PKEY *key);
 // "p256", "p384", "rsa3072", "ed25519". -EINVAL.
 int profile_key_parse(const char *name, enum profile_key *ret, struct error *error);
 

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "pki/ca_strand.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/table.h"
+#include "pki/ca.h"
+#include "pki/readiness.h"
+#include "pki/record.h"
+#include "pki/rotation.h"
+
+#define WHY_MAX 120
+
+DEFINE_CLEANUP(X509 *, X509_free);
+
+// The old leaf of a node that lasts longest.
+struct old_leaf {
+	time_t not_after;
+	char identity[];
+};
+
+struct walk {
+	const struct ca *ca;
+	const struct rotation *rotation;
+	struct ca_strand *strand;
+	struct table *leaves; // struct old_leaf by identity
+	time_t now;
+};
+
+static int name(struct walk *walk, const char *identity, const char *why)
+{
+	struct ca_strand *strand = walk->strand;
+	char *names;
+
+	if (asprintf(&names, "%s%s%s", strand->names ? strand->names : "", strand->names ? " " : "",
+		     identity) < 0)
+		return -ENOMEM;
+	free(strand->names);
+	strand->names = names;
+	strand->count++;
+	if (strand->tell)
+		strand->tell(identity, why, strand->data);
+	return 0;
+}
+
+static int note_leaf(const struct record *record, void *data)
+{
+	struct walk *walk = data;
+	size_t size = strlen(record->identity);
+	_cleanup_(X509_freep) X509 *certificate = record_certificate(record);
+
+	if (certificate &&
+	    rotation_signed_since(ca_journal(walk->ca), walk->rotation->id, certificate))
+		return 0;
+	struct old_leaf *leaf = table_find(walk->leaves, record->identity, size);
+	if (!leaf) {
+		leaf = calloc(1, sizeof(*leaf) + size + 1);
+		if (!leaf)
+			return -ENOMEM;
+		memcpy(leaf->identity, record->identity, size);
+		if (table_add(walk->leaves, leaf->identity, size, leaf) < 0) {
+			free(leaf);
+			return -ENOMEM;
+		}
+	}
+	if (record->not_after > leaf->not_after)
+		leaf->not_after = record->not_after;
+	return 0;
+}
+
+static int judge(const struct readiness_node *node, void *data)
+{
+	struct walk *walk = data;
+	const struct old_leaf *leaf =
+		table_find(walk->leaves, node->identity, strlen(node->identity));
+	char why[WHY_MAX], words[32];
+
+	switch (node->state) {
+	case READINESS_READY:
+		if (!leaf)
+			return 0;
+		snprintf(why, sizeof(why), "its certificate below the old root is valid for %s",
+			 clock_words(leaf->not_after - walk->now, words, sizeof(words)));
+		return name(walk, node->identity, why);
+	case READINESS_LACKING:
+		snprintf(why, sizeof(why), "did not trust the new root when it was heard %s ago",
+			 clock_words(walk->now - node->seen, words, sizeof(words)));
+		return name(walk, node->identity, why);
+	case READINESS_UNSEEN:
+		return name(walk, node->identity, "was never heard to say what it trusts");
+	}
+	return 0;
+}
+
+static void leaves_free(struct table *leaves)
+{
+	struct old_leaf *leaf;
+	size_t cursor = 0;
+
+	while (leaves && (leaf = table_next(leaves, &cursor)))
+		free(leaf);
+	table_free(leaves);
+}
+
+int ca_strand(const struct ca *ca, const struct rotation *rotation, bool leaves,
+	      struct ca_strand *strand, struct error *error)
+{
+	_cleanup_(readiness_freep) struct readiness *nothing =
+		strand->readiness ? NULL : readiness_new();
+	struct walk walk = {.ca = ca,
+			    .rotation = rotation,
+			    .strand = strand,
+			    .leaves = table_new(),
+			    .now = clock_wall()};
+	const struct record_filter filter = {.ends_after = walk.now};
+	int r = walk.leaves && (strand->readiness || nothing) ? 0 : -ENOMEM;
+
+	strand->names = NULL;
+	strand->count = 0;
+	if (r == 0 && leaves)
+		r = record_walk(ca_journal(ca), &filter, note_leaf, &walk, error);
+	if (r == 0)
+		r = readiness_judge(strand->readiness ? strand->readiness : nothing, ca_journal(ca),
+				    rotation->new, walk.now, judge, &walk, error);
+	leaves_free(walk.leaves);
+	if (r == -ENOMEM)
+		error_set(error, ENOMEM, "out of memory");
+	if (r < 0)
+		free(take(strand->names));
+	return r;
+}
