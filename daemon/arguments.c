@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "daemon/command.h"
 
 #define HOUR_S	       3600
 #define DAY_S	       86400
 #define NOT_BEFORE_S   (-300)
+#define HOST_MAX       254 // RFC 1035, 2.3.4, and a NUL
+#define DEFAULT_PORT   443
 #define UNIT_COUNT_MAX INT32_MAX // what is too long for a certificate, pki/ca.h says
 
 int arguments_usage(const char *command, const char *what, const char *which)
@@ -192,4 +196,34 @@ char *arguments_identity(const char *domain, const char *text)
 	if (strstr(text, "://"))
 		return strdup(text);
 	return asprintf(&identity, "spiffe://%s/%s", domain, text) < 0 ? NULL : identity;
+}
+
+static bool is_host(const char *text)
+{
+	struct addr addr;
+	size_t size = strlen(text);
+
+	if (addr_parse(text, &addr) == 0)
+		return true;
+	return size > 0 && size < HOST_MAX && text[0] != '-' &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
+		       size;
+}
+
+int arguments_server(const char *text, char **ret, struct error *error)
+{
+	char host[HOST_MAX];
+	uint16_t port = DEFAULT_PORT;
+
+	if (hostport_parse(text, host, sizeof(host), &port) < 0)
+		snprintf(host, sizeof(host), "%s", strlen(text) < sizeof(host) ? text : "");
+	if (!is_host(host) || port == 0) {
+		error_set(error, EINVAL, "\"%.80s\" is no server", text);
+		return error_expected(
+			error, "a name or address with a port, such as vpn.corp.example:443");
+	}
+	bool bare = strchr(host, ':'); // an IPv6 address
+	return asprintf(ret, "%s%s%s:%u", bare ? "[" : "", host, bare ? "]" : "", port) < 0
+		       ? error_set(error, ENOMEM, "out of memory")
+		       : 0;
 }

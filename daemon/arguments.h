@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <jansson.h>
 
@@ -37,3 +38,6 @@ int arguments_refused(const struct error *error);
 void arguments_print(const json_t *result);
 // An identity without a scheme is a path in the trust domain. New; NULL: out of memory.
 char *arguments_identity(const char *domain, const char *text);
+// "HOST", "HOST:PORT" or "[ADDRESS]:PORT", with port 443 where none is said, into "HOST:PORT" or "[ADDRESS]:PORT" (new).
+// -EINVAL: anything else. No character of it means anything to a shell, a URL or libconfig.
+int arguments_server(const char *text, char **ret, struct error *error);

@@ -6,49 +6,47 @@
 
 #include <errno.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <systemd/sd-daemon.h>
 
-#include "base/addr.h"
-#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "daemon/arguments.h"
 #include "daemon/ask.h"
 #include "daemon/command.h"
 #include "daemon/config.h"
+#include "daemon/join_files.h"
 #include "pki/certificate.h"
 #include "pki/est_client.h"
 #include "pki/identity.h"
 #include "pki/obtain.h"
 #include "pki/pem.h"
+#include "pki/pending.h"
 #include "pki/tls.h"
 #include "pki/token.h"
 #include "pki/trust.h"
 
-#define SCHEMA	     1
-#define STATE	     "/var/lib/mutun"
-#define DEFAULT_PORT 443
-#define HOST_MAX     256
-#define TOKEN_MAX    1024
+#define SCHEMA	  1
+#define STATE	  "/var/lib/mutun"
+#define TOKEN_MAX 1024
 
 extern char **environ;
 
 // One joining.
 struct join {
 	struct token token;
-	char host[HOST_MAX];
-	uint16_t port;
-	char *url, *domain;
-	char *certificate_path, *trust_path, *new_trust_path;
-	const char *state, *config_path;
+	char *server, *url, *domain;
 	char *identity; // asked for; NULL: what the token says
+	struct join_files files;
 	struct trust *trust;
 };
 
@@ -56,32 +54,16 @@ static void join_done(struct join *join)
 {
 	token_done(&join->token);
 	trust_put(join->trust);
-	if (join->new_trust_path)
-		unlink(join->new_trust_path);
+	join_files_done(&join->files);
+	free(join->server);
 	free(join->url);
 	free(join->domain);
-	free(join->certificate_path);
-	free(join->trust_path);
-	free(join->new_trust_path);
 	free(join->identity);
 }
 
 static void stack_freep(STACK_OF(X509) * *stack)
 {
 	sk_X509_pop_free(*stack, X509_free);
-}
-
-static int read_server(struct join *join, const char *text, struct error *error)
-{
-	if (hostport_parse(text, join->host, sizeof(join->host), &join->port) == 0)
-		return 0;
-	if (*text && strlen(text) < sizeof(join->host) && !strpbrk(text, ":/ ")) {
-		strcpy(join->host, text);
-		join->port = DEFAULT_PORT;
-		return 0;
-	}
-	error_set(error, EINVAL, "\"%.80s\" is no server", text);
-	return error_expected(error, "a name or address with a port, such as vpn.corp.example:443");
 }
 
 static int read_token(struct join *join, const char *text, struct error *error)
@@ -98,34 +80,39 @@ static int read_token(struct join *join, const char *text, struct error *error)
 	return r;
 }
 
+static int read_identity(struct join *join, const char *text, struct error *error)
+{
+	_cleanup_(freep) char *full = text ? arguments_identity(join->domain, text) : NULL;
+
+	if (!text)
+		return 0;
+	return full ? identity_parse(full, strlen(full), &join->identity, error)
+		    : error_set(error, ENOMEM, "out of memory");
+}
+
 static int prepare(struct join *join, const struct arguments *arguments, struct error *error)
 {
 	const char *domain;
-	bool bare = strchr(join->host, ':'); // an IPv6 address
 
-	join->state = arguments->state ? arguments->state : STATE;
-	join->config_path = arguments->config ? arguments->config : CONFIG_PATH;
+	int r = arguments_server(arguments->words[0], &join->server, error);
+	if (r == 0)
+		r = read_token(join, arguments->words[1], error);
+	if (r < 0)
+		return r;
 	size_t size = identity_domain(join->token.server, &domain);
 	join->domain = strndup(domain, size);
-	if (arguments->identity && join->domain)
-		join->identity = arguments_identity(join->domain, arguments->identity);
-	if (!join->domain || (arguments->identity && !join->identity) ||
-	    asprintf(&join->url, "https://%s%s%s:%u", bare ? "[" : "", join->host, bare ? "]" : "",
-		     join->port) < 0 ||
-	    asprintf(&join->certificate_path, "%s/node.pem", join->state) < 0 ||
-	    asprintf(&join->trust_path, "%s/trust.crt", join->state) < 0 ||
-	    asprintf(&join->new_trust_path, "%s/.trust.crt.new", join->state) < 0)
+	if (!join->domain || asprintf(&join->url, "https://%s", join->server) < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	if (mkdir(join->state, 0700) < 0 && errno != EEXIST) {
-		error_set(error, errno, "the directory cannot be made: %m");
-		return error_where(error, "%s", join->state);
-	}
-	return 0;
+	r = read_identity(join, arguments->identity, error);
+	return r < 0 ? r
+		     : join_files_begin(arguments->state ? arguments->state : STATE,
+					arguments->config ? arguments->config : CONFIG_PATH,
+					&join->files, error);
 }
 
 static int load_trust(struct join *join, struct error *error)
 {
-	struct trust_source source = {.domain = join->domain, .path = join->new_trust_path};
+	struct trust_source source = {.domain = join->domain, .path = join->files.new_trust};
 
 	join->trust = trust_put(join->trust);
 	return trust_load(tls_library(), &source, 1, clock_wall(), &join->trust, error);
@@ -147,7 +134,7 @@ static int find_root(struct join *join, struct error *error)
 		if (X509_digest(root, EVP_sha256(), digest, &size) != 1 ||
 		    CRYPTO_memcmp(digest, join->token.root, sizeof(digest)) != 0)
 			continue;
-		r = pem_write_certificate(join->new_trust_path, root, NULL, error);
+		r = pem_write_certificate(join->files.new_trust, root, NULL, error);
 		return r < 0 ? r : load_trust(join, error);
 	}
 	error_set(error, EKEYREJECTED, "this server is not of the CA that made the token");
@@ -176,77 +163,76 @@ static int fetch_trust(struct join *join, const struct est_client *client, struc
 		}
 	}
 	r = roots && sk_X509_num(roots) > 0
-		    ? pem_write_certificates(join->new_trust_path, roots, error)
+		    ? pem_write_certificates(join->files.new_trust, roots, error)
 		    : error_set(error, EPROTO, "the server sends no root certificate");
 	return r < 0 ? r : load_trust(join, error);
 }
 
+// By which this same joining is known when it is run again. Tells nothing of the secret.
+static void name_joining(const char *password, char text[80])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	SHA256((const unsigned char *)password, strlen(password), digest);
+	snprintf(text, 80, "mutun join with token ");
+	for (unsigned i = 0; i < 8; i++)
+		sprintf(text + strlen(text), "%02x", digest[i]);
+}
+
+static void advise(int r, const struct est_meta *meta, struct error *error)
+{
+	char words[32];
+
+	if (r == -EACCES)
+		error_remedy(error, "have a new token made: mutun enrol-token");
+	if (r == -EAGAIN && meta->retry_after_s)
+		error_remedy(error, "run this again in %s",
+			     clock_words(meta->retry_after_s, words, sizeof(words)));
+	if (r == -EHOSTUNREACH)
+		error_remedy(error, "run this again within a minute, or have a new token made");
+}
+
+// Whether an earlier run with this token got as far as to put the certificate in its place.
+static bool take_up(struct join *join, const struct pending *pending, struct obtained *ret)
+{
+	struct join_files *files = &join->files;
+	STACK_OF(X509) *all = NULL;
+
+	if (!files->before || EVP_PKEY_eq(X509_get0_pubkey(files->before), pending->key) != 1 ||
+	    pem_read_certificates(files->certificate, &all, NULL) < 0)
+		return false;
+	EVP_PKEY_up_ref(pending->key);
+	*ret = (struct obtained){.key = pending->key, .leaf = sk_X509_shift(all), .above = all};
+	X509_free(files->before);
+	files->before = NULL;
+	return certificate_lifetime(ret->leaf, &ret->not_before, &ret->not_after) == 0;
+}
+
 static int enrol(struct join *join, struct obtained *ret, struct error *error)
 {
-	char password[TOKEN_PASSWORD_MAX];
+	_cleanup_(pending_done) struct pending pending = {0};
+	char password[TOKEN_PASSWORD_MAX], purpose[80];
 	struct est_client client = {
-		.url = join->url, .identity = join->token.server, .password = NULL};
-	struct est_meta meta;
+		.url = join->url, .identity = join->token.server, .trust = join->trust};
+	struct est_meta meta = {0};
 
-	client.trust = join->trust;
 	int r = fetch_trust(join, &client, error);
 	if (r < 0)
 		return r;
 	client.trust = join->trust;
 	token_password(&join->token, password);
+	name_joining(password, purpose);
 	client.password = password;
-	r = obtain(&client, join->identity, join->trust, clock_wall(), ret, &meta, error);
+	r = pending_begin(join->files.pending, purpose, join->identity, &pending, error);
+	if (r == 0 && !take_up(join, &pending, ret)) {
+		r = obtain_pending(&client, &pending, join->identity, join->trust, clock_wall(),
+				   ret, &meta, error);
+		advise(r, &meta, error);
+	}
+	if (r == -EACCES || r == -EPERM || r == -EINVAL)
+		unlink(join->files.pending); // will not be answered
 	OPENSSL_cleanse(password, sizeof(password));
-	if (r == 0)
-		r = obtained_check_begun(ret, clock_wall(), error);
-	if (r == -EACCES)
-		error_remedy(error, "have a new token made: mutun enrol-token");
-	return r;
-}
-
-// Trust first: a node that finds it beside an old certificate goes on; a certificate without its trust would not do.
-static int install(struct join *join, const struct obtained *obtained, struct error *error)
-{
-	if (rename(join->new_trust_path, join->trust_path) < 0) {
-		error_set(error, errno, "the trust file cannot be put into place: %m");
-		return error_where(error, "%s", join->trust_path);
-	}
-	return obtained_write(obtained, join->certificate_path, error);
-}
-
-// Every part of it is checked: nothing in it can end a string of libconfig.
-static int write_config(const struct join *join, bool *ret_written, struct error *error)
-{
-	_cleanup_(freep) char *text = NULL;
-	_cleanup_(freep) char *directory = strdup(join->config_path);
-	bool bare = strchr(join->host, ':');
-
-	*ret_written = false;
-	if (access(join->config_path, F_OK) == 0)
-		return 0;
-	int size = asprintf(
-		&text,
-		"# Written by \"mutun join\". See mutun.conf(5).\n"
-		"node: { certificate = \"%s\"; key = \"%s\"; trust = \"%s\"; state = \"%s\"; };\n"
-		"renewal: { url = \"%s\"; identity = \"%s\"; };\n"
-		"links = ( { name = \"vpn\"; to = [ \"%s%s%s:%u\" ]; identity = \"%s\"; } );\n",
-		join->certificate_path, join->certificate_path, join->trust_path, join->state,
-		join->url, join->token.server, bare ? "[" : "", join->host, bare ? "]" : "",
-		join->port, join->token.server);
-	if (size < 0 || !directory)
-		return error_set(error, ENOMEM, "out of memory");
-	char *slash = strrchr(directory, '/');
-	if (slash && slash != directory) {
-		*slash = '\0';
-		mkdir(directory, 0755); // what fails now fails below, with a reason
-	}
-	int r = file_write(join->config_path, text, (size_t)size, 0644);
-	if (r < 0) {
-		error_set(error, -r, "the configuration cannot be written: %s", strerror(-r));
-		return error_where(error, "%s", join->config_path);
-	}
-	*ret_written = true;
-	return 0;
+	return r < 0 ? r : obtained_check_begun(ret, clock_wall(), error);
 }
 
 // Whether mutund runs now, or will at once.
@@ -267,60 +253,96 @@ static bool start(void)
 	       waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void report(const struct join *join, const struct obtained *obtained, bool written,
-		   bool started, bool json)
+static void print_json(const struct join *join, const struct obtained *obtained,
+		       const char *identity, enum join_config config, bool started)
+{
+	static const char *const names[] = {
+		[JOIN_CONFIG_WRITTEN] = "written",
+		[JOIN_CONFIG_FITS] = "fits",
+		[JOIN_CONFIG_OTHERS] = "names other files",
+		[JOIN_CONFIG_BROKEN] = "broken",
+	};
+	const struct join_files *files = &join->files;
+	char serial[SERIAL_TEXT_MAX], before[SERIAL_TEXT_MAX];
+
+	_cleanup_(json_decrefp) json_t *result = json_pack(
+		"{s:i,s:s,s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:b}", "schema", SCHEMA, "identity",
+		identity, "serial", certificate_serial(obtained->leaf, serial), "not_after",
+		(json_int_t)obtained->not_after, "replaced",
+		files->before ? certificate_serial(files->before, before) : NULL, "certificate",
+		files->certificate, "trust", files->trust, "config", files->config, "config_state",
+		names[config], "started", started);
+	arguments_print(result);
+}
+
+// What the new certificate is in place of.
+static void print_before(const struct join_files *files)
 {
 	_cleanup_(freep) char *identity = NULL;
-	char serial[SERIAL_TEXT_MAX], words[32];
-	time_t from = 0, to = 0;
+	char words[32];
+	time_t from, to;
 
-	certificate_identity(obtained->leaf, &identity, NULL);
-	certificate_lifetime(obtained->leaf, &from, &to);
-	certificate_serial(obtained->leaf, serial);
-	if (json) {
-		_cleanup_(json_decrefp) json_t *result = json_pack(
-			"{s:i,s:s,s:s,s:I,s:s,s:s,s:s,s:b,s:b}", "schema", SCHEMA, "identity",
-			identity, "serial", serial, "not_after", (json_int_t)to, "certificate",
-			join->certificate_path, "trust", join->trust_path, "config",
-			join->config_path, "config_written", written, "started", started);
-		arguments_print(result);
+	if (!files->before || certificate_identity(files->before, &identity, NULL) < 0 ||
+	    certificate_lifetime(files->before, &from, &to) < 0)
 		return;
-	}
-	printf("This device is %s.\n"
-	       "  %s  certificate and key, valid for %s, renewed by mutund\n"
-	       "  %s\n"
-	       "  %s  %s\n",
-	       identity, join->certificate_path,
-	       clock_words(to - clock_wall(), words, sizeof(words)), join->trust_path,
-	       join->config_path,
-	       written ? "written" : "was there, and is left as it is: it must name these files");
-	printf("Next: %s\n", started ? "mutun status" : "mutund, then mutun status");
+	time_t left = to - clock_wall();
+	clock_words(left > 0 ? left : -left, words, sizeof(words));
+	printf("  in place of that of %s, which %s%s%s\n", identity,
+	       left > 0 ? "was valid for " : "expired ", words, left > 0 ? "" : " ago");
+}
+
+static void print_text(const struct join *join, const struct obtained *obtained,
+		       const char *identity, enum join_config config, bool started)
+{
+	static const char *const states[] = {
+		[JOIN_CONFIG_WRITTEN] = "written",
+		[JOIN_CONFIG_FITS] = "was there, and is left as it is",
+		[JOIN_CONFIG_OTHERS] = "was there, and is left as it is: it names other files",
+		[JOIN_CONFIG_BROKEN] = "was there, and cannot be read: see mutund --check",
+	};
+	const struct join_files *files = &join->files;
+	char words[32];
+
+	printf("This device is %s.\n  %s  certificate and key, valid for %s\n", identity,
+	       files->certificate,
+	       clock_words(obtained->not_after - clock_wall(), words, sizeof(words)));
+	print_before(files);
+	printf("  %s  the CA\n  %s  %s\n", files->trust, files->config, states[config]);
+	if (config == JOIN_CONFIG_OTHERS)
+		printf("Next: set node.certificate and node.key to %s, node.trust to %s\n",
+		       files->certificate, files->trust);
+	else
+		printf("Next: %s\n", started ? "mutun status" : "mutund, then mutun status");
 }
 
 static int join_run(const struct arguments *arguments, struct error *error)
 {
 	_cleanup_(join_done) struct join join = {0};
 	_cleanup_(obtained_done) struct obtained obtained = {0};
-	bool written;
+	_cleanup_(freep) char *identity = NULL;
+	enum join_config config;
 
 	if (!tls_library())
 		return error_set(error, ENOMEM, "out of memory");
-	int r = read_server(&join, arguments->words[0], error);
-	if (r == 0)
-		r = read_token(&join, arguments->words[1], error);
-	if (r == 0)
-		r = prepare(&join, arguments, error);
+	int r = prepare(&join, arguments, error);
 	if (r == 0)
 		r = find_root(&join, error);
 	if (r == 0)
 		r = enrol(&join, &obtained, error);
 	if (r == 0)
-		r = install(&join, &obtained, error);
+		r = join_files_install(&join.files, &obtained, error);
+	struct join_link link = {join.server, join.token.server};
 	if (r == 0)
-		r = write_config(&join, &written, error);
+		r = join_files_configure(&join.files, &link, &config, error);
 	if (r == 0)
-		report(&join, &obtained, written, !arguments->no_start && start(), arguments->json);
-	return r;
+		r = certificate_identity(obtained.leaf, &identity, error);
+	if (r < 0)
+		return r;
+	unlink(join.files.pending);
+	bool good = config == JOIN_CONFIG_WRITTEN || config == JOIN_CONFIG_FITS;
+	bool started = good && !arguments->no_start && start();
+	(arguments->json ? print_json : print_text)(&join, &obtained, identity, config, started);
+	return 0;
 }
 
 int cmd_join(int argc, char **argv)

@@ -12,7 +12,6 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -23,12 +22,10 @@
 #include "pki/tls.h"
 #include "pki/token.h"
 
-#define SCHEMA	     1 // of all answers in JSON
-#define TTL_S	     3600
-#define TTL_MAX_S    (30 * 86400LL)
-#define LIFETIME_S   86400
-#define DEFAULT_PORT 443
-#define HOST_MAX     256
+#define SCHEMA	   1 // of all answers in JSON
+#define TTL_S	   3600
+#define TTL_MAX_S  (30 * 86400LL)
+#define LIFETIME_S 86400
 
 static void stack_freep(STACK_OF(X509) * *stack)
 {
@@ -43,24 +40,14 @@ static const char *directory_of(const struct arguments *arguments)
 // "HOST:PORT" of who enrols, new.
 static int find_server(const struct arguments *arguments, char **ret, struct error *error)
 {
-	char host[HOST_MAX];
-	uint16_t port;
-	int size = -1;
+	char host[HOST_NAME_MAX + 1] = "";
 
-	if (!arguments->server) {
-		if (gethostname(host, sizeof(host)) < 0)
-			return error_set(error, errno, "this machine has no name: say --server");
-		size = asprintf(ret, "%s:%u", host, DEFAULT_PORT);
-	} else if (hostport_parse(arguments->server, host, sizeof(host), &port) == 0) {
-		size = asprintf(ret, "%s", arguments->server);
-	} else if (arguments->server[0] && !strpbrk(arguments->server, ":/ ")) {
-		size = asprintf(ret, "%s:%u", arguments->server, DEFAULT_PORT);
-	} else {
-		error_set(error, EINVAL, "\"%.80s\" is no server", arguments->server);
-		return error_expected(error, "a name or address with a port, such as "
-					     "vpn.corp.example:443");
-	}
-	return size < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
+	if (arguments->server)
+		return arguments_server(arguments->server, ret, error);
+	if (gethostname(host, sizeof(host) - 1) == 0 && arguments_server(host, ret, error) == 0)
+		return 0;
+	error_set(error, EINVAL, "this machine's name is of no use to devices");
+	return error_expected(error, "--server HOST:PORT");
 }
 
 // The certificate that devices will know the server by.
@@ -83,20 +70,27 @@ static int root_digest(const struct ca *ca, uint8_t ret[TOKEN_DIGEST_SIZE], stru
 	return error_where(error, "%s", ca_directory(ca));
 }
 
-static int check_record(const struct ca *ca, const struct token_record *record, struct error *error)
+static int check_pattern(const struct ca *ca, const char *pattern, struct error *error)
 {
 	const char *domain;
-	int r = identity_pattern_check(record->identity, error);
+	int r = identity_pattern_check(pattern, error);
 
 	if (r < 0)
 		return r;
-	size_t size = identity_domain(record->identity, &domain);
-	if (size != strlen(ca_domain(ca)) || memcmp(domain, ca_domain(ca), size) != 0) {
-		error_set(error, EINVAL, "%.*s is not in the trust domain of this CA",
-			  IDENTITY_SHOWN_MAX, record->identity);
-		return error_expected(error, "spiffe://%.150s/...", ca_domain(ca));
-	}
-	r = ca_lifetime_check(record->lifetime_s, error);
+	size_t size = identity_domain(pattern, &domain);
+	if (size == strlen(ca_domain(ca)) && memcmp(domain, ca_domain(ca), size) == 0)
+		return 0;
+	error_set(error, EINVAL, "%.*s is not in the trust domain of this CA", IDENTITY_SHOWN_MAX,
+		  pattern);
+	return error_expected(error, "spiffe://%.150s/...", ca_domain(ca));
+}
+
+static int check_record(const struct ca *ca, const struct token_record *record, struct error *error)
+{
+	int r = check_pattern(ca, record->identity, error);
+
+	if (r == 0)
+		r = ca_lifetime_check(record->lifetime_s, error);
 	if (r == 0 && record->expires - record->created > TTL_MAX_S) {
 		error_set(error, EINVAL, "a token that can be used for more than 30 days");
 		return error_expected(error, "--ttl of at most 30d");
@@ -145,7 +139,7 @@ static int make_token(const struct arguments *arguments, struct error *error)
 	    RAND_priv_bytes_ex(tls_library(), token.secret, TOKEN_SECRET_SIZE, 0) != 1)
 		return error_set(error, ENOMEM, "out of memory");
 	if ((r = check_record(ca, &record, error)) < 0 ||
-	    (r = identity_pattern_check(token.server, error)) < 0 ||
+	    (r = check_pattern(ca, token.server, error)) < 0 ||
 	    (r = root_digest(ca, token.root, error)) < 0)
 		return r;
 	char *text = token_text(&token);

@@ -17,6 +17,7 @@
 #include "pki/est_client.h"
 #include "pki/identity.h"
 #include "pki/pem.h"
+#include "pki/pending.h"
 #include "pki/profile.h"
 #include "pki/request.h"
 #include "pki/verify.h"
@@ -136,24 +137,42 @@ static int finish(struct obtained *obtained, STACK_OF(X509) * stack, const char 
 	return 0;
 }
 
+// Asks, and again where nothing came back: the CA may have signed, and gives the same once more.
+static int ask(const struct est_client *client, struct obtained *obtained, const uint8_t *request,
+	       size_t size, const char *identity, struct trust *trust, time_t now,
+	       struct obtained *ret, struct est_meta *ret_meta, struct error *error)
+{
+	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	int r = -EHOSTUNREACH;
+
+	for (int i = 0; i < ATTEMPTS && r == -EHOSTUNREACH; i++)
+		r = est_enroll(client, client->credential, request, size, &stack, ret_meta, error);
+	return r < 0 ? r : finish(obtained, stack, identity, trust, now, ret, error);
+}
+
 int obtain(const struct est_client *client, const char *identity, struct trust *trust, time_t now,
 	   struct obtained *ret, struct est_meta *ret_meta, struct error *error)
 {
 	_cleanup_(obtained_done) struct obtained obtained = {0};
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
 	_cleanup_(freep) uint8_t *request = NULL;
 	size_t size;
 
 	*ret_meta = (struct est_meta){0};
 	int r = begin(&obtained, identity, &request, &size, error);
-	if (r < 0)
-		return r;
-	for (int i = 0; i < ATTEMPTS; i++) {
-		r = est_enroll(client, client->credential, request, size, &stack, ret_meta, error);
-		if (r != -EHOSTUNREACH)
-			break;
-	}
-	return r < 0 ? r : finish(&obtained, stack, identity, trust, now, ret, error);
+	return r < 0 ? r
+		     : ask(client, &obtained, request, size, identity, trust, now, ret, ret_meta,
+			   error);
+}
+
+int obtain_pending(const struct est_client *client, const struct pending *pending,
+		   const char *identity, struct trust *trust, time_t now, struct obtained *ret,
+		   struct est_meta *ret_meta, struct error *error)
+{
+	_cleanup_(obtained_done) struct obtained obtained = {.key = pending->key};
+
+	EVP_PKEY_up_ref(pending->key);
+	return ask(client, &obtained, pending->request, pending->size, identity, trust, now, ret,
+		   ret_meta, error);
 }
 
 static int sign_here(const char *directory, X509 *old, const uint8_t *request, size_t size,

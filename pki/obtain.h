@@ -9,6 +9,7 @@
 struct error;
 struct est_client;
 struct est_meta;
+struct pending;
 struct trust;
 
 struct obtained {
@@ -26,6 +27,10 @@ struct obtained {
 // `ret_meta` is set on failure, too.
 int obtain(const struct est_client *client, const char *identity, struct trust *trust, time_t now,
 	   struct obtained *ret, struct est_meta *ret_meta, struct error *error);
+// The same for a key and a request that were made before (borrowed).
+int obtain_pending(const struct est_client *client, const struct pending *pending,
+		   const char *identity, struct trust *trust, time_t now, struct obtained *ret,
+		   struct est_meta *ret_meta, struct error *error);
 // The same from the CA in `directory`, for who holds `old`. Errors as ca_open(), ca_renew(), and as above.
 int obtain_here(const char *directory, X509 *old, struct trust *trust, time_t now,
 		struct obtained *ret, struct error *error);
