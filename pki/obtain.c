@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/x509v3.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -37,26 +38,42 @@ void obtained_done(struct obtained *obtained)
 	*obtained = (struct obtained){0};
 }
 
-// The one for our key, wherever it stands, and those above it; roots are for the trust file.
-static int sort_out(STACK_OF(X509) * stack, struct obtained *obtained)
+static X509 *find_issuer(STACK_OF(X509) * pool, X509 *certificate)
 {
+	for (int i = 0; i < sk_X509_num(pool); i++) {
+		X509 *issuer = sk_X509_value(pool, i);
+		if (issuer != certificate && X509_check_issued(issuer, certificate) == X509_V_OK)
+			return issuer;
+	}
+	return NULL;
+}
+
+// The one for our key, wherever it stands, and the way up from it; roots are for the trust file, and others not for us.
+static int sort_out(STACK_OF(X509) * pool, struct obtained *obtained)
+{
+	X509 *top = NULL;
+
+	for (int i = 0; !top && i < sk_X509_num(pool); i++)
+		if (EVP_PKEY_eq(X509_get0_pubkey(sk_X509_value(pool, i)), obtained->key) == 1)
+			top = sk_X509_value(pool, i);
+	if (!top)
+		return -EBADMSG;
+	X509_free(obtained->leaf);
+	sk_X509_pop_free(obtained->above, X509_free);
+	X509_up_ref(top);
+	obtained->leaf = top;
 	obtained->above = sk_X509_new_null();
 	if (!obtained->above)
 		return -ENOMEM;
-	for (int i = 0; i < sk_X509_num(stack); i++) {
-		X509 *certificate = sk_X509_value(stack, i);
-		bool ours = EVP_PKEY_eq(X509_get0_pubkey(certificate), obtained->key) == 1;
-		if (X509_self_signed(certificate, 0) == 1 || (ours && obtained->leaf))
-			continue;
-		X509_up_ref(certificate);
-		if (ours) {
-			obtained->leaf = certificate;
-		} else if (!sk_X509_push(obtained->above, certificate)) {
-			X509_free(certificate);
+	while ((top = find_issuer(pool, top)) && X509_self_signed(top, 0) != 1 &&
+	       sk_X509_num(obtained->above) < CHAIN_LENGTH_MAX) {
+		X509_up_ref(top);
+		if (!sk_X509_push(obtained->above, top)) {
+			X509_free(top);
 			return -ENOMEM;
 		}
 	}
-	return obtained->leaf ? 0 : -EBADMSG;
+	return 0;
 }
 
 int obtained_check_begun(const struct obtained *obtained, time_t now, struct error *error)
@@ -137,6 +154,27 @@ static int finish(struct obtained *obtained, STACK_OF(X509) * stack, const char 
 	return 0;
 }
 
+// Many servers send the new certificate alone (RFC 7030, 4.2.3): what is above it is then among the CA certificates.
+static int complete(const struct est_client *client, STACK_OF(X509) * stack,
+		    struct obtained *obtained)
+{
+	_cleanup_(stack_freep) STACK_OF(X509) *more = NULL;
+	int r = sort_out(stack, obtained);
+
+	if (r < 0 || sk_X509_num(obtained->above) > 0)
+		return 0; // is told below
+	if (est_cacerts(client, &more, NULL) < 0)
+		return 0;
+	while (sk_X509_num(more) > 0) {
+		X509 *certificate = sk_X509_shift(more);
+		if (!sk_X509_push(stack, certificate)) {
+			X509_free(certificate);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 // Asks, and again where nothing came back: the CA may have signed, and gives the same once more.
 static int ask(const struct est_client *client, struct obtained *obtained, const uint8_t *request,
 	       size_t size, const char *identity, struct trust *trust, time_t now,
@@ -147,6 +185,8 @@ static int ask(const struct est_client *client, struct obtained *obtained, const
 
 	for (int i = 0; i < ATTEMPTS && r == -EHOSTUNREACH; i++)
 		r = est_enroll(client, client->credential, request, size, &stack, ret_meta, error);
+	if (r == 0)
+		r = complete(client, stack, obtained);
 	return r < 0 ? r : finish(obtained, stack, identity, trust, now, ret, error);
 }
 
