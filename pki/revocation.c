@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "pki/crl.h"
+#include "pki/crl_list.h"
 #include "pki/denials.h"
 #include "pki/identity.h"
 
@@ -16,6 +18,8 @@ struct revocation {
 	atomic_uint references;
 	struct denials **denials; // one for each trust domain
 	size_t denials_count;
+	struct crl_list *lists;
+	size_t list_count;
 };
 
 int revocation_link(const X509 *certificate, struct revocation_link *ret)
@@ -32,6 +36,9 @@ int revocation_link(const X509 *certificate, struct revocation_link *ret)
 		return -EINVAL;
 	memcpy(ret->serial, bytes, (size_t)size);
 	ret->serial_size = (uint8_t)size;
+	ret->negative = ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER;
+	ret->issuer_name =
+		(uint32_t)X509_NAME_hash_ex(X509_get_issuer_name(certificate), NULL, NULL, NULL);
 	return certificate_spki_hash(certificate, ret->key);
 }
 
@@ -69,6 +76,13 @@ struct revocation *revocation_get(struct revocation *revocation)
 	return revocation;
 }
 
+static void list_done(struct crl_list *list)
+{
+	free((char *)list->name);
+	free((char *)list->domain);
+	crl_put(list->crl);
+}
+
 struct revocation *revocation_put(struct revocation *revocation)
 {
 	if (!revocation ||
@@ -77,6 +91,9 @@ struct revocation *revocation_put(struct revocation *revocation)
 	for (size_t i = 0; i < revocation->denials_count; i++)
 		denials_put(revocation->denials[i]);
 	free(revocation->denials);
+	for (size_t i = 0; i < revocation->list_count; i++)
+		list_done(&revocation->lists[i]);
+	free(revocation->lists);
 	free(revocation);
 	return NULL;
 }
@@ -121,6 +138,45 @@ static int denied(const struct denial *denial, const char *identity, time_t now,
 			 denial_reason_name(denial->reason), (unsigned long long)denial->number);
 }
 
+int revocation_add_list(struct revocation *revocation, const struct crl_list *list)
+{
+	struct crl_list *lists = reallocarray(revocation->lists, revocation->list_count + 1,
+					      sizeof(*revocation->lists));
+	struct crl_list copy = *list;
+
+	if (!lists)
+		return -ENOMEM;
+	revocation->lists = lists;
+	copy.name = strdup(list->name);
+	copy.domain = strdup(list->domain);
+	copy.crl = list->crl ? crl_get(list->crl) : NULL;
+	if (!copy.name || !copy.domain) {
+		list_done(&copy);
+		return -ENOMEM;
+	}
+	lists[revocation->list_count++] = copy;
+	return 0;
+}
+
+// First who is named, by any list, as that says more; then whether all that must tell can.
+static int check_lists(const struct revocation *revocation, const char *identity,
+		       const struct revocation_chain *chain, time_t now, struct error *error)
+{
+	const char *domain;
+	size_t length = identity_domain(identity, &domain);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < 2 * revocation->list_count; i++) {
+		const struct crl_list *list = &revocation->lists[i % revocation->list_count];
+		if (strlen(list->domain) != length || memcmp(list->domain, domain, length) != 0)
+			continue;
+		r = i < revocation->list_count
+			    ? crl_list_judge(list, identity, chain, now, error)
+			    : crl_list_current(list, identity, chain, now, error);
+	}
+	return r;
+}
+
 int revocation_check(const struct revocation *revocation, const char *identity,
 		     const struct revocation_chain *chain, time_t now, struct error *error)
 {
@@ -131,5 +187,6 @@ int revocation_check(const struct revocation *revocation, const char *identity,
 		return 0;
 	size_t length = identity_domain(identity, &domain);
 	denial = denials_judge(find_denials(revocation, domain, length), identity, chain);
-	return denial ? denied(denial, identity, now, error) : 0;
+	return denial ? denied(denial, identity, now, error)
+		      : check_lists(revocation, identity, chain, now, error);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nanoseconds of the steps of a packet, so that a regression has an address: medians of rounds on one core. "micro --quick" runs
-// everything for a moment, only to see that it runs.
+// Nanoseconds of the steps of a packet, so that a regression has an address, and of a look into a revocation list: medians of
+// rounds on one core. "micro --quick" runs everything for a moment, only to see that it runs.
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/rcu.h"
+#include "pki/crl_table.h"
 #include "tun/cut.h"
 #include "tun/epoch.h"
 #include "tun/inner.h"
@@ -25,6 +26,8 @@
 #define SUPER	   65000u // bytes of payload of a super-packet
 #define SEGMENT	   1368u
 #define ROUTES_MAX 100000u
+#define SERIAL	   20u // bytes of a serial number
+#define ENTRY	   (4u + SERIAL + 15u)
 
 static uint64_t round_ns = ROUND_NS;
 static uint8_t plain[70000], sealed[70000];
@@ -36,6 +39,7 @@ struct subject {
 	struct epoch *epoch;
 	struct routes *routes;
 	struct join *join;
+	const struct crl_table *table;
 	const struct packet_spec *spec;
 	uint8_t *frame;
 	size_t size;
@@ -49,7 +53,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void report(const char *what, struct subject *subject)
+static double measure(struct subject *subject)
 {
 	double results[ROUNDS];
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -62,7 +66,12 @@ static void report(const char *what, struct subject *subject)
 		results[i] = (double)(now - begin) / (double)steps / subject->packets;
 	}
 	qsort(results, ROUNDS, sizeof(results[0]), compare);
-	printf("%-44s %10.1f ns a packet\n", what, results[ROUNDS / 2]);
+	return results[ROUNDS / 2];
+}
+
+static void report(const char *what, struct subject *subject)
+{
+	printf("%-44s %10.1f ns a packet\n", what, measure(subject));
 }
 
 // --- seal and open
@@ -216,6 +225,50 @@ static void measure_lookup(unsigned count)
 	routes_free(subject.routes);
 }
 
+// --- revocation lists
+
+// The serial numbers are all over the list, one after the other, and every other one is not in it.
+static void serial_of(uint64_t n, uint8_t serial[SERIAL])
+{
+	uint64_t mixed = (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	memset(serial, 0x41, SERIAL);
+	memcpy(serial + 4, &mixed, sizeof(mixed));
+	memcpy(serial + 12, &mixed, sizeof(mixed));
+}
+
+static void find_step(struct subject *subject)
+{
+	uint8_t serial[SERIAL];
+	struct crl_entry entry;
+	uint64_t n = (++subject->counter * UINT64_C(0x2545f4914f6cdd1d)) % (2 * subject->size);
+	serial_of(n, serial);
+	if (crl_table_find(subject->table, serial, SERIAL, false, &entry) != (n < subject->size))
+		abort();
+}
+
+static void measure_list(size_t count)
+{
+	static const uint8_t time[] = "\x17\x0d"
+				      "260101000000Z";
+	_cleanup_(freep) uint8_t *der = malloc(count * ENTRY);
+	_cleanup_(crl_table_freep) struct crl_table *table = NULL;
+	if (!der)
+		abort();
+	for (size_t i = 0; i < count; i++) {
+		uint8_t *at = der + i * ENTRY;
+		memcpy(at, (uint8_t[]){0x30, ENTRY - 2, 0x02, SERIAL}, 4);
+		serial_of(i, at + 4);
+		memcpy(at + 4 + SERIAL, time, 15);
+	}
+	uint64_t begin = clock_ns();
+	if (crl_table_read(der, count * ENTRY, &table, NULL) < 0)
+		abort();
+	double read_ms = (double)(clock_ns() - begin) / 1e6;
+	struct subject subject = {.step = find_step, .table = table, .size = count, .packets = 1};
+	printf("revocation list of %zu: %.1f ms to read, %.1f bytes an entry, %.0f ns to look up\n",
+	       count, read_ms, (double)crl_table_memory(table) / (double)count, measure(&subject));
+}
+
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = {64, 512, 1400, SUPER};
@@ -239,6 +292,8 @@ int main(int argc, char **argv)
 	report("parse (inner_parse)", &parse);
 	for (unsigned i = 0; i < (quick ? 2 : 3); i++)
 		measure_lookup(routes[i]);
+	for (size_t count = 1000; count <= (quick ? 1000 : 1000000); count *= 10)
+		measure_list(count);
 	rcu_reader_unregister();
 	return 0;
 }
