@@ -2,6 +2,7 @@
 """Packets through the tunnel: IPv4 and IPv6 inside IPv4 and IPv6; clients, a site and the gateway's own network."""
 
 import json
+import re
 import time
 
 import pytest

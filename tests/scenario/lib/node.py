@@ -63,6 +63,7 @@ class Node:
         self.config = self.directory / "mutun.conf"
         self.socket = self.directory / "control.sock"
         self.log_path = self.directory / "log"
+        self.command = [binary("mutund")]
         self.process = None
         self.notify = None
         self.expected_exit = 0
@@ -105,7 +106,7 @@ class Node:
         self.expected_exit = 0
         environment = os.environ | {"NOTIFY_SOCKET": str(path)}
         with self.log_path.open("ab") as log:
-            self.process = self.host.start(binary("mutund"), "--config", self.config, stdout=log, stderr=log,
+            self.process = self.host.start(*self.command, "--config", self.config, stdout=log, stderr=log,
                                            env=environment)
         if wait:
             self.wait_ready()
