@@ -287,6 +287,7 @@ static void on_end(struct initiator *initiator, struct connection *connection, b
 	error_set(&error, ECONNRESET, "the gateway closed the channel");
 	if (failed)
 		error = *connection_error(connection);
+	initiator->refusals += was_next && error.code == EKEYREJECTED;
 	if (was_next || was_current)
 		conversation_error(initiator, &error);
 	conversation_forget(initiator, connection);

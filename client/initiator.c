@@ -360,6 +360,7 @@ void initiator_status(const struct initiator *initiator, struct initiator_status
 		.attempts = link_attempts(initiator->link),
 		.next_try_ms = link_deadline(initiator->link),
 		.last_error = &initiator->last_error,
+		.refusals = initiator->refusals,
 		.session = initiator->session,
 		.addresses = initiator->pushed.addresses,
 		.address_count = initiator->pushed.address_count,

@@ -51,6 +51,7 @@ struct initiator_status {
 	unsigned attempts;
 	uint64_t next_try_ms;		// monotonic; CLOCK_NEVER
 	const struct error *last_error; // borrowed; code 0: none
+	unsigned refusals; // handshakes in which a gateway refused our certificate, since the start
 	struct session *session;	// borrowed; NULL: none
 	const struct prefix *addresses; // pushed, borrowed
 	unsigned address_count;

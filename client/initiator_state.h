@@ -36,6 +36,7 @@ struct initiator {
 	char reason[MESSAGE_TEXT_MAX]; // why identity is proved again
 	struct pushed pushed;
 	struct error last_error;
+	unsigned refusals; // of our certificate
 };
 
 // Sends what is due, dials what is wished, arms the timer: after every event.

@@ -112,10 +112,9 @@ static const struct {
 		{'R', offsetof(struct arguments, reason)},
 },
   flags[] = {
-	  {'r', offsetof(struct arguments, reuse_key)},
-	  {'x', offsetof(struct arguments, no_start)},
-	  {'j', offsetof(struct arguments, json)},
-	  {'v', offsetof(struct arguments, valid)},
+	  {'r', offsetof(struct arguments, reuse_key)}, {'x', offsetof(struct arguments, no_start)},
+	  {'j', offsetof(struct arguments, json)},	{'v', offsetof(struct arguments, valid)},
+	  {'N', offsetof(struct arguments, now)},
 };
 
 static bool read_plain(int option, struct arguments *arguments)

@@ -23,7 +23,7 @@ struct arguments {
 	int64_t not_before_s;			       // b
 	const char *csr, *by;			       // C, y
 	const char *key, *uri, *passphrase_file;       // k, u, p
-	bool reuse_key, no_start, json, valid;	       // r, x, j, v
+	bool reuse_key, no_start, json, valid, now;    // r, x, j, v, N
 };
 
 // Reads options, whose letters stand above, and at most `words` words. COMMAND_DONE or, said already, COMMAND_USAGE.

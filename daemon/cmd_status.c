@@ -9,9 +9,11 @@
 #include <string.h>
 #include <libsmartcols.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "daemon/ask.h"
 
+#define SKEW_SHOWN_S	 5 // less is the way of the answer, and the rounding of both
 #define EXIT_REFUSED	 1
 #define EXIT_USAGE	 2
 #define EXIT_NOT_RUNNING 3
@@ -205,6 +207,20 @@ static void print_offloads(const json_t *offloads)
 	putchar('\n');
 }
 
+static void print_own_renewal(const json_t *renewal)
+{
+	const char *from = json_string_value(json_object_get(renewal, "from"));
+	json_int_t skew = number_of(renewal, "skew_s");
+	char words[32];
+	printf("renewal:     %s%s%s\n", text_of(renewal, "words"), from ? ", from " : "",
+	       from ? from : "");
+	if (json_is_true(json_object_get(renewal, "previous")))
+		puts("             the previous pair is kept until a peer has accepted the new one");
+	if (skew > SKEW_SHOWN_S || skew < -SKEW_SHOWN_S)
+		printf("clock:       %s %s the CA's\n", clock_words(skew, words, sizeof(words)),
+		       skew > 0 ? "behind" : "ahead of");
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *certificate = json_object_get(status, "certificate");
@@ -213,6 +229,7 @@ static void print_status(const json_t *status)
 	json_t *session;
 	printf("identity:    %s\n", text_of(status, "identity"));
 	printf("certificate: %s\n", text_of(certificate, "words"));
+	print_own_renewal(json_object_get(status, "renewal"));
 	print_problem("new certificate", certificate);
 	print_problem("new trust", json_object_get(status, "trust"));
 	printf("policy:      %s\n", text_of(status, "policy"));

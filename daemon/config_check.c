@@ -344,21 +344,6 @@ static bool anything_to_do(const struct config_reader *reader)
 	return reader->config->gateway.enabled;
 }
 
-// What is renewed is replaced by one rename: a new certificate beside an old key would be no pair.
-static void check_renewal(struct config_reader *reader)
-{
-	const struct config *config = reader->config;
-	const config_setting_t *at = config_read_place(reader, "renewal", 0);
-	if (!at || !config->node.certificate || !config->node.key ||
-	    strcmp(config->node.certificate, config->node.key) == 0)
-		return;
-	struct error *error =
-		config_fault(reader->errors, at, "renewal needs certificate and key in one file");
-	error_expected(error, "node.certificate and node.key that name the same file");
-	error_remedy(error, "put both into %.150s, the certificate first, and name it twice",
-		     config->node.certificate);
-}
-
 void config_check(struct config_reader *reader)
 {
 	check_interface(reader);
@@ -366,7 +351,6 @@ void config_check(struct config_reader *reader)
 	check_federation(reader);
 	config_trust_check(reader);
 	check_links(reader);
-	check_renewal(reader);
 	check_listen(reader);
 	check_pools(reader);
 	_cleanup_(freep) struct peer_place *peers = list_peers(reader);

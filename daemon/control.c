@@ -123,6 +123,22 @@ static json_t *do_readiness(struct engine *engine, const json_t *request, struct
 	return report_readiness(engine);
 }
 
+static json_t *do_renewal(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_certificate(engine);
+}
+
+static json_t *do_renew(struct engine *engine, const json_t *request, struct error *error)
+{
+	unsigned attempt;
+	(void)request;
+	return engine_renew(engine, &attempt, error) < 0
+		       ? NULL
+		       : json_pack("{s:i}", "attempt", (int)attempt);
+}
+
 static const struct command {
 	const char *name;
 	bool acts; // changes something: root and the daemon's own user only
@@ -131,7 +147,8 @@ static const struct command {
 	{"status", false, do_status},	    {"sessions", false, do_sessions},
 	{"routes", false, do_routes},	    {"reload", true, do_reload},
 	{"reauth", true, do_reauth},	    {"disconnect", true, do_disconnect},
-	{"readiness", false, do_readiness},
+	{"readiness", false, do_readiness}, {"renewal", false, do_renewal},
+	{"renew", true, do_renew},
 };
 
 static const struct command *find_command(const char *name)

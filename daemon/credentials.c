@@ -243,6 +243,11 @@ int credentials_reload(struct credentials *credentials, const struct config_node
 	return 0;
 }
 
+void credentials_look(struct credentials *credentials)
+{
+	watch_again(credentials->watch, 0);
+}
+
 struct tls_context *credentials_context(const struct credentials *credentials, enum tls_role role)
 {
 	return credentials->set.contexts[role];

@@ -28,6 +28,9 @@ DEFINE_CLEANUP(struct credentials *, credentials_free);
 int credentials_reload(struct credentials *credentials, const struct config_node *node,
 		       const char **ret_reason, struct error *error);
 
+// Look at the files now: somebody has just written them.
+void credentials_look(struct credentials *credentials);
+
 // All borrowed until the next change.
 struct tls_context *credentials_context(const struct credentials *credentials, enum tls_role role);
 struct credential *credentials_credential(const struct credentials *credentials);

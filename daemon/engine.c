@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/clock.h"
+#include "base/clock_watch.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "client/apply.h"
@@ -19,7 +20,10 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
+#include "daemon/evidence.h"
 #include "daemon/gateway_role.h"
+#include "daemon/renewer.h"
+#include "daemon/rescue.h"
 #include "pki/credential.h"
 #include "server/gateway.h"
 #include "tun/dataplane.h"
@@ -41,6 +45,8 @@ struct engine {
 	struct credentials *credentials;
 	struct gateway_role *gateway_role;
 	struct client_role *client_role;
+	struct renewer *renewer;
+	struct clock_watch *clock_watch;
 	struct control *control;
 	struct seal_choice crypto;
 };
@@ -60,10 +66,11 @@ static void on_credentials(const char *reason, void *data)
 
 static void on_unknown_anchor(void *data)
 {
-	(void)data;
+	struct engine *engine = data;
 	log_limited(
 		LOG_LEVEL_INFO,
 		"a peer trusts a CA certificate of our trust domain that this node does not know");
+	renewer_refresh_trust(engine->renewer);
 }
 
 static void on_network(void *data)
@@ -73,10 +80,27 @@ static void on_network(void *data)
 		client_role_network_changed(engine->client_role);
 }
 
+static struct renewer_evidence on_question(const struct credential *credential, void *data)
+{
+	return evidence_gather(data, credential);
+}
+
+static void on_clock_stepped(int64_t step_s, void *data)
+{
+	struct engine *engine = data;
+	char words[32];
+	log_warning("the clock of this machine was set %s by %s", step_s < 0 ? "back" : "forward",
+		    clock_words(step_s, words, sizeof(words)));
+	renewer_clock_stepped(engine->renewer);
+	on_credentials("the clock was set", engine);
+}
+
 static int on_collect(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct engine *engine = data;
 	dataplane_collect(engine->dataplane);
+	clock_watch_look(engine->clock_watch);
+	renewer_tick(engine->renewer);
 	sd_event_source_set_time(source, usec + COLLECT_US);
 	return 0;
 }
@@ -137,6 +161,7 @@ int engine_reload(struct engine *engine, struct error *error)
 		return r;
 	struct config *old = engine->config;
 	engine->config = take(config);
+	renewer_reload(engine->renewer, engine->config);
 	config_free(old);
 	log_set_level(engine->config->log_level);
 	log_info("configuration reloaded");
@@ -266,6 +291,21 @@ static int start_links(struct engine *engine, struct error *error)
 			       credentials_context(engine->credentials, TLS_CLIENT), error);
 }
 
+static int start_renewer(struct engine *engine, struct error *error)
+{
+	struct renewer_tools tools = {
+		.event = engine->event,
+		.credentials = engine->credentials,
+		.evidence = on_question,
+		.data = engine,
+	};
+	int r = renewer_new(&tools, engine->config, &engine->renewer);
+	if (r == 0)
+		r = clock_watch_new(engine->event, on_clock_stepped, engine, &engine->clock_watch);
+	return r < 0 ? error_set(error, -r, "cannot watch certificate and clock: %s", strerror(-r))
+		     : 0;
+}
+
 static int start_event(struct engine *engine)
 {
 	sigset_t signals;
@@ -293,6 +333,7 @@ static int start_parts(struct engine *engine, struct error *error)
 	int r = start_event(engine);
 	if (r < 0)
 		return error_set(error, -r, "cannot make the event loop: %s", strerror(-r));
+	rescue(config);
 	r = credentials_new(engine->event, &config->node, on_credentials, engine,
 			    &engine->credentials, error);
 	if (r < 0)
@@ -308,6 +349,8 @@ static int start_parts(struct engine *engine, struct error *error)
 				error);
 	if (r == 0)
 		r = start_links(engine, error);
+	if (r == 0)
+		r = start_renewer(engine, error);
 	if (r == 0 && sd_event_add_time_relative(engine->event, &engine->collect, CLOCK_MONOTONIC,
 						 COLLECT_US, 0, on_collect, engine) >= 0)
 		sd_event_source_set_enabled(engine->collect, SD_EVENT_ON);
@@ -338,6 +381,8 @@ struct engine *engine_free(struct engine *engine)
 	if (!engine)
 		return NULL;
 	control_free(engine->control);
+	clock_watch_free(engine->clock_watch);
+	renewer_free(engine->renewer);
 	client_role_free(engine->client_role);
 	gateway_role_free(engine->gateway_role);
 	apply_free(engine->apply);
@@ -371,6 +416,16 @@ const struct config *engine_config(const struct engine *engine)
 const struct credentials *engine_credentials(const struct engine *engine)
 {
 	return engine->credentials;
+}
+
+const struct renewer *engine_renewer(const struct engine *engine)
+{
+	return engine->renewer;
+}
+
+int engine_renew(struct engine *engine, unsigned *ret_attempt, struct error *error)
+{
+	return renewer_now(engine->renewer, ret_attempt, error);
 }
 
 struct dataplane *engine_dataplane(const struct engine *engine)

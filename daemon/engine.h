@@ -15,6 +15,7 @@ struct engine;
 struct error;
 struct gateway;
 struct initiator;
+struct renewer;
 struct seal_choice;
 
 // Takes the configuration (on failure too), whose path is copied for reloads. Everything is up when it returns; the error
@@ -34,7 +35,11 @@ unsigned engine_reauth(struct engine *engine, const char *which);
 // The number of sessions ended.
 unsigned engine_disconnect(struct engine *engine, const char *identity);
 
+// Begins a renewal of our certificate, as renewer_now().
+int engine_renew(struct engine *engine, unsigned *ret_attempt, struct error *error);
+
 // For reports. Borrowed.
+const struct renewer *engine_renewer(const struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 const struct credentials *engine_credentials(const struct engine *engine);
 // Which library encrypts, and why.

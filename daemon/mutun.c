@@ -10,6 +10,7 @@
 #include "daemon/cmd_ca.h"
 #include "daemon/cmd_join.h"
 #include "daemon/cmd_pin.h"
+#include "daemon/cmd_renew.h"
 #include "daemon/cmd_revoke.h"
 #include "daemon/cmd_status.h"
 #include "daemon/cmd_token.h"
@@ -26,6 +27,8 @@ static const struct command commands[] = {
 	 JSON_OPTION, cmd_reauth},
 	{"disconnect", "IDENTITY [--json]", "end the sessions of an identity", JSON_OPTION,
 	 cmd_disconnect},
+	{"renew", "[--now] [--json]", "when this node's certificate is renewed, or do it now",
+	 CMD_RENEW_OPTIONS, cmd_renew},
 	{"join",
 	 "SERVER[:PORT] TOKEN [--identity ID] [--state DIR] [--config FILE] [--no-start] [--json]",
 	 "make this device a node", CMD_JOIN_OPTIONS, cmd_join},

@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
+#include "daemon/report_renewal.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/trust.h"
@@ -251,9 +252,17 @@ json_t *report_status(const struct engine *engine)
 			  (int)config->interface.mtu, "offload", offloads(engine), "crypto",
 			  crypto(engine), "workers", (int)dataplane_workers(dataplane), "links",
 			  links(engine), "sessions", sessions(engine), "drops", drops(counts));
+	if (status)
+		json_object_set_new(status, "renewal", report_renewal(engine));
 	if (status && engine_gateway(engine))
 		json_object_set_new(status, "listener", listener_report(engine_gateway(engine)));
 	return status;
+}
+
+json_t *report_certificate(const struct engine *engine)
+{
+	return json_pack("{s:i,s:o,s:o}", "schema", SCHEMA, "certificate", own_certificate(engine),
+			 "renewal", report_renewal(engine));
 }
 
 json_t *report_sessions(const struct engine *engine)

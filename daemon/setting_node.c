@@ -153,8 +153,9 @@ static const struct setting settings[] = {
 	 .reloadable = true,
 	 .offset = offsetof(struct config, renewal),
 	 .help = "How mutund renews the certificate of this node by itself, over EST (RFC 7030), with a new key each time, when "
-		 "60 to 75 % of its life are over. Without it, the files are somebody else's to renew. Certificate and key "
-		 "must be one file then (node.certificate and node.key name the same), which is replaced as a whole."},
+		 "60 to 75 % of its life are over (half of a life of less than an hour). The pair from before stays beside it as "
+		 "node.certificate with \".previous\" added until a peer has accepted the new one. Without this group the files are "
+		 "somebody else's to renew, unless gateway.ca is set; mutund then tells how long the certificate lasts."},
 	{.path = "renewal.url",
 	 .type = SETTING_URL,
 	 .required = true,
@@ -167,7 +168,8 @@ static const struct setting settings[] = {
 	 .type = SETTING_PATTERN,
 	 .reloadable = true,
 	 .offset = offsetof(struct config_renewal, identity),
-	 .help = "Identity that the service must prove, against node.trust. Without it, it is judged as a web server: by the "
+	 .help = "Identity that the service must prove, against node.trust; such a service also says which CA certificates are in "
+		 "node.trust from then on. Without it, it is judged as a web server: by the "
 		 "name in the URL and the CA certificates of renewal.trust."},
 	{.path = "renewal.trust",
 	 .type = SETTING_PATH,

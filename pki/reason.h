@@ -21,6 +21,6 @@ struct reason_context {
 // Why X509_verify_cert() refused. Returns -EACCES.
 int reason_path(const X509_STORE_CTX *store, const struct reason_context *context,
 		struct error *error);
-// What one entry of OpenSSL's queue, as ERR_get_error() returns it, says of a handshake. -EACCES: a certificate was
-// refused; -EPROTO: something else went wrong. 0 when the entry says nothing to people; `error` is untouched then.
+// What one entry of OpenSSL's queue, as ERR_get_error() returns it, says of a handshake. -EACCES: the peer's
+// certificate was refused; -EKEYREJECTED: the peer refused ours; -EPROTO: something else went wrong. 0 when the entry says nothing to people; `error` is untouched then.
 int reason_handshake(unsigned long entry, struct error *error);

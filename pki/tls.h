@@ -52,8 +52,8 @@ int tls_check(const SSL *ssl, struct error *error);
 struct verdict *tls_verdict(const SSL *ssl);
 bool tls_is_http(const SSL *ssl); // HTTP is spoken on it, not our own protocol
 // Why the handshake failed, as a sentence: our own refusal of the peer's certificate, the peer's alert in words
-// ("the peer refused our certificate: expired"), a protocol fault. Clears OpenSSL's error queue. Returns -EACCES (peer or
-// own certificate refused) or -EPROTO.
+// ("the peer refused our certificate: expired"), a protocol fault. Clears OpenSSL's error queue. Returns -EACCES (we
+// refused the peer's certificate), -EKEYREJECTED (the peer refused ours) or -EPROTO.
 int tls_failure(SSL *ssl, struct error *error);
 
 // RFC 8446, 7.5. 0 or -EPROTO.

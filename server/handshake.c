@@ -130,6 +130,8 @@ static void handshake_failed(struct handshake *handshake, const struct error *er
 	log_limited(LOG_LEVEL_INFO, "handshake from %s failed: %s",
 		    endpoint_text(&handshake->peer, peer), text);
 	atomic_fetch_add(late ? &counters->timed_out : &counters->failed, 1);
+	if (error && error->code == EKEYREJECTED)
+		atomic_fetch_add(&counters->refused_us, 1);
 	if (late || !farewell(thread))
 		connection_detach(handshake->connection);
 	handshake_drop(handshake);

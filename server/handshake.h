@@ -15,7 +15,7 @@
 struct handshakes;
 
 struct handshake_counters {
-	_Atomic uint64_t opened, failed, timed_out;
+	_Atomic uint64_t opened, failed, timed_out, refused_us;
 };
 
 struct handshake_options {

@@ -445,5 +445,6 @@ struct listener_counters listener_counters(const struct listener *listener)
 		.timed_out = counters->timed_out,
 		.refused_half_open = listener->refused_half_open,
 		.refused_source = listener->refused_source,
+		.refused_us = counters->refused_us,
 	};
 }

@@ -124,6 +124,7 @@ struct session *session_free(struct session *session)
 	free(atomic_load(&session->known));
 	if (session->control) {
 		verdict_put(session->control->verdict);
+		credential_put(session->control->own);
 		free(session->control->name);
 	}
 	free(session->control);
@@ -206,6 +207,13 @@ static void begin_renewal(struct session *session, const char *reason, uint64_t 
 	snprintf(control->renewal.reason, sizeof(control->renewal.reason), "%s", reason);
 }
 
+static void set_own(struct session *session, struct credential *credential)
+{
+	struct credential *old = session->control->own;
+	session->control->own = credential_get(credential);
+	credential_put(old);
+}
+
 int session_install(struct session *session, struct channel *channel,
 		    const struct session_keys *keys, uint64_t now_ms)
 {
@@ -229,8 +237,7 @@ int session_install(struct session *session, struct channel *channel,
 	atomic_store(&session->epochs[slot], epoch);
 
 	session_set_verdict(session, channel_verdict(channel));
-	session_set_expiry(session,
-			   credential_not_after(tls_context_credential(channel_context(channel))));
+	set_own(session, tls_context_credential(channel_context(channel)));
 	snprintf(control->group, sizeof(control->group), "%s", channel_group(channel));
 	if (session->initiator)
 		session_switch(session);
@@ -340,11 +347,6 @@ void session_set_verdict(struct session *session, struct verdict *verdict)
 	verdict_put(old);
 }
 
-void session_set_expiry(struct session *session, time_t own_not_after)
-{
-	session->control->own_not_after = own_not_after;
-}
-
 static void retire_drained(struct session *session, uint64_t now_ms)
 {
 	struct session_control *control = session->control;
@@ -447,6 +449,11 @@ uint64_t session_deadline(const struct session *session)
 	int64_t left_s = (int64_t)(session_expires(control) - clock_wall());
 	next = earlier(next, now_ms + (left_s > 0 ? (uint64_t)left_s * 1000 : 0));
 	return next;
+}
+
+const struct credential *session_own(const struct session *session)
+{
+	return session->control->own;
 }
 
 struct verdict *session_verdict(const struct session *session)

@@ -20,6 +20,7 @@
 #include "tun/mtu.h"
 
 struct channel;
+struct credential;
 struct dataplane;
 struct verdict;
 
@@ -156,12 +157,13 @@ void session_probe(struct session *session, uint64_t now_ms);
 void session_heard(struct session *session, uint64_t now_ms);
 // The old proof was judged again.
 void session_set_verdict(struct session *session, struct verdict *verdict);
-void session_set_expiry(struct session *session, time_t own_not_after);
 
 // Does what is due; one event per call, SESSION_NOTHING when all is done.
 enum session_event session_tick(struct session *session, uint64_t now_ms);
 uint64_t session_deadline(const struct session *session);
 void session_status(const struct session *session, struct session_status *ret);
+// What this node showed in the newest channel, and the peer accepted. As above.
+const struct credential *session_own(const struct session *session);
 struct verdict *
 session_verdict(const struct session *session); // borrowed; NULL before the first epoch
 

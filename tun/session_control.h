@@ -2,6 +2,7 @@
 // What the control thread alone knows of a session. For session*.c and nobody else.
 #pragma once
 
+#include "pki/credential.h"
 #include "pki/verify.h"
 #include "tun/liveness.h"
 #include "tun/mtu.h"
@@ -12,7 +13,7 @@ struct session_control {
 	struct liveness liveness;
 	struct mtu mtu;
 	struct verdict *verdict;
-	time_t own_not_after;
+	struct credential *own; // shown in the newest channel; NULL before it
 	char group[32];
 	struct epoch *newest;
 	struct epoch *previous;		      // drains; NULL once it has

@@ -7,7 +7,8 @@ time_t session_expires(const struct session_control *control)
 	if (!control->verdict)
 		return 0;
 	time_t theirs = verdict_not_after(control->verdict);
-	return theirs < control->own_not_after ? theirs : control->own_not_after;
+	time_t ours = credential_not_after(control->own);
+	return theirs < ours ? theirs : ours;
 }
 
 void session_status(const struct session *session, struct session_status *ret)

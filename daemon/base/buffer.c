@@ -252,9 +252,9 @@ static int sync_directory(const char *path)
 int file_write(const char *path, const void *data, size_t size, unsigned mode)
 {
 	_cleanup_(freep) char *temporary = NULL;
-	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+	if (asprintf(&temporary, "%s.XXXXXX.new", path) < 0)
 		return -ENOMEM;
-	_cleanup_(closep) int fd = mkostemp(temporary, O_CLOEXEC); // 0600 until it is complete
+	_cleanup_(closep) int fd = mkostemps(temporary, 4, O_CLOEXEC); // 0600 until it is complete
 	if (fd < 0)
 		return -errno;
 	int r = write_all(fd, data, size);

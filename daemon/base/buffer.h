@@ -61,3 +61,5 @@ void buffer_consume(struct buffer *buffer, size_t size);
 int file_read(const char *path, size_t max, char **ret, size_t *ret_size);
 // Writes atomically: temporary file in the same directory with `mode`, fsync, rename, fsync of the directory.
 int file_write(const char *path, const void *data, size_t size, unsigned mode);
+#define FILE_WRITE_GLOB \
+	".??????.new" // after PATH: the temporary files, which stay when the process is killed

@@ -286,7 +286,7 @@ static void tells_the_client_why(void **unused)
 	assert_int_equal(channel_error(server.channel)->code, EACCES);
 	assert_int_equal(client.opens, 1);
 	assert_int_equal(client.failures, 1);
-	assert_int_equal(channel_error(client.channel)->code, EACCES);
+	assert_int_equal(channel_error(client.channel)->code, EKEYREJECTED);
 	assert_non_null(strstr(why(&client), "the peer refused our certificate"));
 	assert_int_equal(channel_send(client.channel, &(struct message){.type = MESSAGE_PING}),
 			 -ENOTCONN);

@@ -270,7 +270,7 @@ static void refusal_reaches_the_client(void **unused)
 		unsigned during = count_descriptors();
 		run_until(&client, &server, &client.failures, 1);
 		assert_int_equal(client.opens, 1);
-		assert_int_equal(client.error.code, EACCES);
+		assert_int_equal(client.error.code, EKEYREJECTED);
 		assert_non_null(strstr(client.error.what, "the peer refused our certificate"));
 		assert_int_equal(server.failures, 1);
 		assert_null(server.connection);

@@ -220,7 +220,7 @@ static void demands_the_expected_identity(void **state)
 	assert_string_equal(client.error.what,
 			    "gateway presented " GATEWAY
 			    ", the link expects spiffe://corp.example/gateway/two");
-	assert_int_equal(server.failure, -EACCES);
+	assert_int_equal(server.failure, -EKEYREJECTED);
 	assert_string_equal(server.error.what, "the peer refused our certificate: it breaks a "
 					       "rule, or its name is not the one expected");
 	end_part(&client, &server);

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/renewer.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/attempt.h"
+#include "daemon/config.h"
+#include "daemon/credentials.h"
+#include "daemon/renewer_state.h"
+#include "pki/certificate.h"
+#include "pki/credential.h"
+#include "pki/probation.h"
+
+#define ADOPT_MS	 30000u // from new files to their use
+#define TRUST_WITHIN_MS	 10000u // hints reach many nodes at once: each asks at a moment of its own
+#define TRUST_SPACING_MS 60000u
+#define REFUSALS_MIN	 2u // the first may be somebody's mistake
+#define CLIENTS_GRACE_S	 30u
+
+static uint64_t random_number(void)
+{
+	uint64_t number;
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
+		number = clock_ns();
+	return number;
+}
+
+static struct probation files_of(const struct renewer *renewer)
+{
+	return (struct probation){renewer->config->node.certificate, renewer->config->node.key};
+}
+
+static struct credential *current(const struct renewer *renewer)
+{
+	return credentials_credential(renewer->tools.credentials);
+}
+
+// --- the plan
+
+// A file that cannot be replaced, or is a link that somebody swaps, is not ours to renew.
+static bool is_ours(const char *path)
+{
+	_cleanup_(freep) char *copy = strdup(path);
+	struct stat status;
+	return copy && lstat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+	       access(dirname(copy), W_OK) == 0;
+}
+
+enum renewer_source renewer_source(const struct config *config)
+{
+	if (config->renewal.url)
+		return RENEWER_EST;
+	return config->gateway.ca && is_ours(config->node.certificate) && is_ours(config->node.key)
+		       ? RENEWER_CA
+		       : RENEWER_FILES;
+}
+
+static void look_for_previous(struct renewer *renewer)
+{
+	_cleanup_(credential_putp) struct credential *previous = NULL;
+	struct probation files = files_of(renewer);
+	renewer->previous_not_after = 0;
+	if (renewer->source == RENEWER_FILES ||
+	    probation_previous(&files, clock_wall(), &previous, NULL) < 0)
+		return;
+	if (memcmp(credential_fingerprint(previous), credential_fingerprint(current(renewer)),
+		   RENEWER_FINGERPRINT_SIZE) == 0)
+		probation_end(&files, NULL); // was put back
+	else
+		renewer->previous_not_after = credential_not_after(previous);
+}
+
+static void plan(struct renewer *renewer, time_t now)
+{
+	const struct credential *credential = current(renewer);
+	struct renewal before = renewer->plan;
+	if (memcmp(renewer->planned, credential_fingerprint(credential),
+		   RENEWER_FINGERPRINT_SIZE) == 0)
+		return;
+	memcpy(renewer->planned, credential_fingerprint(credential), RENEWER_FINGERPRINT_SIZE);
+	renewer->planned_ms = clock_ms();
+	renewer->adopt_by_ms = 0;
+	renewer->before = renewer->tools.evidence(credential, renewer->tools.data);
+	renewal_plan(&renewer->plan, credential_not_before(credential),
+		     credential_not_after(credential), now, random_number());
+	if (renewer->undone) { // back to an old one, which is due already
+		renewer->plan.failures = before.failures;
+		renewer->plan.wait_s = before.wait_s;
+		renewer->plan.at = before.at;
+	} else {
+		renewer->why.code = 0;
+	}
+	renewer->undone = false;
+	look_for_previous(renewer);
+}
+
+// --- attempts
+
+static enum renewal_failure classify(int r)
+{
+	switch (-r) {
+	case EAGAIN:
+		return RENEWAL_LATER;
+	case EACCES:
+	case EPERM:
+	case EINVAL:
+	case EBADMSG:
+		return RENEWAL_REFUSED;
+	default:
+		return RENEWAL_UNREACHABLE;
+	}
+}
+
+static void failed(struct renewer *renewer, enum renewal_failure why, unsigned retry_after_s,
+		   const struct error *error)
+{
+	char text[ERROR_TEXT_MAX], words[32];
+	renewer->why = *error;
+	renewal_failed(&renewer->plan, why, retry_after_s, clock_wall(), random_number());
+	log_warning("renewal failed (%u in a row), next try in %s: %s", renewer->plan.failures,
+		    clock_words((int64_t)renewer->plan.wait_s, words, sizeof(words)),
+		    error_text(error, text, sizeof(text)));
+}
+
+static void on_trust(struct renewer *renewer, const struct attempt_result *result)
+{
+	char text[ERROR_TEXT_MAX];
+	bool news = memcmp(&renewer->trust_why, &result->trust_error, sizeof(struct error)) != 0;
+	renewer->trust_why = result->trust_error;
+	if (result->trust_changed)
+		log_info("the CA has other roots than before: they are in %s now",
+			 renewer->config->node.trust);
+	else if (result->trust_error.code && news)
+		log_warning("the CA's roots are not taken over, the old ones stay: %s",
+			    error_text(&result->trust_error, text, sizeof(text)));
+}
+
+static void on_certificate(struct renewer *renewer, struct attempt_result *result)
+{
+	struct error error;
+	char text[ERROR_TEXT_MAX];
+	if (result->meta.dated) {
+		renewer->dated = true;
+		renewer->skew_s = result->meta.skew_s;
+	}
+	obtained_done(&renewer->held);
+	renewer->held = result->held;
+	result->held = (struct obtained){0};
+	if (result->r < 0) {
+		failed(renewer, classify(result->r), result->meta.retry_after_s, &result->error);
+	} else if (renewer->held.leaf) {
+		obtained_check_begun(&renewer->held, clock_wall(), &error);
+		log_warning("%s", error_text(&error, text, sizeof(text)));
+	}
+}
+
+static bool renews(const struct attempt *attempt)
+{
+	return attempt_kind(attempt) == ATTEMPT_RENEW || attempt_kind(attempt) == ATTEMPT_INSTALL;
+}
+
+static void on_done(void *data)
+{
+	struct renewer *renewer = data;
+	_cleanup_(attempt_freep) struct attempt *attempt = take(renewer->attempt);
+	struct attempt_result *result = attempt_result(attempt);
+	char text[ERROR_TEXT_MAX];
+
+	if (renews(attempt)) {
+		on_certificate(renewer, result);
+		renewer->attempts++;
+	}
+	if (attempt_kind(attempt) == ATTEMPT_RENEW || attempt_kind(attempt) == ATTEMPT_TRUST)
+		on_trust(renewer, result);
+	if (attempt_kind(attempt) == ATTEMPT_UNDO) {
+		if (result->r < 0)
+			log_error("the previous certificate cannot be put back: %s",
+				  error_text(&result->error, text, sizeof(text)));
+		renewer->previous_not_after = 0;
+		renewer->undone = result->installed;
+	}
+	if (result->installed)
+		renewer->adopt_by_ms = clock_ms() + ADOPT_MS;
+	if (result->installed || result->trust_changed)
+		credentials_look(renewer->tools.credentials);
+}
+
+static void begin(struct renewer *renewer, enum attempt_kind kind)
+{
+	struct error error;
+	int r = attempt_new(renewer->tools.event, kind, renewer->config, current(renewer),
+			    credentials_trust(renewer->tools.credentials),
+			    kind == ATTEMPT_INSTALL ? &renewer->held : NULL, on_done, renewer,
+			    &renewer->attempt);
+	if (kind == ATTEMPT_RENEW)
+		renewer->asked = false;
+	if (kind == ATTEMPT_RENEW || kind == ATTEMPT_TRUST) {
+		renewer->trust_ms = 0;
+		renewer->trust_asked_ms = clock_ms();
+	}
+	if (r == 0)
+		return;
+	renewer->attempts++;
+	error_set(&error, -r, "no thread for it: %s", strerror(-r));
+	failed(renewer, RENEWAL_UNREACHABLE, 0, &error);
+}
+
+// New files that are not taken up would be made again and again.
+static void give_up_adoption(struct renewer *renewer)
+{
+	const struct error *problem = credentials_problem(renewer->tools.credentials);
+	struct error error;
+	error_set(&error, EBADMSG, "the new certificate is in %s, but not in use",
+		  renewer->config->node.certificate);
+	renewer->adopt_by_ms = 0;
+	renewer->undone = false;
+	failed(renewer, RENEWAL_REFUSED, 0, problem->code ? problem : &error);
+}
+
+// --- probation
+
+// A link or a gateway that is gone takes its count along.
+static unsigned more(unsigned now, unsigned before)
+{
+	return now > before ? now - before : 0;
+}
+
+static bool refused(const struct renewer *renewer, const struct renewer_evidence *evidence)
+{
+	uint64_t age_s = (clock_ms() - renewer->planned_ms) / 1000;
+	const struct renewer_evidence *before = &renewer->before;
+	if (more(evidence->refused_by_gateways, before->refused_by_gateways) >= REFUSALS_MIN)
+		return true;
+	return evidence->clients && age_s > evidence->clients_within_s + CLIENTS_GRACE_S &&
+	       more(evidence->refused_by_clients, before->refused_by_clients) >= REFUSALS_MIN;
+}
+
+// Whether the old pair is being put back.
+static bool judge_probation(struct renewer *renewer, time_t now)
+{
+	struct probation files = files_of(renewer);
+	struct renewer_evidence evidence;
+	struct error error;
+	char words[32];
+	if (!renewer->previous_not_after || renewer->adopt_by_ms)
+		return false;
+	evidence = renewer->tools.evidence(current(renewer), renewer->tools.data);
+	if (evidence.proved || renewer->previous_not_after <= now) {
+		log_info("the new certificate is %s: the previous pair is removed",
+			 evidence.proved ? "accepted by a peer" : "the only one that is valid");
+		renewer->previous_not_after = 0;
+		if (probation_end(&files, &error) < 0)
+			log_warning("%s: %s", error.where, error.what);
+		return false;
+	}
+	if (!refused(renewer, &evidence))
+		return false;
+	error_set(&error, EKEYREJECTED,
+		  "peers refuse the new certificate: back to the previous one, which expires in %s",
+		  clock_words(renewer->previous_not_after - now, words, sizeof(words)));
+	log_error("%s", error.what);
+	failed(renewer, RENEWAL_REFUSED, 0, &error);
+	begin(renewer, ATTEMPT_UNDO);
+	return true;
+}
+
+// --- life
+
+static void follow_held(struct renewer *renewer, time_t now)
+{
+	if (renewer->held.not_before > now)
+		return;
+	if (renewer->held.not_after > now) {
+		begin(renewer, ATTEMPT_INSTALL);
+		return;
+	}
+	obtained_done(&renewer->held);
+	renewer->plan.at = now;
+}
+
+void renewer_tick(struct renewer *renewer)
+{
+	time_t now = clock_wall();
+	plan(renewer, now);
+	renewer_say_alarm(renewer, now);
+	if (renewer->source == RENEWER_FILES || renewer_say_clock(renewer, now) ||
+	    renewer->attempt || judge_probation(renewer, now))
+		return;
+	if (renewer->adopt_by_ms) {
+		if (clock_ms() >= renewer->adopt_by_ms)
+			give_up_adoption(renewer);
+	} else if (renewer->held.leaf) {
+		follow_held(renewer, now);
+	} else if (renewer->asked || renewer->plan.at <= now) {
+		begin(renewer, ATTEMPT_RENEW);
+	} else if (renewer->trust_ms && clock_ms() >= renewer->trust_ms) {
+		begin(renewer, ATTEMPT_TRUST);
+	}
+}
+
+void renewer_clock_stepped(struct renewer *renewer)
+{
+	renewal_stepped(&renewer->plan, clock_wall());
+	renewer_tick(renewer);
+}
+
+int renewer_now(struct renewer *renewer, unsigned *ret_attempt, struct error *error)
+{
+	char text[RENEWER_CLOCK_MAX];
+	if (renewer->source == RENEWER_FILES) {
+		error_set(error, EINVAL, "the certificate is not this daemon's to renew");
+		error_where(error, "%s", renewer->config->node.certificate);
+		return error_remedy(error, "whoever writes the file renews it; or set renewal.url");
+	}
+	if (renewer_say_clock(renewer, clock_wall()))
+		return error_set(error, EAGAIN, "%s", renewer_clock_words(clock_wall(), text));
+	if (renewer->held.leaf && obtained_check_begun(&renewer->held, clock_wall(), error) < 0)
+		return -EAGAIN;
+	bool under_way = renewer->attempt && renews(renewer->attempt);
+	bool adopting = renewer->adopt_by_ms && !renewer->undone;
+	*ret_attempt = renewer->attempts + !adopting;
+	if (under_way || adopting)
+		return 0;
+	renewer->asked = true;
+	renewer_tick(renewer);
+	return 0;
+}
+
+void renewer_refresh_trust(struct renewer *renewer)
+{
+	uint64_t at = clock_ms() + random_number() % TRUST_WITHIN_MS;
+	if (renewer->trust_ms)
+		return;
+	if (renewer->trust_asked_ms && at < renewer->trust_asked_ms + TRUST_SPACING_MS)
+		at += TRUST_SPACING_MS;
+	renewer->trust_ms = at;
+}
+
+void renewer_reload(struct renewer *renewer, const struct config *config)
+{
+	renewer->config = config;
+	renewer->source = renewer_source(config);
+}
+
+int renewer_new(const struct renewer_tools *tools, const struct config *config,
+		struct renewer **ret)
+{
+	struct renewer *renewer = calloc(1, sizeof(*renewer));
+	if (!renewer)
+		return -ENOMEM;
+	renewer->tools = *tools;
+	renewer_reload(renewer, config);
+	plan(renewer, clock_wall());
+	*ret = renewer;
+	return 0;
+}
+
+struct renewer *renewer_free(struct renewer *renewer)
+{
+	if (!renewer)
+		return NULL;
+	attempt_free(renewer->attempt);
+	obtained_done(&renewer->held);
+	free(renewer);
+	return NULL;
+}
