@@ -87,7 +87,9 @@ static void say_hello(struct initiator *initiator)
 	struct message hello;
 	greeting_hello(initiator->session, dataplane_workers(initiator->tools.dataplane),
 		       initiator->mtu, &hello);
-	anchor_declare(channel_context(connection_channel(initiator->next)), &hello.hello.anchors);
+	const struct channel *channel = connection_channel(initiator->next);
+	anchor_declare(channel_context(channel), &hello.hello.anchors);
+	channel_give_staple(channel, &hello.hello.staple);
 	connection_send(initiator->next, &hello);
 	link_hello_sent(initiator->link, clock_ms());
 }
@@ -121,11 +123,28 @@ static int push(struct initiator *initiator, const struct prefix *addresses, uns
 	return pushed_set(&initiator->pushed, initiator->session, &config, error);
 }
 
+// A gateway that does not say what is required of it is not taken; the session with it, if there is one, has what it said before.
+static void refuse_gateway(struct initiator *initiator, const struct error *error)
+{
+	struct message_bye bye = {.code = BYE_UNTRUSTED};
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
+	conversation_error(initiator, error);
+	connection_close(take(initiator->next), &bye);
+	link_failed(initiator->link, 0, clock_ms());
+	if (error->code == EKEYREVOKED)
+		conversation_end(initiator, BYE_UNTRUSTED, error->what);
+}
+
 static void on_ready(struct initiator *initiator, const struct message_ready *ready)
 {
 	uint64_t now = clock_ms();
 	struct connection *connection = initiator->next;
 	struct error error;
+	if (channel_take_staple(connection_channel(connection), ready->staple.der,
+				ready->staple.size, &error) < 0) {
+		refuse_gateway(initiator, &error);
+		return;
+	}
 	int r = greeting_ready(initiator->session, connection, ready, initiator->mtu,
 			       initiator->reason, now);
 	if (r < 0)

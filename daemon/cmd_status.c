@@ -159,7 +159,11 @@ static void print_session(const json_t *session)
 	       " packets; sent: %s in %" JSON_INTEGER_FORMAT " packets\n",
 	       rx, number_of(in, "packets"), tx, number_of(out, "packets"));
 	print_counts("dropped     ", json_object_get(session, "drops"));
-	printf("    certificate: %s\n", text_of(json_object_get(session, "certificate"), "words"));
+	const json_t *certificate = json_object_get(session, "certificate");
+	const json_t *ocsp = json_object_get(certificate, "ocsp");
+	printf("    certificate: %s%s%s\n", text_of(certificate, "words"),
+	       json_is_object(ocsp) ? "; OCSP: " : "",
+	       json_is_object(ocsp) ? text_of(ocsp, "words") : "");
 	print_renewal(session);
 }
 

@@ -14,6 +14,7 @@
 #include "daemon/report_renewal.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
+#include "pki/staple.h"
 #include "pki/trust.h"
 #include "pki/verify.h"
 #include "server/gateway.h"
@@ -92,6 +93,27 @@ static void add_counters(json_t *object, const struct session_status *status)
 	json_object_set_new(object, "last_renewal", renewal(status));
 }
 
+// What a node brought along about its certificate; null: nothing.
+static json_t *staple_report(const struct staple *staple)
+{
+	char words[32], text[96];
+	int64_t left = (int64_t)(staple->next_update - clock_wall());
+	if (staple->state == STAPLE_NONE)
+		return json_null();
+	clock_words(left, words, sizeof(words));
+	snprintf(text, sizeof(text), left > 0 ? "%s, for another %s" : "%s, until %s ago",
+		 staple_state_name(staple->state), words);
+	return json_pack("{s:s,s:I,s:s}", "state", staple_state_name(staple->state), "next_update",
+			 (json_int_t)staple->next_update, "words", text);
+}
+
+static json_t *certificate(const struct verdict *verdict)
+{
+	json_t *object = expiry(verdict_serial(verdict), verdict_leaf_not_after(verdict));
+	json_object_set_new(object, "ocsp", staple_report(verdict_staple(verdict)));
+	return object;
+}
+
 static json_t *session_report(const struct session *session, const char *link,
 			      const struct prefix *addresses, unsigned address_count,
 			      const struct prefix *routes, unsigned route_count)
@@ -122,9 +144,7 @@ static json_t *session_report(const struct session *session, const char *link,
 			    status.rtt_ns ? json_real((double)status.rtt_ns / 1e6) : json_null());
 	add_counters(object, &status);
 	if (status.verdict)
-		json_object_set_new(object, "certificate",
-				    expiry(verdict_serial(status.verdict),
-					   verdict_leaf_not_after(status.verdict)));
+		json_object_set_new(object, "certificate", certificate(status.verdict));
 	return object;
 }
 

@@ -180,12 +180,13 @@ int staple_judge(const struct staple *staple, const char *identity, bool require
 	char words[32];
 
 	if (staple->state == STAPLE_REVOKED) {
-		error_set(error, EACCES,
+		error_set(error, EKEYREVOKED,
 			  "certificate of %.*s was revoked %s ago, says its OCSP answer (%s)",
 			  IDENTITY_SHOWN_MAX, identity,
 			  clock_words(now - staple->revoked_at, words, sizeof(words)),
 			  staple->reason);
-		return error_remedy(error, "it must get a new one from the CA");
+		error_remedy(error, "it must get a new one from the CA");
+		return -EKEYREVOKED;
 	}
 	if (!required)
 		return 0;
@@ -202,7 +203,8 @@ int staple_judge(const struct staple *staple, const char *identity, bool require
 	else
 		return 0;
 	error_expected(error, "an answer that says \"good\": its trust domain requires one here");
-	return error_remedy(error, "set node.staple or node.responder at the peer");
+	error_remedy(error, "set node.staple or node.responder at the peer");
+	return -EACCES;
 }
 
 int staple_request(X509 *leaf, X509 *issuer, uint8_t **ret, size_t *ret_size)

@@ -37,7 +37,7 @@ int staple_read(const uint8_t *der, size_t size, X509 *leaf, X509 *issuer, time_
 		struct staple *ret, struct error *error);
 
 // Whether the holder of `identity` may come in with it: never when revoked; where an answer is `required`, only with a good one
-// whose time it is. -EACCES with a sentence.
+// whose time it is. -EKEYREVOKED or -EACCES with a sentence.
 int staple_judge(const struct staple *staple, const char *identity, bool required, time_t now,
 		 struct error *error);
 

@@ -37,6 +37,8 @@ struct tls_context {
 	struct credential *credential;
 	struct trust *trust;
 	SSL_CTX *ssl;
+	uint8_t *staple; // NULL: none
+	size_t staple_size;
 	bool http; // is spoken, too
 };
 
@@ -278,6 +280,7 @@ struct tls_context *tls_context_put(struct tls_context *context)
 	SSL_CTX_free(context->ssl);
 	credential_put(context->credential);
 	trust_put(context->trust);
+	free(context->staple);
 	free(context);
 	return NULL;
 }
@@ -286,6 +289,37 @@ void tls_context_allow_http(struct tls_context *context)
 {
 	context->http = true;
 	SSL_CTX_set_client_hello_cb(context->ssl, on_client_hello, NULL);
+}
+
+static int show_staple(SSL *ssl, void *data)
+{
+	const struct tls_context *context = peer_of(ssl)->context;
+	unsigned char *copy = OPENSSL_memdup(context->staple, context->staple_size);
+
+	(void)data;
+	if (!copy || !SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)context->staple_size)) {
+		OPENSSL_free(copy);
+		return SSL_TLSEXT_ERR_NOACK;
+	}
+	return SSL_TLSEXT_ERR_OK;
+}
+
+int tls_context_set_staple(struct tls_context *context, const uint8_t *der, size_t size)
+{
+	context->staple = malloc(size);
+	if (!context->staple)
+		return -ENOMEM;
+	memcpy(context->staple, der, size);
+	context->staple_size = size;
+	if (context->role == TLS_SERVER)
+		SSL_CTX_set_tlsext_status_cb(context->ssl, show_staple);
+	return 0;
+}
+
+const uint8_t *tls_context_staple(const struct tls_context *context, size_t *ret_size)
+{
+	*ret_size = context->staple_size;
+	return context->staple;
 }
 
 struct credential *tls_context_credential(const struct tls_context *context)
@@ -351,6 +385,20 @@ SSL *tls_new(struct tls_context *context, const char *expected)
 struct verdict *tls_verdict(const SSL *ssl)
 {
 	return peer_of(ssl)->verdict;
+}
+
+int tls_take_staple(const SSL *ssl, const uint8_t *der, size_t size, struct error *error)
+{
+	struct tls_peer *peer = peer_of(ssl);
+	struct verdict *verdict;
+	int r = verify_staple(peer->context->trust, peer->verdict, der, size, clock_wall(),
+			      &verdict, error);
+
+	if (r < 0)
+		return r;
+	verdict_put(peer->verdict);
+	peer->verdict = verdict;
+	return 0;
 }
 
 bool tls_is_http(const SSL *ssl)

@@ -33,6 +33,12 @@ int tls_context_new(enum tls_role role, struct credential *credential, struct tr
 struct tls_context *tls_context_get(struct tls_context *context);
 struct tls_context *tls_context_put(struct tls_context *context); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct tls_context *, tls_context_put);
+// The OCSP answer about the credential's leaf, which this context, which nobody shares yet, has to show: to TLS clients that ask for
+// it (RFC 6066, 8), and to peers by what speaks over the connection. Copies. -ENOMEM.
+int tls_context_set_staple(struct tls_context *context, const uint8_t *der, size_t size);
+const uint8_t *tls_context_staple(const struct tls_context *context,
+				  size_t *ret_size); // borrowed; NULL: none
+
 struct credential *tls_context_credential(const struct tls_context *context); // borrowed
 struct trust *tls_context_trust(const struct tls_context *context);	      // borrowed
 
@@ -50,6 +56,8 @@ int tls_check(const SSL *ssl, struct error *error);
 // After the handshake: the judgement over the peer, borrowed from `ssl`; NULL before, and of a client that speaks HTTP and
 // showed no certificate.
 struct verdict *tls_verdict(const SSL *ssl);
+// What the peer brought along about its certificate (verify_staple()) becomes part of that judgement. As verify_staple().
+int tls_take_staple(const SSL *ssl, const uint8_t *der, size_t size, struct error *error);
 bool tls_is_http(const SSL *ssl); // HTTP is spoken on it, not our own protocol
 // Why the handshake failed, as a sentence: our own refusal of the peer's certificate, the peer's alert in words
 // ("the peer refused our certificate: expired"), a protocol fault. Clears OpenSSL's error queue. Returns -EACCES (we

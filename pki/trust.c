@@ -29,6 +29,7 @@ struct trust_domain {
 	X509_STORE *store;
 	struct digest *digests; // of its certificates; sorted, each once, when loading is done
 	size_t count;
+	bool require_staple;
 };
 
 struct trust {
@@ -163,6 +164,7 @@ static int add_source(struct trust *trust, const struct trust_source *source, ti
 	struct trust_domain *domain = find_or_add(trust, source->domain);
 	if (!domain)
 		return error_set(error, ENOMEM, "out of memory");
+	domain->require_staple |= source->require_staple;
 	r = add_bundle(trust, domain, text, size, now, error);
 	if (r < 0)
 		error_where(error, "%s", source->path);
@@ -201,6 +203,7 @@ static bool hash_text(EVP_MD_CTX *hash, const char *text)
 static bool hash_domain(EVP_MD_CTX *hash, const struct trust_domain *domain)
 {
 	return hash_text(hash, domain->name) &&
+	       (!domain->require_staple || hash_text(hash, "staple")) &&
 	       EVP_DigestUpdate(hash, &domain->count, sizeof(domain->count)) &&
 	       EVP_DigestUpdate(hash, domain->digests, domain->count * sizeof(*domain->digests));
 }
@@ -351,6 +354,13 @@ OSSL_LIB_CTX *trust_library(const struct trust *trust)
 const struct mapping *trust_mapping(const struct trust *trust)
 {
 	return trust->mapping;
+}
+
+bool trust_requires_staple(const struct trust *trust, const char *domain, size_t length)
+{
+	const struct trust_domain *found = find(trust, domain, length);
+
+	return found && found->require_staple;
 }
 
 const struct pins *trust_pins(const struct trust *trust)

@@ -31,6 +31,8 @@ struct trust_source {
 	// Of identities in this domain (those of others are checked with theirs).
 	const struct pin *pins;
 	size_t pin_count;
+	// Who is of this domain must bring a good OCSP answer about its certificate along (pki/staple.h).
+	bool require_staple;
 };
 
 // Reads every bundle. A bundle must hold at least one certificate, all of them CA certificates (basicConstraints
@@ -59,7 +61,8 @@ bool trust_has_anchor(const struct trust *trust, const char *domain, size_t leng
 const char *trust_domains(const struct trust *trust, char *text, size_t size);
 OSSL_LIB_CTX *trust_library(const struct trust *trust);		// the one it was loaded with
 const struct mapping *trust_mapping(const struct trust *trust); // borrowed; NULL: nothing is mapped
-const struct pins *trust_pins(const struct trust *trust);	// borrowed; NULL: nothing is pinned
-// SHA-256 over all domains, certificates, rules and pins, independent of the order of certificates in the files and of revocation.
+bool trust_requires_staple(const struct trust *trust, const char *domain, size_t length);
+const struct pins *trust_pins(const struct trust *trust); // borrowed; NULL: nothing is pinned
+// SHA-256 over all domains, certificates, rules, pins and requirements, independent of the order of certificates in the files and of revocation.
 const uint8_t *trust_fingerprint(const struct trust *trust);
 size_t trust_count(const struct trust *trust); // CA certificates in all domains

@@ -18,6 +18,7 @@
 #include "pki/pins.h"
 #include "pki/reason.h"
 #include "pki/revocation.h"
+#include "pki/staple.h"
 #include "pki/trust.h"
 
 static_assert(PATH_INTERMEDIATES_MAX == CHAIN_LENGTH_MAX - 1, "a peer sends its leaf, too");
@@ -33,6 +34,8 @@ struct verdict {
 	struct revocation_chain chain;
 	time_t not_after;
 	time_t leaf_not_after;
+	X509 *issuer_certificate;
+	struct staple staple;
 };
 
 DEFINE_CLEANUP(X509_STORE_CTX *, X509_STORE_CTX_free);
@@ -95,6 +98,12 @@ static int verdict_new(X509 *leaf, STACK_OF(X509) * untrusted, STACK_OF(X509) * 
 	verdict->role = role;
 	X509_up_ref(leaf);
 	verdict->leaf = leaf;
+	// The anchor, which is above everything else, is never a leaf.
+	verdict->issuer_certificate = sk_X509_value(chain, 1);
+	if (!verdict->issuer_certificate || !X509_up_ref(verdict->issuer_certificate)) {
+		verdict->issuer_certificate = NULL;
+		return -EINVAL;
+	}
 	verdict->untrusted = untrusted ? X509_chain_up_ref(untrusted) : sk_X509_new_null();
 	if (!verdict->untrusted)
 		return -ENOMEM;
@@ -193,11 +202,64 @@ STACK_OF(X509) * verify_above(X509_STORE_CTX *store)
 	return rest;
 }
 
+// A fresh verdict takes over what was said of the certificate.
+static int keep_staple(const struct trust *trust, struct verdict *verdict,
+		       const struct staple *staple, time_t now, struct error *error)
+{
+	const char *domain;
+	size_t length = identity_domain(verdict->identity, &domain);
+	bool required = trust_requires_staple(trust, domain, length);
+
+	verdict->staple = *staple;
+	if (required && staple->next_update < verdict->not_after)
+		verdict->not_after = staple->next_update;
+	return staple_judge(staple, verdict->identity, required, now, error);
+}
+
 int verify_again(const struct trust *trust, const struct verdict *verdict, time_t now,
 		 struct verdict **ret, struct error *error)
 {
-	return verify_chain(trust, verdict->leaf, verdict->untrusted, verdict->role, now, ret, NULL,
-			    error);
+	_cleanup_(verdict_putp) struct verdict *again = NULL;
+	int r = verify_chain(trust, verdict->leaf, verdict->untrusted, verdict->role, now, &again,
+			     NULL, error);
+
+	if (r == 0)
+		r = keep_staple(trust, again, &verdict->staple, now, error);
+	if (r == 0)
+		*ret = take(again);
+	return r;
+}
+
+static struct verdict *verdict_copy(const struct verdict *verdict)
+{
+	struct verdict *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *verdict;
+	atomic_init(&copy->references, 1);
+	X509_up_ref(copy->leaf);
+	X509_up_ref(copy->issuer_certificate);
+	copy->identity = strdup(verdict->identity);
+	copy->untrusted = X509_chain_up_ref(verdict->untrusted);
+	return copy->identity && copy->untrusted ? copy : verdict_put(copy);
+}
+
+int verify_staple(const struct trust *trust, const struct verdict *verdict, const uint8_t *der,
+		  size_t size, time_t now, struct verdict **ret, struct error *error)
+{
+	_cleanup_(verdict_putp) struct verdict *stapled = verdict_copy(verdict);
+	struct staple staple = {0};
+
+	if (!stapled)
+		return error_set(error, EACCES, "out of memory");
+	if (der)
+		staple_read(der, size, verdict->leaf, verdict->issuer_certificate, now, &staple,
+			    NULL);
+	int r = keep_staple(trust, stapled, &staple, now, error);
+	if (r == 0)
+		*ret = take(stapled);
+	return r;
 }
 
 struct verdict *verdict_get(struct verdict *verdict)
@@ -213,6 +275,7 @@ struct verdict *verdict_put(struct verdict *verdict)
 		return NULL;
 	free(verdict->identity);
 	X509_free(verdict->leaf);
+	X509_free(verdict->issuer_certificate);
 	sk_X509_pop_free(verdict->untrusted, X509_free);
 	free(verdict);
 	return NULL;
@@ -256,4 +319,14 @@ time_t verdict_leaf_not_after(const struct verdict *verdict)
 STACK_OF(X509) * verdict_above(const struct verdict *verdict)
 {
 	return verdict->untrusted;
+}
+
+X509 *verdict_issuer_certificate(const struct verdict *verdict)
+{
+	return verdict->issuer_certificate;
+}
+
+const struct staple *verdict_staple(const struct verdict *verdict)
+{
+	return &verdict->staple;
 }

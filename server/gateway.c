@@ -13,6 +13,7 @@
 #include "pki/tls.h"
 #include "pki/verify.h"
 #include "server/enrol.h"
+#include "server/guest.h"
 #include "server/lease.h"
 #include "server/member.h"
 #include "tun/anchor.h"
@@ -20,7 +21,6 @@
 #include "tun/dataplane.h"
 #include "tun/session.h"
 
-#define HELLO_WITHIN_US	  5000000u
 #define REPLACED_RETRY_S  30u // a second machine with the same identity does not fight for it
 #define REFUSED_RETRY_S	  10u
 #define FULL_RETRY_S	  30u
@@ -35,39 +35,8 @@ struct gateway {
 	struct leases *leases;
 	struct enrol *enrol;	   // NULL: not served
 	struct table *by_identity; // members; keys are theirs
-	struct guest *guests;
+	struct guests guests;
 };
-
-// An authenticated connection that has not said HELLO yet.
-struct guest {
-	struct gateway *gateway;
-	struct connection *connection;
-	sd_event_source *timer;
-	struct guest *next, **at;
-};
-
-static struct guest *guest_free(struct guest *guest)
-{
-	*guest->at = guest->next;
-	if (guest->next)
-		guest->next->at = guest->at;
-	sd_event_source_disable_unref(guest->timer);
-	connection_free(guest->connection);
-	free(guest);
-	return NULL;
-}
-
-static void refuse(struct guest *guest, enum bye_code code, unsigned retry_after_s,
-		   const char *text)
-{
-	char peer[ENDPOINT_TEXT_MAX];
-	struct endpoint endpoint = connection_peer(guest->connection);
-	struct message_bye bye = {.code = code, .retry_after_s = retry_after_s};
-	snprintf(bye.text, sizeof(bye.text), "%.255s", text);
-	log_limited(LOG_LEVEL_WARNING, "%s refused: %s", endpoint_text(&endpoint, peer), text);
-	connection_close(take(guest->connection), &bye);
-	guest_free(guest);
-}
 
 static struct member *find_member(const struct gateway *gateway, const char *identity)
 {
@@ -148,25 +117,55 @@ static void note_anchors(struct gateway *gateway, const char *identity,
 		gateway->options.unknown_anchor(gateway->options.data);
 }
 
-static void on_hello(struct guest *guest, const struct message_hello *hello)
+// By the trust of now. False: the member is gone.
+static bool judge_member(struct gateway *gateway, struct member *member)
 {
-	struct gateway *gateway = guest->gateway;
-	const char *identity =
-		verdict_identity(channel_verdict(connection_channel(guest->connection)));
-	struct member *member = find_member(gateway, identity);
+	struct message_bye bye = {.code = BYE_UNTRUSTED};
+	struct error error;
+	if (member_judge(member, gateway->context, &error) == 0)
+		return true;
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
+	log_warning("session %s ends: %s", session_name(member_session(member)), error.what);
+	remove_member(gateway, member, &bye);
+	return false;
+}
+
+// Whoever is found revoked goes, also where a session of his lives on.
+static void refuse_status(struct gateway *gateway, struct guest *guest, const struct error *error)
+{
+	struct verdict *verdict = channel_verdict(connection_channel(guest_connection(guest)));
+	struct member *member = find_member(gateway, verdict_identity(verdict));
+	struct message_bye bye = {.code = BYE_UNTRUSTED};
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
+	if (member && error->code == EKEYREVOKED)
+		remove_member(gateway, member, &bye);
+	guest_refuse(guest, BYE_UNTRUSTED, REFUSED_RETRY_S, error->what);
+}
+
+static void on_hello(struct guest *guest, const struct message_hello *hello, void *data)
+{
+	struct gateway *gateway = data;
+	struct connection *connection = guest_connection(guest);
+	struct channel *channel = connection_channel(connection);
 	struct grant grant;
 	struct grant_routes routes;
 	struct error error;
+	if (channel_take_staple(channel, hello->staple.der, hello->staple.size, &error) < 0) {
+		refuse_status(gateway, guest, &error);
+		return;
+	}
+	const char *identity = verdict_identity(channel_verdict(channel));
+	struct member *member = find_member(gateway, identity);
 	if (hello->protocol != MESSAGE_PROTOCOL) {
 		snprintf(error.what, sizeof(error.what), "this gateway speaks version %u, not %u",
 			 MESSAGE_PROTOCOL, hello->protocol);
-		refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
+		guest_refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
 		return;
 	}
 	// The rules may have changed since this identity was admitted.
 	if (!admit_allows(&gateway->options.admit, identity)) {
 		error_set(&error, EACCES, "identity %s is not admitted here", identity);
-		refuse(guest, BYE_REFUSED, REFUSED_RETRY_S, error.what);
+		guest_refuse(guest, BYE_REFUSED, REFUSED_RETRY_S, error.what);
 		return;
 	}
 	if (member && !continues(member, hello)) {
@@ -174,7 +173,7 @@ static void on_hello(struct guest *guest, const struct message_hello *hello)
 		member = NULL;
 	}
 	if (!member && table_count(gateway->by_identity) >= gateway->options.max_sessions) {
-		refuse(guest, BYE_FULL, FULL_RETRY_S, "no session left on this gateway");
+		guest_refuse(guest, BYE_FULL, FULL_RETRY_S, "no session left on this gateway");
 		return;
 	}
 	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
@@ -184,52 +183,21 @@ static void on_hello(struct guest *guest, const struct message_hello *hello)
 	if (r < 0) {
 		if (member)
 			remove_member(gateway, member, NULL);
-		refuse(guest, error.code == ENOSPC ? BYE_FULL : BYE_REFUSED, REFUSED_RETRY_S,
-		       error.what);
+		guest_refuse(guest, error.code == ENOSPC ? BYE_FULL : BYE_REFUSED, REFUSED_RETRY_S,
+			     error.what);
 		return;
 	}
-	uint16_t port = connection_local(guest->connection).port;
-	if (member_take_channel(member, guest->connection, hello, &routes, port, &error) < 0) {
+	uint16_t port = connection_local(connection).port;
+	if (member_take_channel(member, connection, hello, &routes, port, &error) < 0) {
 		remove_member(gateway, member, NULL);
-		refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
+		guest_refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
 		return;
 	}
-	guest->connection = NULL;
-	guest_free(guest);
+	guest_admit(guest);
+	// Between its handshake and now, what is trusted may have changed.
+	if (channel_context(channel) != gateway->context && !judge_member(gateway, member))
+		return;
 	note_anchors(gateway, member_identity(member), &hello->anchors);
-}
-
-static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
-{
-	struct guest *guest = data;
-	(void)connection;
-	switch (event->type) {
-	case CHANNEL_NONE:
-	case CHANNEL_OPEN:
-		return;
-	case CHANNEL_MESSAGE:
-		if (event->message.type == MESSAGE_HELLO)
-			on_hello(guest, &event->message.hello);
-		else
-			refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
-		return;
-	case CHANNEL_PACKET:
-	case CHANNEL_BYTES:
-		refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
-		return;
-	case CHANNEL_CLOSED:
-	case CHANNEL_FAILED:
-		guest_free(guest);
-		return;
-	}
-}
-
-static int on_no_hello(sd_event_source *source, uint64_t usec, void *data)
-{
-	(void)source;
-	(void)usec;
-	refuse(data, BYE_PROTOCOL, 0, "no HELLO came");
-	return 0;
 }
 
 static void on_opened(struct connection *connection, void *data)
@@ -242,24 +210,7 @@ static void on_opened(struct connection *connection, void *data)
 			connection_free(connection);
 		return;
 	}
-	struct guest *guest = calloc(1, sizeof(*guest));
-	if (!guest) {
-		connection_free(connection);
-		return;
-	}
-	guest->gateway = gateway;
-	guest->connection = connection;
-	guest->next = gateway->guests;
-	guest->at = &gateway->guests;
-	if (guest->next)
-		guest->next->at = &guest->next;
-	gateway->guests = guest;
-	int r = sd_event_add_time_relative(gateway->event, &guest->timer, CLOCK_MONOTONIC,
-					   HELLO_WITHIN_US, 0, on_no_hello, guest);
-	if (r == 0 || r > 0)
-		r = connection_attach(connection, gateway->event, on_channel, guest);
-	if (r < 0)
-		guest_free(guest);
+	guest_add(&gateway->guests, connection);
 }
 
 static struct lease_options lease_options_of(const struct gateway_options *options,
@@ -310,6 +261,7 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 	if (!gateway)
 		return error_set(error, ENOMEM, "out of memory");
 	gateway->event = event;
+	gateway->guests = (struct guests){.event = event, .hello = on_hello, .data = gateway};
 	gateway->dataplane = dataplane;
 	gateway->options = *options;
 	gateway->context = tls_context_get(context);
@@ -339,8 +291,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 		return NULL;
 	listener_free(gateway->listener);
 	enrol_free(gateway->enrol);
-	while (gateway->guests)
-		guest_free(gateway->guests);
+	guests_done(&gateway->guests);
 	while (gateway->by_identity && (member = table_next(gateway->by_identity, &cursor)))
 		remove_member(gateway, member, &bye);
 	dataplane_listen(gateway->dataplane, NULL, 0, NULL);
@@ -416,18 +367,9 @@ void gateway_set_context(struct gateway *gateway, struct tls_context *context, c
 	gateway->context = tls_context_get(context);
 	tls_context_put(old);
 	listener_set_context(gateway->listener, context);
-	while ((member = table_next(gateway->by_identity, &cursor))) {
-		struct error error;
-		struct message_bye bye = {.code = BYE_UNTRUSTED};
-		if (member_judge(member, context, &error) == 0) {
+	while ((member = table_next(gateway->by_identity, &cursor)))
+		if (judge_member(gateway, member))
 			member_reauth(member, gateway->options.reauth_within_s, reason);
-			continue;
-		}
-		snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
-		log_warning("session %s ends: %s", session_name(member_session(member)),
-			    error.what);
-		remove_member(gateway, member, &bye);
-	}
 }
 
 unsigned gateway_disconnect(struct gateway *gateway, const char *identity)

@@ -46,7 +46,7 @@ int member_set_grant(struct member *member, const struct grant *grant,
 void member_set_keepalive(struct member *member, unsigned keepalive_s);
 // REAUTH to the peer.
 void member_reauth(struct member *member, unsigned within_s, const char *reason);
-// Judges the peer again against this trust. -EACCES with the reason: it must go.
+// Judges the peer again against this trust. -errno with the reason: it must go.
 int member_judge(struct member *member, struct tls_context *context, struct error *error);
 
 struct session *member_session(const struct member *member);   // borrowed

@@ -410,6 +410,17 @@ struct verdict *channel_verdict(const struct channel *channel)
 	return tls_verdict(channel->ssl);
 }
 
+void channel_give_staple(const struct channel *channel, struct message_staple *ret)
+{
+	ret->der = (uint8_t *)tls_context_staple(channel_context(channel), &ret->size);
+}
+
+int channel_take_staple(const struct channel *channel, const uint8_t *der, size_t size,
+			struct error *error)
+{
+	return tls_take_staple(channel->ssl, der, size, error);
+}
+
 struct tls_context *channel_context(const struct channel *channel)
 {
 	return channel->context;

@@ -72,6 +72,12 @@ bool channel_is_http(const struct channel *channel);
 
 // After CHANNEL_OPEN. Borrowed from the channel; NULL for who speaks HTTP and showed no certificate.
 struct verdict *channel_verdict(const struct channel *channel);
+// Our own OCSP answer to say, borrowed.
+void channel_give_staple(const struct channel *channel, struct message_staple *ret);
+// What the peer says of its certificate (`der` NULL: nothing) becomes part of channel_verdict(), which is a new one. As
+// verify_staple().
+int channel_take_staple(const struct channel *channel, const uint8_t *der, size_t size,
+			struct error *error);
 struct tls_context *channel_context(const struct channel *channel);
 const char *channel_group(const struct channel *channel);
 int channel_export(struct channel *channel, const char *label, const void *context,

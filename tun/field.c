@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/evp.h>
 
 #include "base/addr.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 
 #define HEX_MAX 32u // bytes
@@ -155,6 +157,40 @@ void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t s
 		field_fault(fields, member, "is malformed", expected);
 }
 
+// NULL: malformed, or out of memory.
+static uint8_t *parse_base64(const char *text, size_t length, size_t *ret_size)
+{
+	_cleanup_(freep) uint8_t *bytes = malloc(length / 4 * 3 + 1);
+	_cleanup_(freep) char *again = malloc(length + 1);
+	size_t padding = 0;
+
+	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
+		padding++;
+	if (!bytes || !again || length % 4 ||
+	    EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)length) < 0)
+		return NULL;
+	*ret_size = length / 4 * 3 - padding;
+	// EVP_DecodeBlock() takes more than base64.
+	EVP_EncodeBlock((unsigned char *)again, bytes, (int)*ret_size);
+	return memcmp(again, text, length) == 0 ? take(bytes) : NULL;
+}
+
+uint8_t *field_bytes(struct fields *fields, const char *member, size_t max, size_t *ret_size)
+{
+	const char *text = field_word(fields, member);
+	size_t length = text ? strlen(text) : 0;
+	char expected[64];
+	if (!text)
+		return NULL;
+	snprintf(expected, sizeof(expected), "1 to %zu bytes in base64", max);
+	uint8_t *bytes = length > 0 && length <= (max + 2) / 3 * 4
+				 ? parse_base64(text, length, ret_size)
+				 : NULL;
+	if (!bytes)
+		field_fault(fields, member, "is malformed or too long", expected);
+	return bytes;
+}
+
 const json_t *field_array(struct fields *fields, const char *member, size_t max)
 {
 	char expected[48];
@@ -242,6 +278,15 @@ json_t *field_new_text(const char *text, size_t size)
 	json_t *value = json_string(clean);
 	free(clean);
 	return value;
+}
+
+json_t *field_new_bytes(const uint8_t *data, size_t size)
+{
+	_cleanup_(freep) char *text = malloc((size + 2) / 3 * 4 + 1);
+	if (!text)
+		return NULL;
+	EVP_EncodeBlock((unsigned char *)text, data, (int)size);
+	return json_string(text);
 }
 
 json_t *field_new_hex(const uint8_t *data, size_t size)

@@ -34,6 +34,8 @@ void field_text(struct fields *fields, const char *member, char *ret, size_t siz
 const char *field_word(struct fields *fields, const char *member);
 // Exactly `size` bytes as hex digits, either case.
 void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t size);
+// 1 to `max` bytes in base64 (RFC 4648, 4), in a new block; NULL on a fault.
+uint8_t *field_bytes(struct fields *fields, const char *member, size_t max, size_t *ret_size);
 // An array of at most `max` elements, borrowed; NULL on a fault.
 const json_t *field_array(struct fields *fields, const char *member, size_t max);
 // An array of at most `max` SHA-256 hashes, each 64 hex digits, into `ret`. Returns the count.
@@ -46,6 +48,7 @@ unsigned field_prefixes(struct fields *fields, const char *member, bool hosts, s
 // New values, NULL: out of memory. In a text, what field_text() would refuse becomes "?": no sentence, wherever it came
 // from, may keep the message from arriving that carries it.
 json_t *field_new_text(const char *text, size_t size);
+json_t *field_new_bytes(const uint8_t *data, size_t size);
 json_t *field_new_hex(const uint8_t *data, size_t size);
 json_t *field_new_hashes(const uint8_t (*hashes)[FIELD_HASH_SIZE], size_t count);
 json_t *field_new_prefixes(const struct prefix *prefixes, size_t count);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "pki/staple.h"
 #include "tun/field.h"
 
 #define CIPHERS_MAX 32u // names in HELLO, with those that we do not know
@@ -103,6 +105,12 @@ static bool put_anchors(json_t *object, const struct message_anchors *anchors)
 				   field_new_hashes(anchors->hashes, anchors->count)) == 0;
 }
 
+static bool put_staple(json_t *object, const struct message_staple *staple)
+{
+	return !staple->der || json_object_set_new(object, "staple",
+						   field_new_bytes(staple->der, staple->size)) == 0;
+}
+
 static bool encode_hello(const struct message_hello *hello, json_t *object)
 {
 	bool good = put_integer(object, "protocol", hello->protocol);
@@ -113,7 +121,8 @@ static bool encode_hello(const struct message_hello *hello, json_t *object)
 	good &= put_ciphers(object, hello);
 	good &= put_integer(object, "lanes", hello->lanes);
 	good &= put_integer(object, "mtu", hello->mtu);
-	return good & put_anchors(object, &hello->anchors);
+	good &= put_anchors(object, &hello->anchors);
+	return good & put_staple(object, &hello->staple);
 }
 
 static bool encode_ready(const struct message_ready *ready, json_t *object)
@@ -131,7 +140,8 @@ static bool encode_ready(const struct message_ready *ready, json_t *object)
 	good &= put_integer(object, "udp_port", ready->udp_port);
 	good &= put_integer(object, "time", ready->time);
 	good &= put_integer(object, "expires", ready->expires);
-	return good & put_anchors(object, &ready->anchors);
+	good &= put_anchors(object, &ready->anchors);
+	return good & put_staple(object, &ready->staple);
 }
 
 static bool encode_config(const struct message_config *config, json_t *object)
@@ -244,6 +254,12 @@ static void decode_anchors(struct fields *fields, struct message_anchors *ret)
 		ret->count = field_hashes(fields, "anchors", ret->hashes, MESSAGE_ANCHORS_MAX);
 }
 
+static void decode_staple(struct fields *fields, struct message_staple *ret)
+{
+	if (field_present(fields, "staple"))
+		ret->der = field_bytes(fields, "staple", STAPLE_MAX, &ret->size);
+}
+
 static void decode_hello(struct fields *fields, struct message_hello *ret)
 {
 	ret->protocol = read_unsigned(fields, "protocol", 1, UINT16_MAX);
@@ -257,6 +273,7 @@ static void decode_hello(struct fields *fields, struct message_hello *ret)
 	ret->lanes = read_unsigned(fields, "lanes", 1, MESSAGE_LANES_MAX);
 	ret->mtu = read_unsigned(fields, "mtu", MESSAGE_MTU_MIN, MESSAGE_MTU_MAX);
 	decode_anchors(fields, &ret->anchors);
+	decode_staple(fields, &ret->staple);
 }
 
 // Allocates only as much as the array has.
@@ -302,6 +319,7 @@ static void decode_ready(struct fields *fields, struct message_ready *ret)
 	ret->time = field_integer(fields, "time", 0, INT64_MAX);
 	ret->expires = field_integer(fields, "expires", 0, INT64_MAX);
 	decode_anchors(fields, &ret->anchors);
+	decode_staple(fields, &ret->staple);
 }
 
 static void decode_config(struct fields *fields, struct message_config *ret)
@@ -394,15 +412,26 @@ int message_decode(const void *data, size_t size, struct message *ret, struct er
 	return 0;
 }
 
+static void routes_done(struct prefix **routes, unsigned *count)
+{
+	free(take(*routes));
+	*count = 0;
+}
+
+static void staple_done(struct message_staple *staple)
+{
+	free(take(staple->der));
+	staple->size = 0;
+}
+
 void message_done(struct message *message)
 {
+	if (message->type == MESSAGE_HELLO)
+		staple_done(&message->hello.staple);
 	if (message->type == MESSAGE_READY) {
-		free(message->ready.routes);
-		message->ready.routes = NULL;
-		message->ready.route_count = 0;
-	} else if (message->type == MESSAGE_CONFIG) {
-		free(message->config.routes);
-		message->config.routes = NULL;
-		message->config.route_count = 0;
+		routes_done(&message->ready.routes, &message->ready.route_count);
+		staple_done(&message->ready.staple);
 	}
+	if (message->type == MESSAGE_CONFIG)
+		routes_done(&message->config.routes, &message->config.route_count);
 }

@@ -62,6 +62,12 @@ struct message_anchors {
 	unsigned count;
 };
 
+// The OCSP answer about the sender's own certificate (pki/staple.h), owned by the message. NULL: it has none.
+struct message_staple {
+	uint8_t *der;
+	size_t size;
+};
+
 struct message_hello {
 	unsigned protocol;
 	char software[MESSAGE_TEXT_MAX];
@@ -74,6 +80,7 @@ struct message_hello {
 	unsigned lanes; // 1..MESSAGE_LANES_MAX: the client sends on lanes 0..lanes-1
 	unsigned mtu;	// largest inner packet the client takes
 	struct message_anchors anchors;
+	struct message_staple staple;
 };
 
 struct message_ready {
@@ -93,6 +100,7 @@ struct message_ready {
 	int64_t time;	      // the gateway's clock, seconds since 1970
 	int64_t expires;      // when the session ends unless renewed, seconds since 1970
 	struct message_anchors anchors;
+	struct message_staple staple;
 };
 
 struct message_config {

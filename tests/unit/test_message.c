@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "pki/staple.h"
 #include "tun/message.h"
 
 #define SESSION "\"session\":\"00112233445566778899aabbccddeeff\""
@@ -517,6 +518,44 @@ static void test_optional_fields(void **unused)
 		       "HELLO.session is not a string");
 }
 
+static void test_staples(void **unused)
+{
+	static const char *const bad[] = {
+		"\"staple\":null",	"\"staple\":\"\"",	   "\"staple\":\"AAE\"",
+		"\"staple\":\"AAE==\"", "\"staple\":\"AA F\"",	   "\"staple\":\"AAF=\"",
+		"\"staple\":\"A===\"",	"\"staple\":\"AA==AAAA\"", "\"staple\":[\"AAEC\"]",
+		"\"staple\":\"AA-_\"",	"\"staple\":\"AAAA\\n\"",
+	};
+	uint8_t der[STAPLE_MAX + 1];
+	struct message in = {.type = MESSAGE_HELLO}, out;
+	struct buffer buffer;
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[600];
+		snprintf(text, sizeof(text), "{%s,\"type\":\"HELLO\",\"protocol\":1," HELLO_REST,
+			 bad[i]);
+		assert_refused(text, "HELLO.staple ");
+	}
+	assert_int_equal(decode(HELLO, &in, NULL), 0);
+	assert_null(in.hello.staple.der);
+	for (size_t i = 0; i < sizeof(der); i++)
+		der[i] = (uint8_t)(i * 7);
+	in.hello.staple.der = der;
+	for (in.hello.staple.size = 1; in.hello.staple.size <= STAPLE_MAX;
+	     in.hello.staple.size += in.hello.staple.size < 8 ? 1 : 1534) {
+		pass(&in, NULL, &out);
+		assert_int_equal(out.hello.staple.size, in.hello.staple.size);
+		assert_memory_equal(out.hello.staple.der, der, in.hello.staple.size);
+		message_done(&out);
+		assert_null(out.hello.staple.der);
+	}
+	in.hello.staple.size = STAPLE_MAX + 1;
+	buffer_init(&buffer, MESSAGE_SIZE_MAX, false);
+	assert_int_equal(message_encode(&in, &buffer), 0);
+	assert_int_equal(message_decode(buffer_head(&buffer), buffer.size, &out, NULL), -EPROTO);
+	buffer_done(&buffer);
+}
+
 static void append_elements(char *text, size_t size, const char *element, unsigned count)
 {
 	size_t at = strlen(text);
@@ -632,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_sessions_and_texts),
 		cmocka_unit_test(test_optional_fields),
+		cmocka_unit_test(test_staples),
 		cmocka_unit_test(test_anchors),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_encode_limits),

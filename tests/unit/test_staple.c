@@ -13,6 +13,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/staple.h"
+#include "pki/tls.h"
+#include "pki/trust.h"
+#include "pki/verify.h"
 #include "unit/ocsp_fixture.h"
 
 #define ALICE "spiffe://corp.example/laptop/alice"
@@ -223,8 +226,89 @@ static void judges_by_what_is_required(void **state)
 		struct error error = {0};
 		int r = staple_judge(lines[i].staple, ALICE, lines[i].required, now, &error);
 		assert_string_equal(error.what, lines[i].what ? lines[i].what : "");
-		assert_int_equal(r, lines[i].what ? -EACCES : 0);
+		int refused = lines[i].staple == &revoked ? -EKEYREVOKED : -EACCES;
+		assert_int_equal(r, lines[i].what ? refused : 0);
 	}
+}
+
+static struct trust *load(const char *path, bool require)
+{
+	struct trust_source source = {
+		.domain = "corp.example", .path = path, .require_staple = require};
+	struct trust *trust = NULL;
+
+	assert_int_equal(trust_load(tls_library(), &source, 1, clock_wall(), &trust, NULL), 0);
+	return trust;
+}
+
+// A verdict over the leaf, by `trust`.
+static struct verdict *judge(const struct trust *trust)
+{
+	STACK_OF(X509) *chain = fixture_chain(leaf);
+	struct verdict *verdict = NULL;
+
+	assert_int_equal(verify_chain(trust, leaf->certificate, chain, VERIFY_PEER_IS_CLIENT,
+				      clock_wall(), &verdict, NULL, NULL),
+			 0);
+	sk_X509_free(chain);
+	return verdict;
+}
+
+static struct verdict *take_answer(const struct trust *trust, const struct verdict *verdict,
+				   const struct ocsp_options *options, struct error *error)
+{
+	size_t size;
+	_cleanup_(freep) uint8_t *der = ocsp_answer(leaf, options, &size);
+	struct verdict *stapled = NULL;
+	int r = verify_staple(trust, verdict, der, size, clock_wall(), &stapled, error);
+
+	assert_int_equal(r < 0, stapled == NULL);
+	return stapled;
+}
+
+static void becomes_part_of_the_judgement(void **state)
+{
+	_cleanup_(fixture_directory_freep) char *directory = fixture_directory();
+	_cleanup_(freep) char *path = fixture_path(directory, "trust.crt");
+	fixture_write_certificate(root, false, path);
+	_cleanup_(trust_putp) struct trust *lax = load(path, false);
+	_cleanup_(trust_putp) struct trust *strict = load(path, true);
+	_cleanup_(verdict_putp) struct verdict *verdict = judge(lax);
+	_cleanup_(verdict_putp) struct verdict *good = NULL;
+	_cleanup_(verdict_putp) struct verdict *again = NULL;
+	_cleanup_(verdict_putp) struct verdict *forged = NULL;
+	_cleanup_(verdict_putp) struct verdict *silent = NULL;
+	struct ocsp_options answer = {0}, forgery = {.signer = stranger};
+	struct ocsp_options revoked = {.status = V_OCSP_CERTSTATUS_REVOKED, .revoked_s = -60};
+	struct verdict *none = NULL;
+	struct error error = {0};
+	time_t now = clock_wall();
+
+	(void)state;
+	assert_memory_not_equal(trust_fingerprint(lax), trust_fingerprint(strict), 32);
+	assert_int_equal(verdict_staple(verdict)->state, STAPLE_NONE);
+	good = take_answer(strict, verdict, &answer, NULL);
+	assert_int_equal(verdict_staple(good)->state, STAPLE_GOOD);
+	assert_string_equal(verdict_identity(good), ALICE);
+	// Where it is required, nothing outlasts it; where it is not, it takes nothing away.
+	assert_int_equal(verdict_not_after(good), verdict_staple(good)->next_update);
+	assert_int_equal(verify_again(lax, good, now, &again, NULL), 0);
+	assert_int_equal(verdict_staple(again)->state, STAPLE_GOOD);
+	assert_true(verdict_not_after(again) > verdict_not_after(good));
+	assert_int_equal(verify_again(strict, again, now + 4000, &none, &error), -EACCES);
+	assert_non_null(
+		strstr(error.what, "OCSP answer about the certificate of " ALICE " expired"));
+	// A setting that changes under a live session.
+	assert_int_equal(verify_again(strict, verdict, now, &none, &error), -EACCES);
+	assert_string_equal(error.what, ALICE " brought no OCSP answer about its certificate");
+	assert_null(take_answer(lax, verdict, &revoked, &error));
+	assert_int_equal(error.code, EKEYREVOKED);
+	// What cannot be believed counts as nothing.
+	forged = take_answer(lax, verdict, &forgery, NULL);
+	assert_int_equal(verdict_staple(forged)->state, STAPLE_NONE);
+	assert_null(take_answer(strict, verdict, &forgery, &error));
+	assert_int_equal(verify_staple(lax, good, NULL, 0, now, &silent, NULL), 0);
+	assert_int_equal(verdict_staple(silent)->state, STAPLE_NONE);
 }
 
 static void asks_about_the_leaf(void **state)
@@ -254,6 +338,7 @@ int main(void)
 		cmocka_unit_test(believes_nobody_else),
 		cmocka_unit_test(refuses_what_is_no_answer),
 		cmocka_unit_test(judges_by_what_is_required),
+		cmocka_unit_test(becomes_part_of_the_judgement),
 		cmocka_unit_test(asks_about_the_leaf),
 	};
 
