@@ -108,7 +108,7 @@ static const char *read_extension(struct reader *extensions, struct read_entry *
 		return NULL;
 	struct reader content = reader_over(value.content, value.size);
 	if (!der_expect(&content, DER_ENUMERATED, &reason) || reason.size != 1 ||
-	    content.left > 0 || entry->reason != CRL_REASON_NONE)
+	    content.left > 0 || entry->reason != CRL_NO_REASON)
 		return "the reason of an entry cannot be read";
 	entry->reason = reason.content[0];
 	return NULL;
@@ -118,7 +118,7 @@ static const char *read_extension(struct reader *extensions, struct read_entry *
 static const char *read_entry(struct reader *from, struct read_entry *ret)
 {
 	struct der whole, serial, time, extensions;
-	struct read_entry entry = {.reason = CRL_REASON_NONE};
+	struct read_entry entry = {.reason = CRL_NO_REASON};
 
 	if (!der_expect(from, DER_SEQUENCE, &whole))
 		return "an entry cannot be read";

@@ -13,7 +13,7 @@
 struct crl_table;
 struct error;
 
-#define CRL_REASON_NONE 0xff // CRLReason (RFC 5280, 5.3.1) where the entry has none
+#define CRL_NO_REASON 0xff // CRLReason (RFC 5280, 5.3.1) where the entry has none
 
 struct crl_entry {
 	time_t time; // 0: it cannot be read
