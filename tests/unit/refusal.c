@@ -36,6 +36,7 @@ BY(mute, mute)
 BY(no_ca, no_ca)
 BY(strict, strict)
 BY(riddle, riddle)
+BY(withdrawn, withdrawn)
 BY(below, below)
 BY(laptop, laptop)
 BY(stair_4, stairs[3])
@@ -492,6 +493,45 @@ const struct refusal refusals[] = {
 	 .issuer = by_excluding,
 	 .what = OF_ALICE "has a name that its CA may not sign for (name constraints)",
 	 .alert = SSL_AD_CERTIFICATE_UNKNOWN},
+
+	// Revocation.
+	{.name = "identity denied",
+	 URI(WORLD_LOST),
+	 .what = WORLD_LOST " was revoked by its CA 3 days ago (keyCompromise, denial 1)",
+	 .once_s = 1,
+	 .alert = SSL_AD_CERTIFICATE_REVOKED},
+	{.name = "serial number denied",
+	 LEAF(.serial = (const uint8_t *)WORLD_DENIED_SERIAL, .serial_size = 4),
+	 .what = ALICE " was revoked by its CA 3 days ago (certificate 61616161, keyCompromise, "
+		       "denial 2)",
+	 .once_s = 1,
+	 .alert = SSL_AD_CERTIFICATE_REVOKED},
+	{.name = "on a revocation list",
+	 LEAF(.serial = (const uint8_t *)WORLD_LISTED_SERIAL, .serial_size = 4),
+	 .what = "the certificate of " ALICE " was revoked 3 days ago by CN=corp issuing",
+	 .once_s = 1,
+	 .alert = SSL_AD_CERTIFICATE_REVOKED},
+	{.name = "intermediate on a revocation list",
+	 LEAF(.dns = NULL),
+	 .issuer = by_withdrawn,
+	 .what = "a CA certificate above " ALICE
+		 " was revoked 3 days ago by CN=corp root (key compromise)",
+	 .once_s = 1,
+	 .alert = SSL_AD_CERTIFICATE_REVOKED},
+	{.name = "revocation list never read",
+	 URI("spiffe://late.example/a"),
+	 .issuer = by_root,
+	 .what = "whether spiffe://late.example/a was revoked is not known: the list could not be "
+		 "read yet",
+	 .once_s = 1,
+	 .alert = SSL_AD_CERTIFICATE_REVOKED},
+	{.name = "revocation list too old",
+	 URI("spiffe://old.example/a"),
+	 .issuer = by_root,
+	 .what = "whether spiffe://old.example/a was revoked is not known: the list is 2 days too "
+		 "old",
+	 .once_s = 1,
+	 .alert = SSL_AD_CERTIFICATE_REVOKED},
 };
 const size_t refusal_count = sizeof(refusals) / sizeof(refusals[0]);
 

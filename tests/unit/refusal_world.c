@@ -6,8 +6,13 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "pki/crl.h"
+#include "pki/crl_list.h"
+#include "pki/revocation.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
+#include "unit/crl_fixture.h"
+#include "unit/denial_fixture.h"
 
 #define DAY INT64_C(86400)
 
@@ -92,6 +97,8 @@ static void make_wrong_extensions(struct world *world)
 	options = ca_options("corp strict");
 	options.policy_constraints = "critical,requireExplicitPolicy:0";
 	world->strict = fixture_issue(world->root, &options);
+	options = ca_options("corp withdrawn");
+	world->withdrawn = fixture_issue(world->root, &options);
 	options = ca_options("corp riddle");
 	options.unknown_critical = true;
 	world->riddle = fixture_issue(world->root, &options);
@@ -129,42 +136,126 @@ static void make_wrong_towers(struct world *world)
 	world->loop[0] = fixture_issue(world->loop[1], &options);
 }
 
-static struct trust *load_trust(const struct world *world)
+// Who is trusted for a domain.
+struct anchor {
+	const char *domain;
+	const struct fixture *ca;
+};
+
+#define ANCHORS_MAX 20
+
+static struct trust *load_trust(const struct anchor *anchors, unsigned count)
 {
 	_cleanup_(fixture_directory_freep) char *directory = fixture_directory();
-	_cleanup_(freep) char *corp = fixture_path(directory, "corp.crt");
-	_cleanup_(freep) char *partner = fixture_path(directory, "partner.crt");
-	struct trust_source sources[] = {{.domain = "corp.example", .path = corp},
-					 {.domain = "partner.example", .path = partner}};
+	struct trust_source sources[ANCHORS_MAX] = {0};
+	char *paths[ANCHORS_MAX], name[16];
 	struct trust *trust = NULL;
 
-	fixture_write_certificate(world->root, false, corp);
-	fixture_write_certificate(world->partner, false, partner);
-	if (trust_load(tls_library(), sources, 2, clock_wall(), &trust, NULL) < 0)
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%u.crt", i);
+		paths[i] = fixture_path(directory, name);
+		fixture_write_certificate(anchors[i].ca, false, paths[i]);
+		sources[i].domain = anchors[i].domain;
+		sources[i].path = paths[i];
+	}
+	if (trust_load(tls_library(), sources, count, clock_wall(), &trust, NULL) < 0)
 		abort();
+	for (unsigned i = 0; i < count; i++)
+		free(paths[i]);
 	return trust;
 }
 
 static struct trust *load_lenient(const struct world *world)
 {
-	static const char *const domains[] = {"corp.example", "partner.example", "other.example"};
-	const struct fixture *const anchors[] = {world->root, world->issuing, world->partner,
-						 world->stranger};
-	_cleanup_(fixture_directory_freep) char *directory = fixture_directory();
-	struct trust_source sources[12];
-	char name[16];
+	static const char *const domains[] = {"corp.example", "partner.example", "other.example",
+					      "late.example", "old.example"};
+	const struct fixture *const cas[] = {world->root, world->issuing, world->partner,
+					     world->stranger};
+	struct anchor anchors[ANCHORS_MAX];
+
+	for (unsigned i = 0; i < ANCHORS_MAX; i++)
+		anchors[i] = (struct anchor){domains[i / 4], cas[i % 4]};
+	return load_trust(anchors, ANCHORS_MAX);
+}
+
+static void add_list(struct revocation *revocation, struct trust *trust, const char *domain,
+		     const struct fixture *signer, const struct fixture *others,
+		     const struct crl_fixture_options *options)
+{
+	struct crl_list list = {.name = "list", .domain = domain, .hard = true};
+	STACK_OF(X509) *issuers = sk_X509_new_null();
+	struct crl_scope scope = {trust, domain, issuers};
+	size_t size;
+	uint8_t *der = options ? crl_fixture(signer, options, &size) : NULL;
+
+	if (!issuers || !sk_X509_push(issuers, others->certificate) ||
+	    (der && crl_read(der, size, &scope, clock_wall(), &list.crl, NULL) < 0) ||
+	    revocation_add_list(revocation, &list) < 0)
+		abort();
+	crl_put(list.crl);
+	sk_X509_free(issuers);
+	free(der);
+}
+
+static void add_lists(const struct world *world, struct revocation *revocation, struct trust *trust)
+{
+	const ASN1_INTEGER *serial = X509_get0_serialNumber(world->withdrawn->certificate);
+	struct crl_fixture_entry of_root = {.serial = ASN1_STRING_get0_data(serial),
+					    .size = (size_t)ASN1_STRING_length(serial),
+					    .at_s = -3 * DAY - 60,
+					    .reason = 1};
+	struct crl_fixture_entry of_issuing = {.serial = (const uint8_t *)WORLD_LISTED_SERIAL,
+					       .size = 4,
+					       .at_s = -3 * DAY - 60,
+					       .reason = CRL_FIXTURE_NO_REASON};
+	struct crl_fixture_options
+		root_list = {.entries = &of_root, .count = 1, .this_s = -60, .next_s = 90 * DAY},
+		list = {.entries = &of_issuing, .count = 1, .this_s = -60, .next_s = 90 * DAY},
+		old = {.this_s = -5 * DAY, .next_s = -2 * DAY - 60};
+
+	add_list(revocation, trust, "corp.example", world->root, world->issuing, &root_list);
+	add_list(revocation, trust, "corp.example", world->issuing, world->issuing, &list);
+	add_list(revocation, trust, "old.example", world->root, world->issuing, &old);
+	add_list(revocation, trust, "late.example", world->root, world->issuing, NULL);
+}
+
+static void add_denials(const struct world *world, struct revocation *revocation)
+{
+	struct fixture_options options = {.serial = (const uint8_t *)WORLD_DENIED_SERIAL,
+					  .serial_size = 4};
+	_cleanup_(fixture_freep) struct fixture *leaf = fixture_issue(world->issuing, &options);
+	_cleanup_(freep) char *serial = fixture_deny_serial(leaf);
+	const char *const words[] = {"deny identity " WORLD_LOST " 0 keyCompromise", serial};
+	struct denial *entries[2];
+	struct denials *denials = NULL;
+
+	for (unsigned i = 0; i < 2; i++)
+		entries[i] = fixture_denial("corp.example", i + 1, clock_wall() - 3 * DAY - 60,
+					    words[i], i ? entries[0]->hash : NULL, world->issuing);
+	if (denials_append(NULL, "corp.example", entries, 2, &denials, NULL) < 0 ||
+	    revocation_add_denials(revocation, denials) < 0)
+		abort();
+	denials_put(denials);
+	denial_put(entries[0]);
+	denial_put(entries[1]);
+}
+
+static struct trust *load_strict(const struct world *world)
+{
+	const struct anchor anchors[] = {{"corp.example", world->root},
+					 {"partner.example", world->partner},
+					 {"late.example", world->root},
+					 {"old.example", world->root}};
+	_cleanup_(trust_putp) struct trust *bare = load_trust(anchors, 4);
+	_cleanup_(revocation_putp) struct revocation *revocation = revocation_new();
 	struct trust *trust = NULL;
 
-	for (unsigned i = 0; i < 12; i++) {
-		snprintf(name, sizeof(name), "%u.crt", i);
-		sources[i] = (struct trust_source){.domain = domains[i / 4],
-						   .path = fixture_path(directory, name)};
-		fixture_write_certificate(anchors[i % 4], false, sources[i].path);
-	}
-	if (trust_load(tls_library(), sources, 12, clock_wall(), &trust, NULL) < 0)
+	if (!revocation)
 		abort();
-	for (unsigned i = 0; i < 12; i++)
-		free((char *)sources[i].path);
+	add_denials(world, revocation);
+	add_lists(world, revocation, bare);
+	if (trust_revise(bare, revocation, &trust) < 0)
+		abort();
 	return trust;
 }
 
@@ -184,7 +275,7 @@ struct world *world_new(void)
 	make_wrong_keys(world);
 	make_wrong_extensions(world);
 	make_wrong_towers(world);
-	world->trust = load_trust(world);
+	world->trust = load_strict(world);
 	world->lenient = load_lenient(world);
 	return world;
 }

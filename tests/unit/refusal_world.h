@@ -6,7 +6,13 @@
 
 #define STAIRS 20
 
-// The verifier trusts `root` for corp.example and `partner` for partner.example.
+// The verifier trusts `root` for corp.example and `partner` for partner.example. Of corp.example it knows who is revoked: an
+// identity and a serial number by the CA's own list of denials, one more serial number by a revocation list of `issuing`. It trusts
+// `root` also for late.example, whose list was never read, and for old.example, whose list is too old.
+#define WORLD_LOST	    "spiffe://corp.example/laptop/lost"
+#define WORLD_DENIED_SERIAL "\x61\x61\x61\x61"
+#define WORLD_LISTED_SERIAL "\x62\x62\x62\x62"
+
 struct world {
 	struct fixture *root;
 	struct fixture *issuing; // below root: path length 0, permitted corp.example
@@ -25,6 +31,7 @@ struct world {
 	struct fixture *riddle;		// a critical extension that nobody knows
 	struct fixture *altered;	// its signature was changed
 	struct fixture *fat[3];		// more than 16 kB, each below the one before
+	struct fixture *withdrawn;	// on a revocation list of the root
 	struct fixture *below;		// a CA below `issuing`, against its path length
 	struct fixture *laptop;		// a good leaf below `issuing`, that signs others
 	struct fixture *stairs[STAIRS]; // each below the one before, the first below root
@@ -36,7 +43,8 @@ struct world {
 	struct fixture *partner;
 	struct fixture *stranger; // no one trusts it
 	struct trust *trust;
-	// As it may have been once: every domain, also other.example, had all of root, issuing, partner and stranger.
+	// As it may have been once: every domain, also other.example, had all of root, issuing, partner and stranger, and
+	// nobody was revoked.
 	struct trust *lenient;
 };
 
