@@ -92,6 +92,7 @@ struct config_gateway {
 	unsigned reauth_within_s; // 0-3600, default 30: spread of REAUTH
 	unsigned max_sessions;	  // 1-60000, default 10000
 	char *ca;		  // directory of the CA that is served; NULL: none
+	char *ca_passphrase;	  // file with the passphrase of its keys; NULL: none
 };
 
 struct config_renewal { // of this node's certificate, by EST

@@ -64,6 +64,7 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 		.mark = config->interface.mark,
 		.lease_path = role->lease_path,
 		.ca = gateway->ca,
+		.ca_passphrase = gateway->ca_passphrase,
 		.unknown_anchor = role->tools.unknown_anchor,
 		.data = role->tools.data,
 	};

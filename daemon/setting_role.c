@@ -129,6 +129,12 @@ static const struct setting settings[] = {
 	 .help = "Directory of a CA (\"mutun ca init\") that enrols devices and renews their certificates over EST, on the "
 		 "ports of gateway.listen. It needs the issuing key; the root's is better kept elsewhere. The gateway's own "
 		 "certificate is renewed by it, too, where renewal.url is not set and node.certificate and node.key are plain files."},
+	{.path = "gateway.ca_passphrase",
+	 .type = SETTING_PATH,
+	 .reloadable = true,
+	 .offset = offsetof(struct config_gateway, ca_passphrase),
+	 .help = "File whose first line opens the keys of that CA, if they are encrypted; mode 0600. Without it systemd's "
+		 "credential ca-passphrase is taken, where there is one (LoadCredentialEncrypted=)."},
 	{.path = "links",
 	 .type = SETTING_LIST,
 	 .max = 64,

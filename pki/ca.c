@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <openssl/x509v3.h>
 
@@ -21,7 +22,8 @@
 #include "pki/tls.h"
 #include "pki/trust.h"
 
-#define LOOKS 3
+#define LOOKS  3
+#define STAMPS 4
 
 DEFINE_CLEANUP(NAME_CONSTRAINTS *, NAME_CONSTRAINTS_free);
 
@@ -31,7 +33,11 @@ struct ca {
 	STACK_OF(X509) * chain; // the intermediate, and what is sent above it
 	EVP_PKEY *key;		// NULL: locked
 	struct journal *journal;
+	struct stat seen[STAMPS]; // what it was opened from
 };
+
+static const enum ca_file stamped[STAMPS] = {CA_ISSUING_CERTIFICATE, CA_ISSUING_KEY, CA_ISSUING_URI,
+					     CA_JOURNAL};
 
 static int no_memory(struct error *error)
 {
@@ -141,6 +147,34 @@ static int check_complete(const char *directory, const char *certificate, const 
 	return 0;
 }
 
+// What is not there leaves nothing but zeros.
+static int stamp(const struct ca *ca, struct stat ret[STAMPS])
+{
+	for (unsigned i = 0; i < STAMPS; i++) {
+		_cleanup_(freep) char *path = ca_directory_path(ca->directory, stamped[i]);
+		if (!path)
+			return -ENOMEM;
+		ret[i] = (struct stat){0};
+		stat(path, &ret[i]);
+	}
+	return 0;
+}
+
+bool ca_is_current(const struct ca *ca)
+{
+	struct stat now[STAMPS];
+	bool same = stamp(ca, now) == 0;
+
+	for (unsigned i = 0; same && i < STAMPS; i++) {
+		const struct stat *a = &now[i], *b = &ca->seen[i];
+		// The journal changes all the time, and stays the same file.
+		same = a->st_ino == b->st_ino && a->st_dev == b->st_dev &&
+		       (stamped[i] == CA_JOURNAL || (a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+						     a->st_mtim.tv_nsec == b->st_mtim.tv_nsec));
+	}
+	return same;
+}
+
 int ca_open(const char *directory, struct ca **ret, struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = calloc(1, sizeof(*ca));
@@ -151,6 +185,8 @@ int ca_open(const char *directory, struct ca **ret, struct error *error)
 	    !tls_library())
 		return no_memory(error);
 	int r = check_complete(directory, certificate, journal, error);
+	if (r == 0 && stamp(ca, ca->seen) < 0)
+		r = no_memory(error);
 	if (r == 0)
 		r = load_issuer(ca, certificate, error);
 	if (r == 0)

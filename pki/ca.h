@@ -42,6 +42,8 @@ int ca_make(const char *directory, const struct ca_options *options, struct erro
 int ca_open(const char *directory, struct ca **ret, struct error *error);
 // Fetches the key if that is locked; the passphrase as for passphrase_read(). -ENOKEY: one is needed. Errors as ca_key_load().
 int ca_unlock(struct ca *ca, const char *passphrase_path, struct error *error);
+// Whether its files are still those that it was opened from: another process may have changed the issuer since.
+bool ca_is_current(const struct ca *ca);
 struct ca *ca_close(struct ca *ca); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct ca *, ca_close);
 // All borrowed.

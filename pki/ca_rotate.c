@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "pki/ca.h"
 #include "pki/ca_directory.h"
+#include "pki/ca_revoke.h"
 #include "pki/ca_settle.h"
 #include "pki/ca_strand.h"
 #include "pki/issuer.h"
@@ -103,6 +104,17 @@ static int rotate_begin(struct rotate *rotate, const char *directory, bool settl
 	if (r == 0)
 		r = rotation_read(ca_journal(rotate->ca), &rotate->rotation, error);
 	return r < 0 ? r : read_certificates(rotate, CA_ROOT_CERTIFICATE, &rotate->root, error);
+}
+
+// The list of what is revoked is signed anew by whoever may sign now.
+static int rotate_end(struct rotate *rotate, const char *directory, struct error *error)
+{
+	int r = ca_settle(rotate->ca, error);
+
+	rotate->ca = ca_close(rotate->ca);
+	if (r == 0)
+		r = ca_open(directory, &rotate->ca, error);
+	return r < 0 ? r : ca_publish(rotate->ca, rotate->options->passphrase_path, error);
 }
 
 static const struct passphrase *passphrase_of(const struct rotate *rotate)
@@ -267,7 +279,7 @@ int ca_rotate_issuing(const char *directory, const struct ca_rotate_options *opt
 		r = make_issuer(&rotate, rotate.root, root_key, &issuer, error);
 	if (r == 0)
 		r = journal_issuer(&rotate, issuer, error);
-	return r < 0 ? r : ca_settle(rotate.ca, error);
+	return r < 0 ? r : rotate_end(&rotate, directory, error);
 }
 
 // --- the root
@@ -330,7 +342,7 @@ int ca_rotate_prepare(const char *directory, const struct ca_rotate_options *opt
 
 	int r = rotate_begin(&rotate, directory, true, error);
 	if (r < 0 || rotate.rotation.step == ROTATION_PREPARED)
-		return r;
+		return r < 0 ? r : rotate_end(&rotate, directory, error);
 	if (rotate.rotation.step == ROTATION_ACTIVATED)
 		return not_now(&rotate, "no other root can be prepared",
 			       "rotate finish comes first", error);
@@ -339,7 +351,7 @@ int ca_rotate_prepare(const char *directory, const struct ca_rotate_options *opt
 		r = make_root(&rotate, old_key, error);
 	if (r == 0)
 		r = journal_root(&rotate, ROTATION_PREPARED, NULL, error);
-	return r < 0 ? r : ca_settle(rotate.ca, error);
+	return r < 0 ? r : rotate_end(&rotate, directory, error);
 }
 
 static int check_strands(const struct rotate *rotate, bool leaves, char **ret, struct error *error)
@@ -373,7 +385,7 @@ int ca_rotate_activate(const char *directory, const struct ca_rotate_options *op
 
 	int r = rotate_begin(&rotate, directory, true, error);
 	if (r < 0 || rotate.rotation.step == ROTATION_ACTIVATED)
-		return r;
+		return r < 0 ? r : rotate_end(&rotate, directory, error);
 	if (rotate.rotation.step != ROTATION_PREPARED)
 		return not_now(&rotate, "there is nothing to activate",
 			       "rotate prepare comes first", error);
@@ -396,7 +408,7 @@ int ca_rotate_activate(const char *directory, const struct ca_rotate_options *op
 	int ended = journal_end(ca_journal(rotate.ca), r == 0, r == 0 ? error : NULL);
 	if (r < 0 || ended < 0)
 		return r < 0 ? r : ended;
-	return ca_settle(rotate.ca, error);
+	return rotate_end(&rotate, directory, error);
 }
 
 int ca_rotate_finish(const char *directory, const struct ca_rotate_options *options,
@@ -407,14 +419,14 @@ int ca_rotate_finish(const char *directory, const struct ca_rotate_options *opti
 
 	int r = rotate_begin(&rotate, directory, true, error);
 	if (r < 0 || rotate.rotation.step == ROTATION_FINISHED)
-		return r;
+		return r < 0 ? r : rotate_end(&rotate, directory, error);
 	if (rotate.rotation.step != ROTATION_ACTIVATED)
 		return not_now(&rotate, "there is nothing to finish", "rotate activate comes first",
 			       error);
 	r = check_strands(&rotate, true, &stranded, error);
 	if (r == 0)
 		r = journal_root(&rotate, ROTATION_FINISHED, stranded, error);
-	return r < 0 ? r : ca_settle(rotate.ca, error);
+	return r < 0 ? r : rotate_end(&rotate, directory, error);
 }
 
 int ca_rotate_abort(const char *directory, const struct ca_rotate_options *options,
@@ -427,7 +439,7 @@ int ca_rotate_abort(const char *directory, const struct ca_rotate_options *optio
 	if (r < 0)
 		return r;
 	if (rotate.rotation.step == ROTATION_ABORTED)
-		return ca_settle(rotate.ca, error);
+		return rotate_end(&rotate, directory, error);
 	if (rotate.rotation.step != ROTATION_PREPARED)
 		return not_now(&rotate, "there is nothing to abort",
 			       rotate.rotation.step == ROTATION_ACTIVATED
@@ -436,5 +448,5 @@ int ca_rotate_abort(const char *directory, const struct ca_rotate_options *optio
 				       : "rotate prepare begins one",
 			       error);
 	r = journal_root(&rotate, ROTATION_ABORTED, NULL, error);
-	return r < 0 ? r : ca_settle(rotate.ca, error);
+	return r < 0 ? r : rotate_end(&rotate, directory, error);
 }

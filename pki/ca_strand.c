@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "base/table.h"
 #include "pki/ca.h"
+#include "pki/ca_denied.h"
+#include "pki/denials.h"
 #include "pki/readiness.h"
 #include "pki/record.h"
 #include "pki/rotation.h"
@@ -31,6 +33,7 @@ struct walk {
 	const struct rotation *rotation;
 	struct ca_strand *strand;
 	struct table *leaves; // struct old_leaf by identity
+	struct denials *denials;
 	time_t now;
 };
 
@@ -56,6 +59,8 @@ static int note_leaf(const struct record *record, void *data)
 	size_t size = strlen(record->identity);
 	_cleanup_(X509_freep) X509 *certificate = record_certificate(record);
 
+	if (ca_denial_of(walk->denials, record))
+		return 0;
 	if (certificate &&
 	    rotation_signed_since(ca_journal(walk->ca), walk->rotation->id, certificate))
 		return 0;
@@ -109,8 +114,8 @@ static void leaves_free(struct table *leaves)
 	table_free(leaves);
 }
 
-int ca_strand(const struct ca *ca, const struct rotation *rotation, bool leaves,
-	      struct ca_strand *strand, struct error *error)
+int ca_strand(struct ca *ca, const struct rotation *rotation, bool leaves, struct ca_strand *strand,
+	      struct error *error)
 {
 	_cleanup_(readiness_freep) struct readiness *nothing =
 		strand->readiness ? NULL : readiness_new();
@@ -124,12 +129,15 @@ int ca_strand(const struct ca *ca, const struct rotation *rotation, bool leaves,
 
 	strand->names = NULL;
 	strand->count = 0;
+	if (r == 0)
+		r = ca_denials(ca, &walk.denials, error);
 	if (r == 0 && leaves)
 		r = record_walk(ca_journal(ca), &filter, note_leaf, &walk, error);
 	if (r == 0)
-		r = readiness_judge(strand->readiness ? strand->readiness : nothing, ca_journal(ca),
+		r = readiness_judge(strand->readiness ? strand->readiness : nothing, ca,
 				    rotation->new, walk.now, judge, &walk, error);
 	leaves_free(walk.leaves);
+	denials_put(walk.denials);
 	if (r == -ENOMEM)
 		error_set(error, ENOMEM, "out of memory");
 	if (r < 0)

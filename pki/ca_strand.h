@@ -20,5 +20,5 @@ struct ca_strand {
 
 // Nodes that do not trust the new root, as far as anybody heard; with `leaves` also those that still hold a certificate which
 // only the old root vouches for. Each is told once. -errno.
-int ca_strand(const struct ca *ca, const struct rotation *rotation, bool leaves,
-	      struct ca_strand *strand, struct error *error);
+int ca_strand(struct ca *ca, const struct rotation *rotation, bool leaves, struct ca_strand *strand,
+	      struct error *error);

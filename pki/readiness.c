@@ -10,6 +10,9 @@
 
 #include "base/error.h"
 #include "base/table.h"
+#include "pki/ca.h"
+#include "pki/ca_denied.h"
+#include "pki/denials.h"
 #include "pki/record.h"
 
 // One node: what it said, and what the journal has of it.
@@ -91,10 +94,18 @@ int readiness_add(struct readiness *readiness, const char *identity, const char 
 	return 0;
 }
 
+struct known {
+	struct readiness *readiness;
+	struct denials *denials; // NULL: nothing was ever revoked
+};
+
 static int note_known(const struct record *record, void *data)
 {
-	struct node *node = get_node(data, record->identity);
+	const struct known *known = data;
 
+	if (ca_denial_of(known->denials, record))
+		return 0;
+	struct node *node = get_node(known->readiness, record->identity);
 	if (!node)
 		return -ENOMEM;
 	node->known = true;
@@ -122,15 +133,20 @@ static int compare(const void *a, const void *b)
 	return strcmp((*x)->identity, (*y)->identity);
 }
 
-int readiness_judge(struct readiness *readiness, struct journal *journal, const char *anchor,
-		    time_t now, int (*each)(const struct readiness_node *node, void *data),
-		    void *data, struct error *error)
+int readiness_judge(struct readiness *readiness, struct ca *ca, const char *anchor, time_t now,
+		    int (*each)(const struct readiness_node *node, void *data), void *data,
+		    struct error *error)
 {
 	const struct record_filter filter = {.ends_after = now};
 	struct node *node;
 	size_t cursor = 0, count = 0;
 
-	int r = record_walk(journal, &filter, note_known, readiness, error);
+	struct known known = {.readiness = readiness};
+
+	int r = ca_denials(ca, &known.denials, error);
+	if (r == 0)
+		r = record_walk(ca_journal(ca), &filter, note_known, &known, error);
+	denials_put(known.denials);
 	_cleanup_(freep) struct node **nodes =
 		calloc(table_count(readiness->nodes) + 1, sizeof(struct node *));
 	if (r == -ENOMEM || !nodes)

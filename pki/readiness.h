@@ -11,8 +11,8 @@
 #include "base/cleanup.h"
 #include "pki/rotation.h"
 
+struct ca;
 struct error;
-struct journal;
 struct readiness;
 
 enum readiness_state {
@@ -36,8 +36,8 @@ DEFINE_CLEANUP(struct readiness *, readiness_free);
 // several words about one node the latest counts. -ENOMEM.
 int readiness_add(struct readiness *readiness, const char *identity, const char *const *anchors,
 		  size_t count, time_t seen);
-// Nodes without which a change is no loss, such as revoked ones, are left out of `journal`'s. Calls `each` for every known node,
+// A certificate that is revoked counts for nothing. Calls `each` for every known node,
 // by name, as it stands towards the certificate `anchor`. A non-zero return stops the walk and is returned. -ENOMEM, -EIO.
-int readiness_judge(struct readiness *readiness, struct journal *journal, const char *anchor,
-		    time_t now, int (*each)(const struct readiness_node *node, void *data),
-		    void *data, struct error *error);
+int readiness_judge(struct readiness *readiness, struct ca *ca, const char *anchor, time_t now,
+		    int (*each)(const struct readiness_node *node, void *data), void *data,
+		    struct error *error);

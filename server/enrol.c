@@ -43,7 +43,7 @@ struct call {
 
 struct enrol {
 	sd_event *event;
-	char *directory;
+	char *directory, *passphrase_path;
 	const struct admit_options *admit;
 	struct est_server *server;
 	struct cds_list_head calls;
@@ -200,8 +200,8 @@ void enrol_take(struct enrol *enrol, struct connection *connection)
 	call_free(call);
 }
 
-int enrol_new(sd_event *event, const char *directory, const struct admit_options *admit,
-	      struct enrol **ret, struct error *error)
+int enrol_new(sd_event *event, const char *directory, const char *passphrase_path,
+	      const struct admit_options *admit, struct enrol **ret, struct error *error)
 {
 	struct enrol *plain = calloc(1, sizeof(*plain));
 
@@ -212,9 +212,10 @@ int enrol_new(sd_event *event, const char *directory, const struct admit_options
 	enrol->event = event;
 	enrol->admit = admit;
 	enrol->directory = strdup(directory);
-	if (!enrol->directory)
+	enrol->passphrase_path = passphrase_path ? strdup(passphrase_path) : NULL;
+	if (!enrol->directory || (passphrase_path && !enrol->passphrase_path))
 		return error_set(error, ENOMEM, "out of memory");
-	int r = est_server_new(directory, &enrol->server, error);
+	int r = est_server_new(directory, passphrase_path, &enrol->server, error);
 	if (r < 0)
 		return r;
 	*ret = take(enrol);
@@ -231,11 +232,18 @@ struct enrol *enrol_free(struct enrol *enrol)
 		call_free(call);
 	est_server_free(enrol->server);
 	free(enrol->directory);
+	free(enrol->passphrase_path);
 	free(enrol);
 	return NULL;
 }
 
-bool enrol_serves(const struct enrol *enrol, const char *directory)
+static bool same_path(const char *a, const char *b)
 {
-	return enrol && directory && strcmp(enrol->directory, directory) == 0;
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool enrol_serves(const struct enrol *enrol, const char *directory, const char *passphrase_path)
+{
+	return enrol && same_path(enrol->directory, directory) &&
+	       same_path(enrol->passphrase_path, passphrase_path);
 }

@@ -210,7 +210,8 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 	}
 }
 
-int est_server_new(const char *directory, struct est_server **ret, struct error *error)
+int est_server_new(const char *directory, const char *passphrase_path, struct est_server **ret,
+		   struct error *error)
 {
 	struct est_server *plain = calloc(1, sizeof(*plain));
 
@@ -219,7 +220,7 @@ int est_server_new(const char *directory, struct est_server **ret, struct error 
 	pthread_mutex_init(&plain->lock, NULL);
 	CDS_INIT_LIST_HEAD(&plain->arrivals);
 	_cleanup_(est_server_freep) struct est_server *server = plain;
-	int r = est_service_new(directory, &server->service, error);
+	int r = est_service_new(directory, passphrase_path, &server->service, error);
 	if (r < 0)
 		return r;
 	server->http = MHD_start_daemon(

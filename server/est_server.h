@@ -13,7 +13,8 @@ struct est_server;
 struct verdict;
 
 // Serves the CA in `directory`, as est_service_new(). Returns a new server.
-int est_server_new(const char *directory, struct est_server **ret, struct error *error);
+int est_server_new(const char *directory, const char *passphrase_path, struct est_server **ret,
+		   struct error *error);
 // Waits for the request that is being answered. Takes NULL, returns NULL.
 struct est_server *est_server_free(struct est_server *server);
 DEFINE_CLEANUP(struct est_server *, est_server_free);

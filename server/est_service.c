@@ -18,9 +18,11 @@
 #include "pki/ca_enrol.h"
 #include "pki/certificate.h"
 #include "pki/est.h"
+#include "pki/issuer.h"
 #include "pki/verify.h"
 #include "server/gate.h"
 
+#define WARN_EVERY_S   86400
 #define BUSY_RETRY_S   5u
 #define BROKEN_RETRY_S 60u
 // Tokens that are none, from one source: after a burst of so many, one per second.
@@ -35,7 +37,9 @@ static void stack_freep(STACK_OF(X509) * *stack)
 }
 
 struct est_service {
-	char *directory;
+	char *directory, *passphrase_path;
+	struct ca *ca;	     // open from one request to the next, as long as nobody changes it
+	time_t warned;	     // that what signs comes to its end
 	struct gate *tokens; // where each token that is none counts as a start
 };
 
@@ -155,23 +159,26 @@ static int put_certs(struct est_answer *answer, STACK_OF(X509) * certificates, s
 	return 0;
 }
 
-// The certificates above the devices' own, the issuing one first.
+// The certificates above the devices' own, the issuing one first. While one root follows another, both are among them.
 static int answer_cacerts(struct ca *ca, struct est_answer *answer, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
-	int r = ca_trust(ca, &stack, error);
+	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
+	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	int r = ca_trust(ca, &trusted, error);
 
 	if (r < 0)
 		return r;
-	X509_up_ref(ca_certificate(ca));
-	if (!sk_X509_unshift(stack, ca_certificate(ca))) {
-		X509_free(ca_certificate(ca));
+	if (!stack || ca_push_chain(ca, stack) < 0)
 		return error_set(error, ENOMEM, "out of memory");
+	while (sk_X509_num(trusted) > 0) {
+		if (!sk_X509_push(stack, sk_X509_value(trusted, 0)))
+			return error_set(error, ENOMEM, "out of memory");
+		sk_X509_shift(trusted);
 	}
 	return put_certs(answer, stack, error);
 }
 
-// The issuing certificate comes along: the device shows both (RFC 7030, 4.2.3, lets us). Takes `leaf`.
+// What the device shows above its own comes along (RFC 7030, 4.2.3, lets us). Takes `leaf`.
 static int put_leaf(struct ca *ca, X509 *leaf, struct est_answer *answer, struct error *error)
 {
 	_cleanup_(X509_freep) X509 *mine = leaf;
@@ -180,11 +187,8 @@ static int put_leaf(struct ca *ca, X509 *leaf, struct est_answer *answer, struct
 	if (!stack || !sk_X509_push(stack, leaf))
 		return error_set(error, ENOMEM, "out of memory");
 	take(mine);
-	X509_up_ref(ca_certificate(ca));
-	if (!sk_X509_push(stack, ca_certificate(ca))) {
-		X509_free(ca_certificate(ca));
+	if (ca_push_chain(ca, stack) < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	}
 	return put_certs(answer, stack, error);
 }
 
@@ -271,17 +275,50 @@ static int sign(struct est_service *service, struct ca *ca, bool again,
 	return put_leaf(ca, leaf, answer, error);
 }
 
+static void warn_of_end(struct est_service *service, const struct ca *ca)
+{
+	time_t now = clock_wall(), from, to;
+	char words[32];
+
+	if (certificate_lifetime(ca_certificate(ca), &from, &to) < 0 || to - now > ISSUER_WARN_S ||
+	    now - service->warned < WARN_EVERY_S)
+		return;
+	service->warned = now;
+	log_warning("the CA in %s signs nothing after %s: mutun ca rotate %s issuing",
+		    service->directory, clock_words(to - now, words, sizeof(words)),
+		    service->directory);
+}
+
+// The CA, borrowed.
+static int current_ca(struct est_service *service, struct ca **ret, struct error *error)
+{
+	if (service->ca && !ca_is_current(service->ca))
+		service->ca = ca_close(service->ca);
+	if (!service->ca) {
+		_cleanup_(ca_closep) struct ca *ca = NULL;
+		int r = ca_open(service->directory, &ca, error);
+		if (r == 0)
+			r = ca_unlock(ca, service->passphrase_path, error);
+		if (r < 0)
+			return r;
+		service->ca = take(ca);
+	}
+	warn_of_end(service, service->ca);
+	*ret = service->ca;
+	return 0;
+}
+
 static int carry_out(struct est_service *service, enum operation operation,
 		     const struct est_request *request, struct est_answer *answer,
 		     struct error *error)
 {
-	_cleanup_(ca_closep) struct ca *ca = NULL;
+	struct ca *ca;
 
 	if (operation == CSRATTRS) { // none: any key that nodes accept will do
 		answer->status = EST_EMPTY;
 		return 0;
 	}
-	int r = ca_open(service->directory, &ca, error);
+	int r = current_ca(service, &ca, error);
 	if (r < 0)
 		return r == -EBUSY ? r : -EIO; // not the fault of who asks
 	if (operation == CACERTS)
@@ -309,7 +346,8 @@ void est_service_answer(struct est_service *service, const struct est_request *r
 		ret->retry_after_s = WRONG_RETRY_S;
 }
 
-int est_service_new(const char *directory, struct est_service **ret, struct error *error)
+int est_service_new(const char *directory, const char *passphrase_path, struct est_service **ret,
+		    struct error *error)
 {
 	static const struct gate_limits limits = {.half_open = GATE_ENTRIES,
 						  .half_open_source = GATE_ENTRIES,
@@ -319,12 +357,12 @@ int est_service_new(const char *directory, struct est_service **ret, struct erro
 	struct ca *ca;
 
 	if (!service || !(service->directory = strdup(directory)) ||
+	    (passphrase_path && !(service->passphrase_path = strdup(passphrase_path))) ||
 	    !(service->tokens = gate_new(&limits)))
 		return error_set(error, ENOMEM, "out of memory");
-	int r = ca_open(directory, &ca, error);
+	int r = current_ca(service, &ca, error);
 	if (r < 0)
 		return r;
-	ca_close(ca);
 	*ret = take(service);
 	return 0;
 }
@@ -333,7 +371,9 @@ struct est_service *est_service_free(struct est_service *service)
 {
 	if (!service)
 		return NULL;
+	ca_close(service->ca);
 	gate_free(service->tokens);
+	free(service->passphrase_path);
 	free(service->directory);
 	free(service);
 	return NULL;

@@ -50,9 +50,11 @@ struct est_answer {
 	bool close;	   // the connection: who tries tokens pays with a handshake each time
 };
 
-// For the CA in `directory` (as `mutun ca init` makes it; copied), which is opened anew for each request: one that is rotated,
-// locked or away for a while needs no restart. One that cannot be opened now is told now. Returns a new service.
-int est_service_new(const char *directory, struct est_service **ret, struct error *error);
+// For the CA in `directory` (as `mutun ca init` makes it; copied), which is opened anew whenever it has changed: one that is rotated,
+// locked or away for a while needs no restart. The passphrase (copied) as for ca_unlock(). A CA that cannot be opened now is told
+// now. Returns a new service.
+int est_service_new(const char *directory, const char *passphrase_path, struct est_service **ret,
+		    struct error *error);
 struct est_service *est_service_free(struct est_service *service); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct est_service *, est_service_free);
 

@@ -270,7 +270,8 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 		return error_set(error, ENOMEM, "out of memory");
 	int r = open_leases(gateway, options, error);
 	if (r == 0 && options->ca)
-		r = enrol_new(event, options->ca, &gateway->options.admit, &gateway->enrol, error);
+		r = enrol_new(event, options->ca, options->ca_passphrase, &gateway->options.admit,
+			      &gateway->enrol, error);
 	if (r == 0)
 		r = dataplane_listen(dataplane, options->listen, options->listen_count, error);
 	if (r == 0)
@@ -329,10 +330,11 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 	struct member *member;
 	_cleanup_(enrol_freep) struct enrol *enrol = NULL;
 	// Requests that are under way are not lost by a reload, and nobody waits for their end.
-	bool same = enrol_serves(gateway->enrol, options->ca);
-	int r = options->ca && !same ? enrol_new(gateway->event, options->ca,
-						 &gateway->options.admit, &enrol, error)
-				     : 0;
+	bool same = enrol_serves(gateway->enrol, options->ca, options->ca_passphrase);
+	int r = options->ca && !same
+			? enrol_new(gateway->event, options->ca, options->ca_passphrase,
+				    &gateway->options.admit, &enrol, error)
+			: 0;
 	if (r < 0)
 		return r;
 	r = listener_set_endpoints(gateway->listener, options->listen, options->listen_count,

@@ -29,6 +29,7 @@ struct gateway_options {
 	uint32_t mark;
 	const char *lease_path; // database
 	const char *ca;		// directory of the CA that enrols and renews over HTTP; NULL: none
+	const char *ca_passphrase; // file, or NULL
 	// A peer trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
 	void (*unknown_anchor)(void *data);
 	void *data;

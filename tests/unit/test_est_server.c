@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca.h"
+#include "pki/ca_rotate.h"
 #include "pki/certificate.h"
 #include "pki/est.h"
 #include "pki/journal.h"
@@ -121,7 +122,7 @@ static int set_up(void **state)
 	place->verdict = judge_alice(ca, place->path);
 	place->body = new_body(NULL);
 	ca_close(ca);
-	assert_int_equal(est_server_new(place->path, &place->server, NULL), 0);
+	assert_int_equal(est_server_new(place->path, NULL, &place->server, NULL), 0);
 	*state = place;
 	return 0;
 }
@@ -426,6 +427,34 @@ static void says_when_the_ca_is_away(void **state)
 	expect_leaf(post(place, true, AGAIN OF_P10, NULL, place->body), ALICE);
 }
 
+static int certificates_in(const char *answer)
+{
+	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	const char *body = strstr(answer, "\r\n\r\n");
+
+	expect_says(answer, "HTTP/1.1 200 OK");
+	assert_int_equal(est_read_certs(body, strlen(body), &stack, NULL), 0);
+	return sk_X509_num(stack);
+}
+
+// A roll-over of the root, seen from outside: each step shows at once, without a restart.
+static void follows_a_roll_over(void **state)
+{
+	struct place *place = *state;
+	struct ca_rotate_options options = {.force = true};
+
+	assert_int_equal(certificates_in(exchange(place, false, CACERTS)), 2);
+	assert_int_equal(ca_rotate_prepare(place->path, &options, NULL), 0);
+	assert_int_equal(certificates_in(exchange(place, false, CACERTS)), 3);
+	expect_leaf(post(place, true, AGAIN OF_P10, NULL, place->body), ALICE);
+	assert_int_equal(ca_rotate_activate(place->path, &options, NULL), 0);
+	// The issuing one, the new root as the old one signed it, both roots; with a leaf, the first two.
+	assert_int_equal(certificates_in(exchange(place, false, CACERTS)), 4);
+	assert_int_equal(certificates_in(post(place, true, AGAIN OF_P10, NULL, place->body)), 3);
+	assert_int_equal(ca_rotate_finish(place->path, &options, NULL), 0);
+	assert_int_equal(certificates_in(exchange(place, false, CACERTS)), 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -440,6 +469,7 @@ int main(void)
 		TEST(makes_who_guesses_wait),
 		TEST(survives_those_who_leave),
 		TEST(says_when_the_ca_is_away),
+		TEST(follows_a_roll_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
