@@ -24,6 +24,7 @@ struct attempt {
 	void *data;
 	char *url, *server, *server_trust; // as in struct config_renewal
 	char *ca;			   // directory, where no URL is set
+	char *ca_passphrase;		   // file of that one
 	char *certificate, *key, *trust_path;
 	uint32_t mark;
 	struct credential *credential;
@@ -124,8 +125,9 @@ static int renew(struct attempt *attempt, struct job *job, struct error *error)
 
 	int r = attempt->url ? obtain(&client, identity, attempt->trust, clock_wall(), &obtained,
 				      &result->meta, error)
-			     : obtain_here(attempt->ca, credential_leaf(attempt->credential),
-					   attempt->trust, clock_wall(), &obtained, error);
+			     : obtain_here(attempt->ca, attempt->ca_passphrase,
+					   credential_leaf(attempt->credential), attempt->trust,
+					   clock_wall(), &obtained, error);
 	if (r < 0)
 		return r;
 	if (obtained_check_begun(&obtained, clock_wall(), error) < 0) {
@@ -185,6 +187,7 @@ static bool copy_config(struct attempt *attempt, const struct config *config)
 	       copy(&attempt->server, config->renewal.identity) &&
 	       copy(&attempt->server_trust, config->renewal.trust) &&
 	       copy(&attempt->ca, config->gateway.ca) &&
+	       copy(&attempt->ca_passphrase, config->gateway.ca_passphrase) &&
 	       copy(&attempt->certificate, config->node.certificate) &&
 	       copy(&attempt->key, config->node.key) &&
 	       copy(&attempt->trust_path, config->node.trust);
@@ -228,6 +231,7 @@ struct attempt *attempt_free(struct attempt *attempt)
 	free(attempt->server);
 	free(attempt->server_trust);
 	free(attempt->ca);
+	free(attempt->ca_passphrase);
 	free(attempt->certificate);
 	free(attempt->key);
 	free(attempt->trust_path);

@@ -80,6 +80,7 @@ static void gateway_done(struct config_gateway *gateway)
 	free(gateway->pools);
 	free(gateway->routes);
 	free(gateway->ca);
+	free(gateway->ca_passphrase);
 }
 
 struct config *config_free(struct config *config)

@@ -48,7 +48,8 @@ static int renew_here(const struct config *config, struct error *error)
 	if (r == 0)
 		r = load_trust(node, old, &trust, error);
 	if (r == 0)
-		r = obtain_here(config->gateway.ca, old, trust, clock_wall(), &obtained, error);
+		r = obtain_here(config->gateway.ca, config->gateway.ca_passphrase, old, trust,
+				clock_wall(), &obtained, error);
 	return r < 0 ? r : probation_begin(&files, NULL, &obtained, clock_wall(), error);
 }
 

@@ -157,3 +157,23 @@ int bundle_update(const char *path, STACK_OF(X509) * offered, const struct crede
 	*ret_changed = r == 0;
 	return r;
 }
+
+int bundle_write(const char *path, STACK_OF(X509) * certificates, struct error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	_cleanup_(BIO_freep) BIO *content = BIO_new(BIO_s_mem());
+	size_t size;
+	char *data;
+
+	int r = file_read(path, TRUST_FILE_MAX, &text, &size);
+	if (r == 0)
+		r = content ? compose(certificates, text, size, content) : -ENOMEM;
+	if (r == 0) {
+		long length = BIO_get_mem_data(content, &data);
+		r = file_write(path, data, (size_t)length, 0644);
+	}
+	if (r == 0)
+		return 0;
+	error_set(error, -r, "the trust file cannot be written: %s", strerror(-r));
+	return error_where(error, "%s", path);
+}

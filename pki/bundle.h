@@ -18,3 +18,6 @@ int bundle_roots(STACK_OF(X509) * offered, STACK_OF(X509) * *ret, struct error *
 // and the file stays. -errno of reading and writing.
 int bundle_update(const char *path, STACK_OF(X509) * offered, const struct credential *credential,
 		  time_t now, bool *ret_changed, struct error *error);
+
+// Writes these certificates, atomically, in place of those that are in the file; revocation lists in it stay. -errno.
+int bundle_write(const char *path, STACK_OF(X509) * certificates, struct error *error);

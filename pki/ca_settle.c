@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "pki/bundle.h"
 #include "pki/ca.h"
 #include "pki/ca_directory.h"
 #include "pki/pem.h"
@@ -145,7 +146,10 @@ static int change_trust(const char *directory, X509 *add, const char *remove, st
 			return error_set(error, ENOMEM, "out of memory");
 		}
 	}
-	return add || changed ? write_file(directory, CA_TRUST, trusted, error) : 0;
+	_cleanup_(freep) char *path = ca_directory_path(directory, CA_TRUST);
+	if (!path)
+		return error_set(error, ENOMEM, "out of memory");
+	return add || changed ? bundle_write(path, trusted, error) : 0;
 }
 
 static int drop_next_root(const char *directory, struct error *error)

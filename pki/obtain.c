@@ -215,13 +215,16 @@ int obtain_pending(const struct est_client *client, const struct pending *pendin
 		   ret_meta, error);
 }
 
-static int sign_here(const char *directory, X509 *old, const uint8_t *request, size_t size,
-		     STACK_OF(X509) * stack, struct error *error)
+static int sign_here(const char *directory, const char *passphrase_path, X509 *old,
+		     const uint8_t *request, size_t size, STACK_OF(X509) * stack,
+		     struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = NULL;
 	X509 *leaf = NULL;
 
 	int r = ca_open(directory, &ca, error);
+	if (r == 0)
+		r = ca_unlock(ca, passphrase_path, error);
 	if (r == 0)
 		r = ca_renew(ca, old, NULL, request, size, &leaf, error);
 	if (r < 0)
@@ -233,8 +236,8 @@ static int sign_here(const char *directory, X509 *old, const uint8_t *request, s
 	return ca_push_chain(ca, stack) < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
 }
 
-int obtain_here(const char *directory, X509 *old, struct trust *trust, time_t now,
-		struct obtained *ret, struct error *error)
+int obtain_here(const char *directory, const char *passphrase_path, X509 *old, struct trust *trust,
+		time_t now, struct obtained *ret, struct error *error)
 {
 	_cleanup_(obtained_done) struct obtained obtained = {0};
 	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
@@ -248,7 +251,7 @@ int obtain_here(const char *directory, X509 *old, struct trust *trust, time_t no
 	if (r == 0 && !stack)
 		r = error_set(error, ENOMEM, "out of memory");
 	if (r == 0)
-		r = sign_here(directory, old, request, size, stack, error);
+		r = sign_here(directory, passphrase_path, old, request, size, stack, error);
 	return r < 0 ? r : finish(&obtained, stack, identity, trust, now, ret, error);
 }
 

@@ -31,9 +31,10 @@ int obtain(const struct est_client *client, const char *identity, struct trust *
 int obtain_pending(const struct est_client *client, const struct pending *pending,
 		   const char *identity, struct trust *trust, time_t now, struct obtained *ret,
 		   struct est_meta *ret_meta, struct error *error);
-// The same from the CA in `directory`, for who holds `old`. Errors as ca_open(), ca_renew(), and as above.
-int obtain_here(const char *directory, X509 *old, struct trust *trust, time_t now,
-		struct obtained *ret, struct error *error);
+// The same from the CA in `directory`, for who holds `old`. The passphrase as for ca_unlock(). Errors as that, ca_open(), ca_renew(),
+// and as above.
+int obtain_here(const char *directory, const char *passphrase_path, X509 *old, struct trust *trust,
+		time_t now, struct obtained *ret, struct error *error);
 // -EAGAIN and how much this clock is behind when the certificate is not valid yet.
 int obtained_check_begun(const struct obtained *obtained, time_t now, struct error *error);
 void obtained_done(struct obtained *obtained);
