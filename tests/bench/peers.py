@@ -3,6 +3,7 @@
 
 start(pair) makes the tunnel and returns the inner address of b; pair.daemon() starts what is to be counted as the tunnel's."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ def version_of(*command):
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "not installed"
-    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    found = re.search(r"\d+(\.\d+)+(-\d+-g[0-9a-f]+)?", done.stdout + done.stderr)  # the end: commits after that version
     return found[0] if found else "?"
 
 
@@ -113,8 +114,10 @@ class WireGuardGo:
 
 
 class Nebula:
-    def __init__(self, binary="nebula", name="nebula"):
-        self.binary, self.name = str(binary), name
+    """Offloads of the TUN device and of the UDP socket are on by default in the versions that have them (those after 1.11)."""
+
+    def __init__(self, binary="nebula", name="nebula", routines=1):
+        self.binary, self.name, self.routines = str(binary), name, routines
         self.cert = str(Path(binary).with_name("nebula-cert")) if "/" in self.binary else "nebula-cert"
 
     def version(self):
@@ -129,7 +132,8 @@ class Nebula:
                 f"pki: {{ca: {directory}/ca.crt, cert: {directory}/{host}.crt, key: {directory}/{host}.key}}\n"
                 f'static_host_map: {{"{INNER[other]}": ["{OUTER[other]}:4242"]}}\nlighthouse: {{am_lighthouse: false}}\n'
                 "listen: {host: 0.0.0.0, port: 4242, batch: 64, read_buffer: 10485760, write_buffer: 10485760}\n"
-                f"tun: {{dev: neb{host}, mtu: 1400, tx_queue: 2000}}\ncipher: aes\n"
+                # 1440: what it can carry on a path of 1500 bytes.
+                f"tun: {{dev: neb{host}, mtu: 1440, tx_queue: 2000}}\ncipher: aes\nroutines: {self.routines}\n"
                 "firewall: {outbound: [{port: any, proto: any, host: any}], inbound: [{port: any, proto: any, host: any}]}\n"
                 "logging: {level: error}\n")
         for host in "ab":
@@ -214,7 +218,7 @@ class Tinc:
 
 
 KINDS = {"mutun": lambda binary, name: Mutun(binary, name=name), "wireguard-go": WireGuardGo, "openvpn": OpenVPN,
-         "nebula": Nebula, "tinc": Tinc}
+         "nebula": Nebula, "nebula-mq": lambda binary, name: Nebula(binary, name, os.cpu_count()), "tinc": Tinc}
 
 
 def other_peers(options):
