@@ -38,17 +38,22 @@ void obtained_done(struct obtained *obtained)
 	*obtained = (struct obtained){0};
 }
 
-static X509 *find_issuer(STACK_OF(X509) * pool, X509 *certificate)
+// Roots are for the trust file. In a roll-over two may have signed each other: none stands in a chain twice.
+static X509 *find_issuer(STACK_OF(X509) * pool, X509 *certificate, STACK_OF(X509) * below)
 {
 	for (int i = 0; i < sk_X509_num(pool); i++) {
 		X509 *issuer = sk_X509_value(pool, i);
-		if (issuer != certificate && X509_check_issued(issuer, certificate) == X509_V_OK)
+		bool seen = issuer == certificate;
+		for (int j = 0; j < sk_X509_num(below); j++)
+			seen |= X509_cmp(issuer, sk_X509_value(below, j)) == 0;
+		if (!seen && X509_check_issued(issuer, certificate) == X509_V_OK &&
+		    X509_self_signed(issuer, 0) != 1)
 			return issuer;
 	}
 	return NULL;
 }
 
-// The one for our key, wherever it stands, and the way up from it; roots are for the trust file, and others not for us.
+// The one for our key, wherever it stands, and the way up from it.
 static int sort_out(STACK_OF(X509) * pool, struct obtained *obtained)
 {
 	X509 *top = NULL;
@@ -65,8 +70,7 @@ static int sort_out(STACK_OF(X509) * pool, struct obtained *obtained)
 	obtained->above = sk_X509_new_null();
 	if (!obtained->above)
 		return -ENOMEM;
-	while ((top = find_issuer(pool, top)) && X509_self_signed(top, 0) != 1 &&
-	       sk_X509_num(obtained->above) < CHAIN_LENGTH_MAX) {
+	while ((top = find_issuer(pool, top, obtained->above))) {
 		X509_up_ref(top);
 		if (!sk_X509_push(obtained->above, top)) {
 			X509_free(top);

@@ -321,9 +321,13 @@ static int carry_out(struct est_service *service, enum operation operation,
 	int r = current_ca(service, &ca, error);
 	if (r < 0)
 		return r == -EBUSY ? r : -EIO; // not the fault of who asks
-	if (operation == CACERTS)
-		return answer_cacerts(ca, answer, error);
-	return sign(service, ca, operation == SIMPLEREENROLL, request, answer, error);
+	r = operation == CACERTS
+		    ? answer_cacerts(ca, answer, error)
+		    : sign(service, ca, operation == SIMPLEREENROLL, request, answer, error);
+	// What is wrong with the CA may be right when it is opened anew.
+	if (r < 0 && r != -EACCES && r != -EPERM && r != -EINVAL && r != -EAGAIN)
+		service->ca = ca_close(service->ca);
+	return r;
 }
 
 void est_service_answer(struct est_service *service, const struct est_request *request,
