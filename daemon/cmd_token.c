@@ -98,19 +98,24 @@ static int check_record(const struct ca *ca, const struct token_record *record, 
 	return r;
 }
 
-static void print_token(const struct token_record *record, const char *server, const char *text,
-			bool json)
+static void print_json(const struct token_record *record, const char *server, const char *text,
+		       const struct token *token)
+{
+	char password[TOKEN_PASSWORD_MAX];
+
+	token_password(token, password);
+	_cleanup_(json_decrefp) json_t *result =
+		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:I}", "schema", SCHEMA, "id", record->id,
+			  "identity", record->identity, "server", server, "token", text, "password",
+			  password, "expires", (json_int_t)record->expires);
+	arguments_print(result);
+	OPENSSL_cleanse(password, sizeof(password));
+}
+
+static void print_token(const struct token_record *record, const char *server, const char *text)
 {
 	char words[32];
 
-	if (json) {
-		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:s,s:s,s:s,s:I}", "schema", SCHEMA, "id", record->id,
-				  "identity", record->identity, "server", server, "token", text,
-				  "expires", (json_int_t)record->expires);
-		arguments_print(result);
-		return;
-	}
 	fprintf(stderr, "For %s, once, within %s (token %s). On the device, as root:\n",
 		record->identity,
 		clock_words(record->expires - record->created, words, sizeof(words)), record->id);
@@ -146,8 +151,10 @@ static int make_token(const struct arguments *arguments, struct error *error)
 	if (!text)
 		return error_set(error, EINVAL, "the gateway's identity is too long for a token");
 	r = token_add(ca_journal(ca), token.secret, &record, error);
-	if (r == 0)
-		print_token(&record, server, text, arguments->json);
+	if (r == 0 && arguments->json)
+		print_json(&record, server, text, &token);
+	else if (r == 0)
+		print_token(&record, server, text);
 	OPENSSL_cleanse(text, strlen(text));
 	free(text);
 	return r;

@@ -32,19 +32,19 @@ static const struct command commands[] = {
 	{"join",
 	 "SERVER[:PORT] TOKEN [--identity ID] [--state DIR] [--config FILE] [--no-start] [--json]",
 	 "make this device a node", CMD_JOIN_OPTIONS, cmd_join},
-	{"enrol-token list", "[DIR] [--json]", "which tokens there are", CMD_TOKEN_LIST_OPTIONS,
-	 cmd_token_list},
-	{"enrol-token revoke", "[DIR] TOKEN [--json]", "make a token useless",
-	 CMD_TOKEN_LIST_OPTIONS, cmd_token_revoke},
 	{"enrol-token",
 	 "[DIR] --identity ID [--ttl TIME] [--server HOST:PORT] [--gateway PATTERN] "
 	 "[--days N|--hours N|--seconds N] [--json]",
 	 "let a device join", CMD_TOKEN_OPTIONS, cmd_token},
+	{"enrol-token list", "[DIR] [--json]", "which tokens there are", CMD_TOKEN_LIST_OPTIONS,
+	 cmd_token_list},
+	{"enrol-token revoke", "[DIR] TOKEN [--json]", "make a token useless",
+	 CMD_TOKEN_LIST_OPTIONS, cmd_token_revoke},
+	{"pin", "FILE [--json]", "the pins of certificates and keys, for node.pins",
+	 CMD_PIN_OPTIONS, cmd_pin},
 	{"ca init",
 	 "DIR --domain DOMAIN [--key KIND] [--passphrase-file FILE] [--issuing-key-uri URI] [--json]",
 	 "make a private CA", CMD_CA_INIT_OPTIONS, cmd_ca_init},
-	{"pin", "FILE [--json]", "the pins of certificates and keys, for node.pins",
-	 CMD_PIN_OPTIONS, cmd_pin},
 	{"ca issue",
 	 "DIR --identity ID --out PREFIX [--dns NAME] [--days N|--hours N|--seconds N] "
 	 "[--reuse-key] [--not-before-offset SECONDS] [--passphrase-file FILE] [--json]",
@@ -82,19 +82,29 @@ static int match(const struct command *command, int argc, char **argv)
 	return argc > 1 && strcmp(argv[1], second) == 0 ? 2 : 0;
 }
 
+// The one that most of the words are the name of.
 static const struct command *find(int argc, char **argv, int *ret_words)
 {
+	const struct command *found = NULL;
+
+	*ret_words = 0;
 	for (size_t i = 0; i < COMMANDS; i++) {
-		*ret_words = match(&commands[i], argc, argv);
-		if (*ret_words)
-			return &commands[i];
+		int words = match(&commands[i], argc, argv);
+		if (words > *ret_words) {
+			found = &commands[i];
+			*ret_words = words;
+		}
 	}
-	return NULL;
+	return found;
 }
 
 static void print_line(FILE *file, const struct command *command)
 {
-	fprintf(file, "  mutun %-12s %s\n", command->name, command->summary);
+	size_t width = 0;
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		width = strlen(commands[i].name) > width ? strlen(commands[i].name) : width;
+	fprintf(file, "  mutun %-*s  %s\n", (int)width, command->name, command->summary);
 }
 
 static int print_help(FILE *file)

@@ -126,7 +126,8 @@ static const struct setting settings[] = {
 	 .type = SETTING_PATH,
 	 .reloadable = true,
 	 .offset = offsetof(struct config_gateway, ca),
-	 .help = "Directory of a CA (\"mutun ca init\") that enrols devices and renews their certificates over EST, on the "
+	 .help = "Directory of a CA (\"mutun ca init\") that enrols devices (\"mutun enrol-token\") and renews the "
+		 "certificates of identities in gateway.admit over EST, on the "
 		 "ports of gateway.listen. It needs the issuing key; the root's is better kept elsewhere. The gateway's own "
 		 "certificate is renewed by it, too, where renewal.url is not set and node.certificate and node.key are plain files."},
 	{.path = "gateway.ca_passphrase",

@@ -78,7 +78,7 @@ static void set_up(void)
 	must(ca_init(path, "corp.example", NULL) == 0);
 	must(ca_open(path, &ca, NULL) == 0);
 	judge_node();
-	must(est_server_new(path, &server, NULL) == 0);
+	must(est_server_new(path, NULL, &server, NULL) == 0);
 	atexit(tear_down);
 }
 
