@@ -3,6 +3,8 @@
 #include "daemon/join_files.h"
 
 #include <errno.h>
+#include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +13,14 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "daemon/config.h"
 #include "pki/obtain.h"
 #include "pki/pem.h"
 
 #define TRUST_MAX (4u << 20)
+#define SWEEP_S	  60
 
 static int no_directory(const char *path, const char *what, struct error *error)
 {
@@ -27,9 +31,8 @@ static int no_directory(const char *path, const char *what, struct error *error)
 static int check_path(const char *path, struct error *error)
 {
 	for (const char *at = path; *at; at++)
-		if (*at == '"' || *at == '\\' || (unsigned char)*at < ' ')
-			return error_set(error, EINVAL,
-					 "a path with a quote, a backslash or a control character");
+		if (strchr("\"\\*?[", *at) || (unsigned char)*at < ' ')
+			return error_set(error, EINVAL, "a path with one of \" \\ * ? [");
 	return 0;
 }
 
@@ -68,6 +71,32 @@ static int prepare_config(const char *config, struct error *error)
 	return error_remedy(error, "run this as root");
 }
 
+// Temporary files of a run that was killed while it wrote one, or of another tool, where they are old.
+static void sweep(const char *pattern, time_t older_s)
+{
+	glob_t found = {0};
+	struct stat info;
+
+	if (glob(pattern, 0, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			if (stat(found.gl_pathv[i], &info) == 0 &&
+			    info.st_mtime <= clock_wall() - older_s)
+				unlink(found.gl_pathv[i]);
+	globfree(&found);
+}
+
+static void sweep_all(const struct join_files *files)
+{
+	const char *const paths[] = {files->new_trust, files->pending, files->certificate,
+				     files->trust};
+	char pattern[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		snprintf(pattern, sizeof(pattern), "%s.??????", paths[i]);
+		sweep(pattern, i < 2 ? 0 : SWEEP_S); // mutund writes the last two as well
+	}
+}
+
 int join_files_begin(const char *state, const char *config, struct join_files *ret,
 		     struct error *error)
 {
@@ -87,6 +116,7 @@ int join_files_begin(const char *state, const char *config, struct join_files *r
 	    asprintf(&ret->new_trust, "%s/.trust.crt.new", ret->state) < 0 ||
 	    asprintf(&ret->pending, "%s/.join.pem", ret->state) < 0)
 		return error_set(error, ENOMEM, "out of memory");
+	sweep_all(ret);
 	pem_read_certificate(ret->certificate, &ret->before, NULL);
 	return 0;
 }

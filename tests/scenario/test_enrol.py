@@ -239,7 +239,7 @@ def test_nowhere_to_write(place):
     """Found out before the token is used up."""
     made = token(place)
     for options, words in ((("--state", place.directory / "no" / "such"), "directory cannot be made"),
-                           (("--state", place.directory / 'a"b'), "quote"),
+                           (("--state", place.directory / 'a"b'), "a path with one of"),
                            (("--config", "/proc/nowhere/mutun.conf"), "nothing can be written")):
         done = place.alice.host.run(*place.alice.words(made), *options, check=False)
         assert done.returncode == 1 and words in done.stderr, done.stderr
