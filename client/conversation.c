@@ -123,28 +123,11 @@ static int push(struct initiator *initiator, const struct prefix *addresses, uns
 	return pushed_set(&initiator->pushed, initiator->session, &config, error);
 }
 
-// A gateway that does not say what is required of it is not taken; the session with it, if there is one, has what it said before.
-static void refuse_gateway(struct initiator *initiator, const struct error *error)
-{
-	struct message_bye bye = {.code = BYE_UNTRUSTED};
-	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
-	conversation_error(initiator, error);
-	connection_close(take(initiator->next), &bye);
-	link_failed(initiator->link, 0, clock_ms());
-	if (error->code == EKEYREVOKED)
-		conversation_end(initiator, BYE_UNTRUSTED, error->what);
-}
-
 static void on_ready(struct initiator *initiator, const struct message_ready *ready)
 {
 	uint64_t now = clock_ms();
 	struct connection *connection = initiator->next;
 	struct error error;
-	if (channel_take_staple(connection_channel(connection), ready->staple.der,
-				ready->staple.size, &error) < 0) {
-		refuse_gateway(initiator, &error);
-		return;
-	}
 	int r = greeting_ready(initiator->session, connection, ready, initiator->mtu,
 			       initiator->reason, now);
 	if (r < 0)
@@ -215,7 +198,8 @@ static void on_bye(struct initiator *initiator, struct connection *connection,
 	conversation_error(initiator, &error);
 	bool was_current = connection == initiator->current;
 	conversation_forget(initiator, connection);
-	if (ends_session(bye->code))
+	// A new channel that is refused ends nothing: while there is a current one, the gateway says there when it is over.
+	if (ends_session(bye->code) && !initiator->current)
 		conversation_drop(initiator);
 	if (was_current)
 		conversation_lost(initiator, "the gateway ended the channel", retry_after_ms);
@@ -281,14 +265,33 @@ static void on_message(struct initiator *initiator, struct connection *connectio
 	}
 }
 
+// Before HELLO, so that the gateway does not move a session to this channel: that one goes on with what was said before, unless
+// the gateway is found revoked.
+static void refuse_gateway(struct initiator *initiator, const struct error *error)
+{
+	struct message_bye bye = {.code = BYE_UNTRUSTED};
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
+	conversation_error(initiator, error);
+	connection_close(take(initiator->next), &bye);
+	link_failed(initiator->link, 0, clock_ms());
+	if (error->code == EKEYREVOKED)
+		conversation_end(initiator, BYE_UNTRUSTED, error->what);
+}
+
 static void on_open(struct initiator *initiator, struct connection *connection)
 {
-	const char *identity = verdict_identity(channel_verdict(connection_channel(connection)));
+	const struct channel *channel = connection_channel(connection);
+	struct error error;
+	size_t size;
 	if (connection != initiator->next)
 		return;
-	int r = ensure_session(initiator, identity);
+	const uint8_t *staple = channel_shown_staple(channel, &size);
+	if (channel_take_staple(channel, staple, size, &error) < 0) {
+		refuse_gateway(initiator, &error);
+		return;
+	}
+	int r = ensure_session(initiator, verdict_identity(channel_verdict(channel)));
 	if (r < 0) {
-		struct error error;
 		error_set(&error, -r, "cannot make a session: %s", strerror(-r));
 		conversation_error(initiator, &error);
 		conversation_forget(initiator, connection);

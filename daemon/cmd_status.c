@@ -130,6 +130,17 @@ static void print_renewal(const json_t *session)
 		puts("old keys still drain");
 }
 
+static void print_certificate(const char *label, const json_t *certificate)
+{
+	const json_t *ocsp = json_object_get(certificate, "ocsp");
+	const json_t *problem = json_object_get(certificate, "ocsp_problem");
+	printf("%s %s%s%s\n", label, text_of(certificate, "words"),
+	       json_is_object(ocsp) ? "; OCSP: " : "",
+	       json_is_object(ocsp) ? text_of(ocsp, "words") : "");
+	if (json_is_string(problem))
+		printf("no new OCSP answer: %s\n", json_string_value(problem));
+}
+
 static void print_session(const json_t *session)
 {
 	char list[512], rx[32], tx[32];
@@ -159,11 +170,7 @@ static void print_session(const json_t *session)
 	       " packets; sent: %s in %" JSON_INTEGER_FORMAT " packets\n",
 	       rx, number_of(in, "packets"), tx, number_of(out, "packets"));
 	print_counts("dropped     ", json_object_get(session, "drops"));
-	const json_t *certificate = json_object_get(session, "certificate");
-	const json_t *ocsp = json_object_get(certificate, "ocsp");
-	printf("    certificate: %s%s%s\n", text_of(certificate, "words"),
-	       json_is_object(ocsp) ? "; OCSP: " : "",
-	       json_is_object(ocsp) ? text_of(ocsp, "words") : "");
+	print_certificate("    certificate:", json_object_get(session, "certificate"));
 	print_renewal(session);
 }
 
@@ -232,7 +239,7 @@ static void print_status(const json_t *status)
 	size_t i;
 	json_t *session;
 	printf("identity:    %s\n", text_of(status, "identity"));
-	printf("certificate: %s\n", text_of(certificate, "words"));
+	print_certificate("certificate:", certificate);
 	print_own_renewal(json_object_get(status, "renewal"));
 	print_problem("new certificate", certificate);
 	print_problem("new trust", json_object_get(status, "trust"));

@@ -62,6 +62,8 @@ static void node_done(struct config_node *node)
 	free(node->federation);
 	names_done(node->names, node->name_count);
 	free(node->pins);
+	free(node->staple);
+	free(node->responder);
 	free(node->certificate);
 	free(node->key);
 	free(node->trust);

@@ -33,6 +33,7 @@ struct config_federation { // another trust domain
 	char *domain, *trust;
 	struct config_name *names;
 	unsigned name_count;
+	bool require_staple;
 };
 
 struct config_node {
@@ -45,8 +46,12 @@ struct config_node {
 	unsigned name_count;
 	struct config_pin *pins;
 	unsigned pin_count;
-	char *state; // directory for leases, default /var/lib/mutun
-	bool http;   // is spoken beside our own protocol: gateway.ca is set
+	bool require_staple; // of the own trust domain
+	char *staple;	     // file with the OCSP answer about the own certificate; NULL: none
+	char *responder;     // URL where it comes from instead; NULL: none
+	uint32_t mark;	     // of requests: interface.mark
+	char *state;	     // directory for leases, default /var/lib/mutun
+	bool http;	     // is spoken beside our own protocol: gateway.ca is set
 };
 
 struct config_interface {

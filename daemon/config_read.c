@@ -306,4 +306,5 @@ void config_read_sources(struct config_reader *reader)
 			finish_group(reader, setting);
 	reader->config->gateway.enabled = config_read_place(reader, "gateway", 0);
 	reader->config->node.http = reader->config->gateway.ca;
+	reader->config->node.mark = reader->config->interface.mark;
 }

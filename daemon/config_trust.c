@@ -82,8 +82,18 @@ static void check_pins(struct config_reader *reader)
 	}
 }
 
+static void check_staple(struct config_reader *reader)
+{
+	const config_setting_t *at = config_read_place(reader, "node.responder", 0);
+
+	if (at && config_read_place(reader, "node.staple", 0))
+		error_expected(config_fault(reader->errors, at, "node.staple is set, too"),
+			       "either a file or a responder");
+}
+
 void config_trust_check(struct config_reader *reader)
 {
+	check_staple(reader);
 	check_names(reader);
 	check_pins(reader);
 }
@@ -145,6 +155,7 @@ static int sources_init(struct sources *sources, const struct config_node *node,
 		struct trust_source *source = &sources->list[i];
 		source->domain = other ? other->domain : sources->own;
 		source->path = other ? other->trust : node->trust;
+		source->require_staple = other ? other->require_staple : node->require_staple;
 		source->rule_count = other ? other->name_count : node->name_count;
 		source->rules = rules_of(other ? other->names : node->names,
 					 other ? other->name_count : node->name_count);
@@ -198,12 +209,14 @@ static bool same_pins(const struct config_node *a, const struct config_node *b)
 bool config_trust_same(const struct config_node *a, const struct config_node *b)
 {
 	bool same = strcmp(a->trust, b->trust) == 0 && a->federation_count == b->federation_count &&
-		    same_names(a->names, a->name_count, b->names, b->name_count) && same_pins(a, b);
+		    same_names(a->names, a->name_count, b->names, b->name_count) &&
+		    same_pins(a, b) && a->require_staple == b->require_staple;
 
 	for (unsigned i = 0; same && i < a->federation_count; i++) {
 		const struct config_federation *x = &a->federation[i], *y = &b->federation[i];
 		same = strcmp(x->domain, y->domain) == 0 && strcmp(x->trust, y->trust) == 0 &&
-		       same_names(x->names, x->name_count, y->names, y->name_count);
+		       same_names(x->names, x->name_count, y->names, y->name_count) &&
+		       x->require_staple == y->require_staple;
 	}
 	return same;
 }

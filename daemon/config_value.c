@@ -267,14 +267,18 @@ static void read_key(struct config_reader *reader, const struct setting *setting
 static void read_url(struct config_reader *reader, const struct setting *setting,
 		     const config_setting_t *at, char **field)
 {
-	static const char scheme[] = "https://";
+	static const char secure[] = "https://", open[] = "http://";
 	const char *text = config_setting_get_string(at);
-	size_t size = strlen(text);
-	bool plain = strncmp(text, scheme, sizeof(scheme) - 1) == 0 && size > sizeof(scheme) - 1 &&
-		     size <= URL_MAX;
-	for (const char *c = text; plain && *c; c++)
-		plain = *c > ' ' && *c < 0x7f && !strchr("\"<>\\^`{|}@?#", *c);
-	if (plain)
+	size_t size = strlen(text), scheme = sizeof(secure) - 1;
+	bool good = strncmp(text, secure, scheme) == 0;
+	if (!good && setting->type == SETTING_PLAIN_URL) {
+		scheme = sizeof(open) - 1;
+		good = strncmp(text, open, scheme) == 0;
+	}
+	good &= size > scheme && size <= URL_MAX;
+	for (const char *c = text; good && *c; c++)
+		good = *c > ' ' && *c < 0x7f && !strchr("\"<>\\^`{|}@?#", *c);
+	if (good)
 		*field = copy_text(reader, text);
 	else
 		fault_element(reader, setting, at, NULL);
@@ -289,6 +293,7 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 	}
 	switch (setting->type) {
 	case SETTING_URL:
+	case SETTING_PLAIN_URL:
 		read_url(reader, setting, at, field);
 		break;
 	case SETTING_PATH:

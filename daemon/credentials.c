@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/config_trust.h"
+#include "daemon/stapler.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/mapping.h"
@@ -35,6 +36,7 @@ struct credentials {
 	const struct config_node *node;
 	struct watch *watch;
 	struct set set;
+	struct stapler *stapler;
 	struct error problem;
 	unsigned failures; // in a row
 };
@@ -69,6 +71,18 @@ static int judge_own(const struct config_node *node, const struct set *set, stru
 	return 0;
 }
 
+static int make_contexts(const struct config_node *node, struct set *set, struct error *error)
+{
+	int r = tls_context_new(TLS_CLIENT, set->credential, set->trust, &set->contexts[TLS_CLIENT],
+				error);
+	if (r == 0)
+		r = tls_context_new(TLS_SERVER, set->credential, set->trust,
+				    &set->contexts[TLS_SERVER], error);
+	if (r == 0 && node->http)
+		tls_context_allow_http(set->contexts[TLS_SERVER]);
+	return r;
+}
+
 static int load_set(const struct config_node *node, struct set *ret, struct error *error)
 {
 	_cleanup_(mapping_freep) struct mapping *mapping = NULL;
@@ -83,18 +97,33 @@ static int load_set(const struct config_node *node, struct set *ret, struct erro
 	if (r == 0)
 		r = judge_own(node, &set, error);
 	if (r == 0)
-		r = tls_context_new(TLS_CLIENT, set.credential, set.trust,
-				    &set.contexts[TLS_CLIENT], error);
-	if (r == 0)
-		r = tls_context_new(TLS_SERVER, set.credential, set.trust,
-				    &set.contexts[TLS_SERVER], error);
-	if (r == 0 && node->http)
-		tls_context_allow_http(set.contexts[TLS_SERVER]);
+		r = make_contexts(node, &set, error);
 	if (r < 0) {
 		set_done(&set);
 		return r;
 	}
 	*ret = set;
+	return 0;
+}
+
+// Gives the contexts of a set, which nobody shares yet, the OCSP answer about its certificate.
+static int staple(struct credentials *credentials, const struct config_node *node, struct set *set,
+		  struct error *error)
+{
+	_cleanup_(verdict_putp) struct verdict *own = NULL;
+	size_t size;
+	int r = 0;
+	// What we would not believe ourselves needs none.
+	if (verify_chain(set->trust, credential_leaf(set->credential),
+			 credential_chain(set->credential), VERIFY_PEER_IS_CLIENT, clock_wall(),
+			 &own, NULL, NULL) == 0)
+		r = stapler_set(credentials->stapler, node, own, error);
+	if (r < 0)
+		return r;
+	const uint8_t *der = stapler_answer(credentials->stapler, &size);
+	for (unsigned i = 0; der && i < 2; i++)
+		if (tls_context_set_staple(set->contexts[i], der, size) < 0)
+			return error_set(error, ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -108,6 +137,22 @@ static const char *difference(const struct set *old, const struct set *new)
 		return trust ? "certificate and trust of this node renewed"
 			     : "certificate of this node renewed";
 	return trust ? "trust of this node changed" : NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_staple(const struct config_node *a, const struct config_node *b)
+{
+	return same_text(a->staple, b->staple) && same_text(a->responder, b->responder);
+}
+
+static bool same_files(const struct config_node *a, const struct config_node *b)
+{
+	return strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0 &&
+	       config_trust_same(a, b) && a->http == b->http && same_staple(a, b);
 }
 
 // Puts the set that lies in the files into use when it is good and new. `ret_reason`: what is new, NULL: nothing.
@@ -131,9 +176,12 @@ static int adopt(struct credentials *credentials, const struct config_node *node
 	*ret_reason = difference(&credentials->set, &set);
 	if (!*ret_reason && node->http != credentials->node->http)
 		*ret_reason = "enrolment service switched";
-	if (!*ret_reason) {
+	if (!*ret_reason && !same_staple(node, credentials->node))
+		*ret_reason = "source of this node's OCSP answers changed";
+	r = *ret_reason ? staple(credentials, node, &set, error) : 0;
+	if (!*ret_reason || r < 0) {
 		set_done(&set);
-		return 0;
+		return r;
 	}
 	set_done(&credentials->set);
 	credentials->set = set;
@@ -168,6 +216,29 @@ static void on_changed(void *data)
 	credentials->changed(reason, credentials->data);
 }
 
+// Another answer for the certificate in use.
+static void on_staple(void *data)
+{
+	static const char reason[] = "OCSP answer about the certificate of this node renewed";
+	struct credentials *credentials = data;
+	struct set set = {.credential = credential_get(credentials->set.credential),
+			  .trust = trust_get(credentials->set.trust)};
+	char text[ERROR_TEXT_MAX];
+	struct error error;
+	int r = make_contexts(credentials->node, &set, &error);
+	if (r == 0)
+		r = staple(credentials, credentials->node, &set, &error);
+	if (r < 0) {
+		log_error("%s", error_text(&error, text, sizeof(text)));
+		set_done(&set);
+		return;
+	}
+	set_done(&credentials->set);
+	credentials->set = set;
+	log_info("%s", reason);
+	credentials->changed(reason, credentials->data);
+}
+
 static int start_watch(struct credentials *credentials, const struct config_node *node,
 		       struct watch **ret, struct error *error)
 {
@@ -194,10 +265,15 @@ int credentials_new(sd_event *event, const struct config_node *node, credentials
 	credentials->node = node;
 	credentials->changed = changed;
 	credentials->data = data;
+	struct stapler_tools tools = {event, on_staple, credentials};
+	if (stapler_new(&tools, &credentials->stapler) < 0)
+		return error_set(error, ENOMEM, "out of memory");
 	// Watch first: a change between the first look and the watch must not go unseen.
 	int r = start_watch(credentials, node, &credentials->watch, error);
 	if (r == 0)
 		r = load_set(node, &credentials->set, error);
+	if (r == 0)
+		r = staple(credentials, node, &credentials->set, error);
 	if (r < 0)
 		return r;
 	*ret = take(credentials);
@@ -209,15 +285,10 @@ struct credentials *credentials_free(struct credentials *credentials)
 	if (!credentials)
 		return NULL;
 	watch_free(credentials->watch);
+	stapler_free(credentials->stapler);
 	set_done(&credentials->set);
 	free(credentials);
 	return NULL;
-}
-
-static bool same_files(const struct config_node *a, const struct config_node *b)
-{
-	return strcmp(a->certificate, b->certificate) == 0 && strcmp(a->key, b->key) == 0 &&
-	       config_trust_same(a, b) && a->http == b->http;
 }
 
 int credentials_reload(struct credentials *credentials, const struct config_node *node,
@@ -266,4 +337,9 @@ struct trust *credentials_trust(const struct credentials *credentials)
 const struct error *credentials_problem(const struct credentials *credentials)
 {
 	return &credentials->problem;
+}
+
+const struct stapler *credentials_stapler(const struct credentials *credentials)
+{
+	return credentials->stapler;
 }

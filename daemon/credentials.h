@@ -12,6 +12,7 @@ struct config_node;
 struct credential;
 struct credentials;
 struct error;
+struct stapler;
 struct trust;
 
 // A new set is in use; `reason` is a sentence for people. On the loop's thread.
@@ -37,3 +38,5 @@ struct credential *credentials_credential(const struct credentials *credentials)
 struct trust *credentials_trust(const struct credentials *credentials);
 // Why the set that lies in the files now is not in use; code 0: it is.
 const struct error *credentials_problem(const struct credentials *credentials);
+// What is known of the status of our certificate.
+const struct stapler *credentials_stapler(const struct credentials *credentials);

@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
+#include "daemon/stapler.h"
 #include "daemon/report_renewal.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
@@ -217,6 +218,9 @@ static json_t *own_certificate(const struct engine *engine)
 	json_t *object = expiry(certificate_serial(credential_leaf(credential), serial),
 				credential_not_after(credential));
 	json_object_set_new(object, "problem", problem(engine, false));
+	const struct stapler *stapler = credentials_stapler(engine_credentials(engine));
+	json_object_set_new(object, "ocsp", staple_report(stapler_staple(stapler)));
+	json_object_set_new(object, "ocsp_problem", error_or_null(stapler_problem(stapler)));
 	return object;
 }
 

@@ -18,6 +18,7 @@ static const char *const phrases[] = {
 	[SETTING_GROUP] = NULL,
 	[SETTING_LIST] = NULL,
 	[SETTING_URL] = "a URL such as \"https://vpn.corp.example\"",
+	[SETTING_PLAIN_URL] = "a URL such as \"http://ocsp.corp.example/\"",
 	[SETTING_PATH] = "a path, absolute or relative to the directory of its file",
 	[SETTING_INTEGER] = NULL,
 	[SETTING_BOOLEAN] = "true or false",

@@ -12,6 +12,7 @@ enum setting_type {
 	SETTING_GROUP,
 	SETTING_LIST, // list of groups
 	SETTING_URL,
+	SETTING_PLAIN_URL, // "http://", too: of what is signed in itself
 	SETTING_PATH,
 	SETTING_INTEGER,
 	SETTING_BOOLEAN,

@@ -375,16 +375,27 @@ SSL *tls_new(struct tls_context *context, const char *expected)
 		ERR_clear_error();
 		return NULL;
 	}
-	if (context->role == TLS_CLIENT)
+	if (context->role == TLS_CLIENT) {
+		SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp);
 		SSL_set_connect_state(ssl);
-	else
+	} else {
 		SSL_set_accept_state(ssl);
+	}
 	return ssl;
 }
 
 struct verdict *tls_verdict(const SSL *ssl)
 {
 	return peer_of(ssl)->verdict;
+}
+
+const uint8_t *tls_shown_staple(const SSL *ssl, size_t *ret_size)
+{
+	unsigned char *der = NULL;
+	long size = SSL_get_tlsext_status_ocsp_resp((SSL *)ssl, &der);
+
+	*ret_size = der && size > 0 ? (size_t)size : 0;
+	return *ret_size ? der : NULL;
 }
 
 int tls_take_staple(const SSL *ssl, const uint8_t *der, size_t size, struct error *error)

@@ -56,6 +56,8 @@ int tls_check(const SSL *ssl, struct error *error);
 // After the handshake: the judgement over the peer, borrowed from `ssl`; NULL before, and of a client that speaks HTTP and
 // showed no certificate.
 struct verdict *tls_verdict(const SSL *ssl);
+// What a server showed of its certificate's status in the handshake, borrowed from `ssl`; NULL: nothing.
+const uint8_t *tls_shown_staple(const SSL *ssl, size_t *ret_size);
 // What the peer brought along about its certificate (verify_staple()) becomes part of that judgement. As verify_staple().
 int tls_take_staple(const SSL *ssl, const uint8_t *der, size_t size, struct error *error);
 bool tls_is_http(const SSL *ssl); // HTTP is spoken on it, not our own protocol

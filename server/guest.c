@@ -50,6 +50,16 @@ void guest_refuse(struct guest *guest, enum bye_code code, unsigned retry_after_
 	guest_free(guest);
 }
 
+// It does not want us.
+static void guest_left(struct guest *guest, const struct message_bye *bye)
+{
+	char peer[ENDPOINT_TEXT_MAX];
+	struct endpoint endpoint = connection_peer(guest->connection);
+	log_limited(LOG_LEVEL_WARNING, "%s refuses this gateway: %s",
+		    endpoint_text(&endpoint, peer), bye->text);
+	guest_free(guest);
+}
+
 static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
 {
 	struct guest *guest = data;
@@ -61,6 +71,8 @@ static void on_channel(struct connection *connection, const struct channel_event
 	case CHANNEL_MESSAGE:
 		if (event->message.type == MESSAGE_HELLO)
 			guest->guests->hello(guest, &event->message.hello, guest->guests->data);
+		else if (event->message.type == MESSAGE_BYE)
+			guest_left(guest, &event->message.bye);
 		else
 			guest_refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
 		return;

@@ -246,7 +246,6 @@ static void send_ready(const struct member *member, struct connection *connectio
 	ready->time = clock_wall();
 	ready->expires = status.expires;
 	anchor_declare(channel_context(connection_channel(connection)), &ready->anchors);
-	channel_give_staple(connection_channel(connection), &ready->staple);
 	connection_send(connection, &message);
 }
 

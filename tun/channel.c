@@ -415,6 +415,11 @@ void channel_give_staple(const struct channel *channel, struct message_staple *r
 	ret->der = (uint8_t *)tls_context_staple(channel_context(channel), &ret->size);
 }
 
+const uint8_t *channel_shown_staple(const struct channel *channel, size_t *ret_size)
+{
+	return tls_shown_staple(channel->ssl, ret_size);
+}
+
 int channel_take_staple(const struct channel *channel, const uint8_t *der, size_t size,
 			struct error *error)
 {

@@ -72,8 +72,10 @@ bool channel_is_http(const struct channel *channel);
 
 // After CHANNEL_OPEN. Borrowed from the channel; NULL for who speaks HTTP and showed no certificate.
 struct verdict *channel_verdict(const struct channel *channel);
-// Our own OCSP answer to say, borrowed.
+// A client's own OCSP answer to say, borrowed.
 void channel_give_staple(const struct channel *channel, struct message_staple *ret);
+// The one that a gateway showed in the handshake, borrowed; NULL: none.
+const uint8_t *channel_shown_staple(const struct channel *channel, size_t *ret_size);
 // What the peer says of its certificate (`der` NULL: nothing) becomes part of channel_verdict(), which is a new one. As
 // verify_staple().
 int channel_take_staple(const struct channel *channel, const uint8_t *der, size_t size,

@@ -140,8 +140,7 @@ static bool encode_ready(const struct message_ready *ready, json_t *object)
 	good &= put_integer(object, "udp_port", ready->udp_port);
 	good &= put_integer(object, "time", ready->time);
 	good &= put_integer(object, "expires", ready->expires);
-	good &= put_anchors(object, &ready->anchors);
-	return good & put_staple(object, &ready->staple);
+	return good & put_anchors(object, &ready->anchors);
 }
 
 static bool encode_config(const struct message_config *config, json_t *object)
@@ -319,7 +318,6 @@ static void decode_ready(struct fields *fields, struct message_ready *ret)
 	ret->time = field_integer(fields, "time", 0, INT64_MAX);
 	ret->expires = field_integer(fields, "expires", 0, INT64_MAX);
 	decode_anchors(fields, &ret->anchors);
-	decode_staple(fields, &ret->staple);
 }
 
 static void decode_config(struct fields *fields, struct message_config *ret)
@@ -428,10 +426,8 @@ void message_done(struct message *message)
 {
 	if (message->type == MESSAGE_HELLO)
 		staple_done(&message->hello.staple);
-	if (message->type == MESSAGE_READY) {
+	if (message->type == MESSAGE_READY)
 		routes_done(&message->ready.routes, &message->ready.route_count);
-		staple_done(&message->ready.staple);
-	}
 	if (message->type == MESSAGE_CONFIG)
 		routes_done(&message->config.routes, &message->config.route_count);
 }

@@ -62,7 +62,8 @@ struct message_anchors {
 	unsigned count;
 };
 
-// The OCSP answer about the sender's own certificate (pki/staple.h), owned by the message. NULL: it has none.
+// The OCSP answer about the client's own certificate (pki/staple.h), owned by the message. NULL: it has none. A gateway shows its
+// own in the TLS handshake, which has no place for that of a client.
 struct message_staple {
 	uint8_t *der;
 	size_t size;
@@ -100,7 +101,6 @@ struct message_ready {
 	int64_t time;	      // the gateway's clock, seconds since 1970
 	int64_t expires;      // when the session ends unless renewed, seconds since 1970
 	struct message_anchors anchors;
-	struct message_staple staple;
 };
 
 struct message_config {

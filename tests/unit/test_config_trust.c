@@ -41,6 +41,13 @@ static void says_what_is_wrong(void **state)
 		{HEAD "pins = ( { keys = [ " ONE ", " TWO " ]; } );" TAIL,
 		 "/etc/m.conf:2: node.pins[0]", "\"identity\" is missing", "an identity pattern",
 		 NULL},
+		{HEAD "responder = \"ftp://a/\";" TAIL, "/etc/m.conf:2: node.responder",
+		 "found the string \"ftp://a/\"", "a URL such as \"http://ocsp", NULL},
+		{HEAD "responder = \"http://\";" TAIL, "/etc/m.conf:2: node.responder",
+		 "found the string \"http://\"", "a URL such as", NULL},
+		{HEAD "staple = \"a\";\nresponder = \"http://a/\";" TAIL,
+		 "/etc/m.conf:3: node.responder", "node.staple is set, too",
+		 "either a file or a responder", NULL},
 		{HEAD "names = ( { identity = \"spiffe://c.example/x\"; } );" TAIL,
 		 "/etc/m.conf:2: node.names[0]", "the rule has no name",
 		 "either \"dns\" or \"email\"", NULL},
@@ -86,6 +93,9 @@ static void knows_what_is_the_same(void **state)
 		HEAD
 		"names = ( { email = \"*@a.example\"; identity = \"spiffe://c.example/$1\"; } );" TAIL,
 		HEAD "federation = ( { domain = \"p.example\"; trust = \"/p\"; } );" TAIL,
+		HEAD
+		"federation = ( { domain = \"p.example\"; trust = \"/p\"; require_staple = true; } );" TAIL,
+		HEAD "require_staple = true;" TAIL,
 		HEAD "federation = ( { domain = \"p.example\"; trust = \"/p\"; names = ( { email = "
 		     "\"*@p.example\"; identity = \"spiffe://p.example/$1\"; } ); } );" TAIL,
 	};

@@ -43,7 +43,8 @@ static void test_table(void **state)
 		}
 		// What is no text has to say what it is without it; a path, a pattern, a URL or words may be missing.
 		bool text = setting->type == SETTING_PATH || setting->type == SETTING_PATTERN ||
-			    setting->type == SETTING_URL || setting->type == SETTING_TEXT;
+			    setting->type == SETTING_URL || setting->type == SETTING_PLAIN_URL ||
+			    setting->type == SETTING_TEXT;
 		if (several || setting->required || setting->type == SETTING_GROUP)
 			assert_null(setting->fallback);
 		else if (!text)
