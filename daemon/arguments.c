@@ -89,32 +89,36 @@ static int read_lifetime(struct arguments *arguments, int64_t unit_s)
 	return 0;
 }
 
-// Options that are a text, and those that are said or not.
-static const struct {
+struct plain {
 	char letter;
 	size_t at; // in struct arguments
-} texts[] =
-	{
-		{'D', offsetof(struct arguments, domain)},
-		{'i', offsetof(struct arguments, identity)},
-		{'n', offsetof(struct arguments, dns)},
-		{'o', offsetof(struct arguments, out)},
-		{'S', offsetof(struct arguments, server)},
-		{'g', offsetof(struct arguments, gateway)},
-		{'w', offsetof(struct arguments, state)},
-		{'c', offsetof(struct arguments, config)},
-		{'C', offsetof(struct arguments, csr)},
-		{'y', offsetof(struct arguments, by)},
-		{'k', offsetof(struct arguments, key)},
-		{'u', offsetof(struct arguments, uri)},
-		{'p', offsetof(struct arguments, passphrase_file)},
-		{'N', offsetof(struct arguments, serial)},
-		{'R', offsetof(struct arguments, reason)},
-},
-  flags[] = {
-	  {'r', offsetof(struct arguments, reuse_key)}, {'x', offsetof(struct arguments, no_start)},
-	  {'j', offsetof(struct arguments, json)},	{'v', offsetof(struct arguments, valid)},
-	  {'N', offsetof(struct arguments, now)},
+};
+
+// Options that are a text.
+static const struct plain texts[] = {
+	{'D', offsetof(struct arguments, domain)},
+	{'i', offsetof(struct arguments, identity)},
+	{'n', offsetof(struct arguments, dns)},
+	{'o', offsetof(struct arguments, out)},
+	{'S', offsetof(struct arguments, server)},
+	{'g', offsetof(struct arguments, gateway)},
+	{'w', offsetof(struct arguments, state)},
+	{'c', offsetof(struct arguments, config)},
+	{'C', offsetof(struct arguments, csr)},
+	{'y', offsetof(struct arguments, by)},
+	{'k', offsetof(struct arguments, key)},
+	{'u', offsetof(struct arguments, uri)},
+	{'p', offsetof(struct arguments, passphrase_file)},
+	{'K', offsetof(struct arguments, root_key)},
+	{'N', offsetof(struct arguments, serial)},
+	{'R', offsetof(struct arguments, reason)},
+};
+
+// Those that are said or not.
+static const struct plain flags[] = {
+	{'r', offsetof(struct arguments, reuse_key)}, {'x', offsetof(struct arguments, no_start)},
+	{'j', offsetof(struct arguments, json)},      {'v', offsetof(struct arguments, valid)},
+	{'W', offsetof(struct arguments, now)},	      {'f', offsetof(struct arguments, force)},
 };
 
 static bool read_plain(int option, struct arguments *arguments)
@@ -143,6 +147,11 @@ static int read_option(int option, struct arguments *arguments)
 		return read_lifetime(arguments, HOUR_S);
 	case 's':
 		return read_lifetime(arguments, 1);
+	case 'F':
+		if (arguments->from_count == ARGUMENTS_FROM_MAX)
+			return -EINVAL;
+		arguments->from[arguments->from_count++] = optarg;
+		return 0;
 	case 't':
 		return read_duration(optarg, &arguments->ttl_s);
 	case 'b':

@@ -11,6 +11,7 @@
 struct error;
 
 #define ARGUMENTS_WORDS_MAX 2
+#define ARGUMENTS_FROM_MAX  32
 
 // What the options of all of them say; borrowed from argv.
 struct arguments {
@@ -23,7 +24,11 @@ struct arguments {
 	int64_t not_before_s;			       // b
 	const char *csr, *by;			       // C, y
 	const char *key, *uri, *passphrase_file;       // k, u, p
-	bool reuse_key, no_start, json, valid, now;    // r, x, j, v, N
+	const char *root_key;			       // K
+	const char *from[ARGUMENTS_FROM_MAX];	       // F, each time one
+	unsigned from_count;
+	bool reuse_key, no_start, json, valid, now; // r, x, j, v, W
+	bool force;				    // f
 };
 
 // Reads options, whose letters stand above, and at most `words` words. COMMAND_DONE or, said already, COMMAND_USAGE.

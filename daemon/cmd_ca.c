@@ -17,6 +17,7 @@
 #include "daemon/command.h"
 #include "pki/ca.h"
 #include "pki/certificate.h"
+#include "pki/issuer.h"
 #include "pki/pem.h"
 
 #define DAY_S	   86400
@@ -99,6 +100,20 @@ static int print_issued(const struct ca_request *request, bool json, struct erro
 	return 0;
 }
 
+void cmd_ca_warn(const struct ca *ca)
+{
+	time_t from, to, left;
+	char words[32];
+
+	if (certificate_lifetime(ca_certificate(ca), &from, &to) < 0 ||
+	    (left = to - clock_wall()) > ISSUER_WARN_S)
+		return;
+	clock_words(left, words, sizeof(words));
+	fprintf(stderr, "The issuing certificate %s %s%s: mutun ca rotate %s issuing\n",
+		left > 0 ? "expires in" : "expired", words, left > 0 ? "" : " ago",
+		ca_directory(ca));
+}
+
 static int issue(const struct arguments *arguments, struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = NULL;
@@ -124,6 +139,7 @@ static int issue(const struct arguments *arguments, struct error *error)
 		.reuse_key = arguments->reuse_key,
 		.csr_path = arguments->csr,
 	};
+	cmd_ca_warn(ca);
 	r = ca_issue(ca, &request, error);
 	return r < 0 ? r : print_issued(&request, arguments->json, error);
 }

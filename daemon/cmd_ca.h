@@ -2,6 +2,8 @@
 // The commands of `mutun` that make a private CA and its certificates (pki/ca.h). Each returns the exit code of the tool.
 #pragma once
 
+struct ca;
+
 #define CMD_CA_PASSPHRASE_OPTION     \
 	"  --passphrase-file FILE\n" \
 	"                     its first line opens the keys of the CA; mode 0600\n"
@@ -40,9 +42,35 @@
 	"  SERIAL, IDENTITY   one certificate, or all of an identity; else the CA\n" \
 	"  --json             answer in JSON\n"
 
+#define CMD_CA_ROTATE_OPTIONS                                                                                           \
+	"  issuing            a new issuing certificate, under the same root\n"                                         \
+	"  prepare            a new root beside the old one: nodes are told of it\n"                                    \
+	"  activate           certificates come from below the new root\n"                                              \
+	"  finish             the old root is forgotten\n"                                                              \
+	"  abort              instead of activate: the new root is forgotten\n"                                         \
+	"  status             how far it is, and whom the next step would strand\n"                                     \
+	"  --root-key FILE    the key of the root that signs, where it is kept; else in DIR\n" CMD_CA_PASSPHRASE_OPTION \
+	"  --key KIND         of new keys; else as the keys before\n"                                                   \
+	"  --issuing-key-uri URI\n"                                                                                     \
+	"                     the new issuing key is there (pkcs11:..., file:...) already\n"                            \
+	"  --from FILE        what \"mutun ca readiness --json\" said on another gateway; may be\n"                     \
+	"                     given again\n"                                                                            \
+	"  --force            also when nodes are stranded\n"                                                           \
+	"  --json             answer in JSON\n"
+#define CMD_CA_READINESS_OPTIONS                                                                    \
+	"  DIR                the CA; without it: what this gateway heard\n"                        \
+	"  --from FILE        what \"mutun ca readiness --json\" said on another gateway; may be\n" \
+	"                     given again\n"                                                        \
+	"  --json             answer in JSON\n"
+
 int cmd_ca_init(int argc, char **argv);
 int cmd_ca_issue(int argc, char **argv);
 int cmd_ca_sign(int argc, char **argv);
+// Says on stderr that what signs comes to its end soon.
+void cmd_ca_warn(const struct ca *ca);
 // cmd_ca_show.c
 int cmd_ca_list(int argc, char **argv);
 int cmd_ca_show(int argc, char **argv);
+// Files of their own.
+int cmd_ca_rotate(int argc, char **argv);
+int cmd_ca_readiness(int argc, char **argv);

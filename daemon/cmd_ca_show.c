@@ -22,6 +22,7 @@
 #include "pki/certificate.h"
 #include "pki/denials.h"
 #include "pki/record.h"
+#include "pki/rotation.h"
 
 #define SCHEMA	      1 // of all answers in JSON
 #define TIME_TEXT_MAX 40
@@ -366,10 +367,14 @@ static int show_ca(const struct ca *ca, bool json, struct error *error)
 	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
 	_cleanup_(json_decrefp) json_t *roots = json_array();
 	struct count counts = {0};
+	struct rotation rotation;
 	const json_t *root;
+	char words[32];
 	size_t n;
 
 	int r = ca_trust(ca, &trusted, error);
+	if (r == 0)
+		r = rotation_read(ca_journal(ca), &rotation, error);
 	if (r == 0)
 		r = record_walk(ca_journal(ca), &(struct record_filter){0}, count, &counts, error);
 	if (r < 0)
@@ -377,19 +382,24 @@ static int show_ca(const struct ca *ca, bool json, struct error *error)
 	for (int i = 0; i < sk_X509_num(trusted); i++)
 		json_array_append_new(roots, authority_of(sk_X509_value(trusted, i)));
 	_cleanup_(json_decrefp) json_t *result =
-		json_pack("{s:i,s:s,s:o,s:O,s:{s:I,s:I}}", "schema", SCHEMA, "domain",
+		json_pack("{s:i,s:s,s:o,s:O,s:{s:I,s:I},s:s}", "schema", SCHEMA, "domain",
 			  ca_domain(ca), "issuing", authority_of(ca_certificate(ca)), "trust",
-			  roots, "certificates", "issued", counts.issued, "valid", counts.valid);
+			  roots, "certificates", "issued", counts.issued, "valid", counts.valid,
+			  "rotation", rotation_step_name(rotation.step));
 	if (json) {
 		arguments_print(result);
 		return 0;
 	}
+	cmd_ca_warn(ca);
 	printf("domain    %s\n", ca_domain(ca));
 	print_authority("issuing", json_object_get(result, "issuing"));
 	json_array_foreach (roots, n, root)
 		print_authority("trust", root);
 	printf("leaves    %lld issued, %lld of them valid\n", (long long)counts.issued,
 	       (long long)counts.valid);
+	if (rotation.step != ROTATION_NONE)
+		printf("roll-over %s %s ago by %s\n", rotation_step_name(rotation.step),
+		       clock_words(clock_wall() - rotation.at, words, sizeof(words)), rotation.who);
 	return 0;
 }
 

@@ -78,7 +78,7 @@ static int renew_now(bool json, struct error *error)
 int cmd_renew(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"now", no_argument, NULL, 'N'}, {"json", no_argument, NULL, 'j'}, {0}};
+		{"now", no_argument, NULL, 'W'}, {"json", no_argument, NULL, 'j'}, {0}};
 	_cleanup_(json_decrefp) json_t *status = NULL;
 	struct arguments arguments;
 	struct error error = {0};

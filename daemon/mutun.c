@@ -63,6 +63,13 @@ static const struct command commands[] = {
 	 "write a revocation list (X.509)", CMD_CA_CRL_OPTIONS, cmd_ca_crl},
 	{"ca list", "DIR [--identity ID] [--issued-by WORDS] [--valid] [--json]",
 	 "what was issued, newest first", CMD_CA_LIST_OPTIONS, cmd_ca_list},
+	{"ca rotate",
+	 "DIR issuing|prepare|activate|finish|abort|status [--root-key FILE] "
+	 "[--passphrase-file FILE] [--key KIND] [--issuing-key-uri URI] [--from FILE] [--force] "
+	 "[--json]",
+	 "replace what signs, or the root, step by step", CMD_CA_ROTATE_OPTIONS, cmd_ca_rotate},
+	{"ca readiness", "[DIR] [--from FILE] [--json]",
+	 "which nodes trust which of the CA's roots", CMD_CA_READINESS_OPTIONS, cmd_ca_readiness},
 	{"ca show", "DIR [SERIAL|IDENTITY] [--json]",
 	 "a CA, or a certificate and how it came about", CMD_CA_SHOW_OPTIONS, cmd_ca_show},
 };

@@ -323,17 +323,90 @@ static void test_pin(void **state)
 	json_decref(key);
 }
 
+static void test_ca_locked(void **state)
+{
+	(void)state;
+	assert_int_equal(file_write("secret", "swordfish\n", 10, 0600), 0);
+	expect("ca init ca --domain corp.example --key dsa", 1, "no kind of key \"dsa\"");
+	expect("ca init ca --domain corp.example --key p384 --passphrase-file none", 1, "none: ");
+	expect("ca init ca --domain corp.example --key p384 --passphrase-file secret", 0, "");
+	expect("ca list ca", 0, "No certificates yet");
+	expect("ca show ca", 0, "P-384");
+	expect("ca issue ca --identity laptop/alice --out alice", 1, "--passphrase-file");
+	expect("ca issue ca --identity laptop/alice --out alice --passphrase-file secret", 0,
+	       "alice.crt: ");
+}
+
+static const char *new_root(char text[65])
+{
+	json_t *json = answer("ca rotate ca status --json");
+	snprintf(text, 65, "%s", text_of(json_object_get(json, "root"), "new_root"));
+	json_decref(json);
+	return text;
+}
+
+// What another gateway heard, as a file.
+static void write_heard(const char *identity, const char *anchor)
+{
+	json_t *json = json_pack("{s:i,s:[{s:s,s:[s],s:i}]}", "schema", 1, "nodes", "identity",
+				 identity, "anchors", anchor, "seen", 1700000000);
+	assert_int_equal(json_dump_file(json, "heard.json", 0), 0);
+	json_decref(json);
+}
+
+static void test_ca_rotate(void **state)
+{
+	char root[65];
+	(void)state;
+	expect("ca init ca --domain corp.example", 0, "");
+	expect("ca issue ca --identity laptop/alice --out alice", 0, "");
+	expect("ca rotate ca", 2, "which step?");
+	expect("ca rotate ca turn", 2, "no step turn");
+	expect("ca rotate ca status", 0, "Next: mutun ca rotate ca prepare");
+	expect("ca rotate ca issuing", 0, "new issuing certificate");
+	expect("ca show ca", 0, "CN=issuing CA 2,O=corp.example");
+	expect("ca rotate ca activate --from heard.json", 1, "heard.json");
+	expect("ca rotate ca activate --force", 1, "not begun");
+	expect("ca rotate ca prepare", 0, "Next: mutun ca rotate ca activate");
+	expect("ca show ca", 0, "roll-over prepared ");
+	expect("ca rotate ca activate", 1, "no mutund is running");
+	expect("ca readiness ca", 3, "--from FILE");
+	expect("ca readiness", 3, "no mutund is running");
+	write_heard("spiffe://corp.example/laptop/alice",
+		    "0000000000000000000000000000000000000000000000000000000000000000");
+	expect("ca rotate ca activate --from heard.json", 1, "1 node would be stranded");
+	assert_non_null(strstr(output, "spiffe://corp.example/laptop/alice: did not trust the new "
+				       "root when it was heard "));
+	expect("ca readiness ca --from heard.json", 0,
+	       "CN=root CA 2,O=corp.example: 0 of 1 nodes trust it\n  does not: spiffe://");
+	write_heard("spiffe://corp.example/laptop/alice", new_root(root));
+	expect("ca readiness ca --from heard.json", 0,
+	       "CN=root CA 2,O=corp.example: 1 of 1 nodes trust it\n");
+	json_t *json = answer("ca readiness ca --from heard.json --json");
+	const json_t *list = json_object_get(json, "certificates");
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(text_of(json_array_get(list, 1), "sha256"), root);
+	assert_int_equal(json_array_size(json_object_get(json_array_get(list, 1), "ready")), 1);
+	json_decref(json);
+	expect("ca rotate ca activate --from heard.json", 0, "Next, when the last certificate");
+	expect("ca rotate ca finish --from heard.json", 1, "1 node would be stranded");
+	expect("ca rotate ca status --from heard.json", 0, "finish would strand 1:\n");
+	json = answer("ca rotate ca finish --from heard.json --force --json");
+	assert_int_equal(json_array_size(json_object_get(json, "stranded")), 1);
+	assert_string_equal(text_of(json_object_get(json, "root"), "step"), "finished");
+	json_decref(json);
+	assert_int_equal(file_write("heard.json", "{\"nodes\":[{}]}", 14, 0600), 0);
+	expect("ca readiness ca --from heard.json", 1, "heard.json: a node that cannot be read");
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {test(test_help),
-					   test(test_usage),
-					   test(test_no_daemon),
-					   test(test_ca),
-					   test(test_ca_json),
-					   test(test_ca_sign),
-					   test(test_ca_show_and_filters),
-					   test(test_pin)};
+	const struct CMUnitTest tests[] = {
+		test(test_help),      test(test_usage),	    test(test_no_daemon),
+		test(test_ca),	      test(test_ca_json),   test(test_ca_sign),
+		test(test_ca_locked), test(test_ca_rotate), test(test_ca_show_and_filters),
+		test(test_pin)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
