@@ -142,6 +142,9 @@ static void add_extensions(struct fixture *fixture, const struct fixture_options
 		add_extension(certificate, issuer, NID_ext_key_usage, usage);
 	add_extension(certificate, issuer, NID_name_constraints, options->name_constraints);
 	add_extension(certificate, issuer, NID_policy_constraints, options->policy_constraints);
+	if (options->any_policy)
+		add_raw(certificate, SN_certificate_policies, false,
+			"\x30\x08\x30\x06\x06\x04\x55\x1d\x20\x00", 10);
 	if (options->unknown_critical)
 		add_raw(certificate, "1.3.6.1.4.1.55555.1", true, "\x05", 2);
 	add_names(certificate, options);

@@ -40,6 +40,7 @@ struct fixture_options {
 	const char *extended_key_usage; // "serverAuth,clientAuth"
 	const char *name_constraints;	// none
 	const char *policy_constraints; // none
+	bool any_policy;		// the certificate policy anyPolicy
 	int64_t not_before_s;		// from now; both zero: -300 and 86400
 	int64_t not_after_s;
 	const uint8_t *serial; // 20 random bytes

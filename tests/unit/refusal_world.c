@@ -96,6 +96,7 @@ static void make_wrong_extensions(struct world *world)
 	world->no_ca = fixture_issue(world->root, &options);
 	options = ca_options("corp strict");
 	options.policy_constraints = "critical,requireExplicitPolicy:0";
+	options.any_policy = true;
 	world->strict = fixture_issue(world->root, &options);
 	options = ca_options("corp withdrawn");
 	world->withdrawn = fixture_issue(world->root, &options);
@@ -283,13 +284,13 @@ struct world *world_new(void)
 struct world *world_free(struct world *world)
 {
 	struct fixture *all[] = {
-		world->root,	world->issuing,	  world->expired,	world->future,
-		world->narrow,	world->excluding, world->weak,		world->odd,
-		world->unnamed, world->sha1,	  world->mute,		world->no_ca,
-		world->strict,	world->riddle,	  world->altered,	world->fat[0],
-		world->fat[1],	world->fat[2],	  world->below,		world->laptop,
-		world->loop[0], world->loop[1],	  world->loop_seed,	world->namesake,
-		world->partner, world->stranger,  world->namesake_root,
+		world->root,	 world->issuing,   world->expired,  world->future,
+		world->narrow,	 world->excluding, world->weak,	    world->odd,
+		world->unnamed,	 world->sha1,	   world->mute,	    world->no_ca,
+		world->strict,	 world->withdrawn, world->riddle,   world->altered,
+		world->fat[0],	 world->fat[1],	   world->fat[2],   world->below,
+		world->laptop,	 world->loop[0],   world->loop[1],  world->loop_seed,
+		world->namesake, world->partner,   world->stranger, world->namesake_root,
 	};
 
 	trust_put(world->trust);
