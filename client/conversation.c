@@ -123,11 +123,34 @@ static int push(struct initiator *initiator, const struct prefix *addresses, uns
 	return pushed_set(&initiator->pushed, initiator->session, &config, error);
 }
 
+// Whether what was believed in the handshake still is: trust may have changed since.
+static int judge_gateway(const struct initiator *initiator, const struct connection *connection,
+			 struct error *error)
+{
+	const struct channel *channel = connection_channel(connection);
+	_cleanup_(verdict_putp) struct verdict *verdict = NULL;
+	if (channel_context(channel) == initiator->context)
+		return 0;
+	return verify_again(tls_context_trust(initiator->context), channel_verdict(channel),
+			    clock_wall(), &verdict, error);
+}
+
+static void give_up(struct initiator *initiator, const struct error *error)
+{
+	conversation_error(initiator, error);
+	conversation_forget(initiator, initiator->next);
+	link_failed(initiator->link, 0, clock_ms());
+}
+
 static void on_ready(struct initiator *initiator, const struct message_ready *ready)
 {
 	uint64_t now = clock_ms();
 	struct connection *connection = initiator->next;
 	struct error error;
+	if (judge_gateway(initiator, connection, &error) < 0) {
+		give_up(initiator, &error);
+		return;
+	}
 	int r = greeting_ready(initiator->session, connection, ready, initiator->mtu,
 			       initiator->reason, now);
 	if (r < 0)
@@ -136,9 +159,7 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 		r = push(initiator, ready->addresses, ready->address_count, ready->routes,
 			 ready->route_count, ready->mtu, &error);
 	if (r < 0) {
-		conversation_error(initiator, &error);
-		conversation_forget(initiator, connection);
-		link_failed(initiator->link, 0, now);
+		give_up(initiator, &error);
 		return;
 	}
 	initiator->next = NULL;
@@ -179,6 +200,7 @@ static bool ends_session(enum bye_code code)
 	case BYE_UNTRUSTED:
 	case BYE_PROTOCOL:
 	case BYE_KEYS:
+	case BYE_REVOKED:
 		return true;
 	}
 	return true;
@@ -293,9 +315,7 @@ static void on_open(struct initiator *initiator, struct connection *connection)
 	int r = ensure_session(initiator, verdict_identity(channel_verdict(channel)));
 	if (r < 0) {
 		error_set(&error, -r, "cannot make a session: %s", strerror(-r));
-		conversation_error(initiator, &error);
-		conversation_forget(initiator, connection);
-		link_failed(initiator->link, 0, clock_ms());
+		give_up(initiator, &error);
 		return;
 	}
 	say_hello(initiator);
@@ -326,6 +346,8 @@ void conversation_end(struct initiator *initiator, enum bye_code code, const cha
 	snprintf(bye.text, sizeof(bye.text), "%.255s", text);
 	error_set(&error, EKEYEXPIRED, "session ended: %s", text);
 	conversation_error(initiator, &error);
+	if (initiator->session)
+		session_cut(initiator->session);
 	if (initiator->current)
 		connection_close(take(initiator->current), &bye);
 	conversation_drop(initiator);

@@ -293,25 +293,42 @@ bool initiator_differs(const struct initiator *initiator, const struct initiator
 	return false;
 }
 
-void initiator_set_context(struct initiator *initiator, struct tls_context *context,
+// The gateway of the session as it is, by the trust of today. BYE_RENEWED: it may stay.
+static enum bye_code judge_session(struct session *session, const struct trust *trust, bool whole,
+				   struct error *error)
+{
+	const struct verdict *before = session_verdict(session);
+	struct verdict *verdict;
+	if (!before)
+		return BYE_RENEWED;
+	if (verdict_revoked(before, trust, clock_wall(), error) < 0)
+		return BYE_REVOKED;
+	if (!whole)
+		return BYE_RENEWED;
+	if (verify_again(trust, before, clock_wall(), &verdict, error) < 0)
+		return BYE_UNTRUSTED;
+	session_set_verdict(session, verdict);
+	verdict_put(verdict);
+	return BYE_RENEWED;
+}
+
+void initiator_set_context(struct initiator *initiator, struct tls_context *context, bool whole,
 			   const char *reason)
 {
 	struct tls_context *old = initiator->context;
-	struct session *session = initiator->session;
 	struct error error;
-	struct verdict *verdict;
 	initiator->context = tls_context_get(context);
 	tls_context_put(old);
-	if (session && session_verdict(session)) {
-		if (verify_again(tls_context_trust(context), session_verdict(session), clock_wall(),
-				 &verdict, &error) < 0) {
-			conversation_end(initiator, BYE_UNTRUSTED, error.what);
-		} else {
-			session_set_verdict(session, verdict);
-			verdict_put(verdict);
-		}
-	}
-	initiator_reauth(initiator, reason);
+	enum bye_code code = initiator->session
+				     ? judge_session(initiator->session, tls_context_trust(context),
+						     whole, &error)
+				     : BYE_RENEWED;
+	if (code != BYE_RENEWED)
+		conversation_end(initiator, code, error.what);
+	if (reason)
+		initiator_reauth(initiator, reason);
+	else
+		initiator_follow(initiator);
 }
 
 void initiator_reauth(struct initiator *initiator, const char *reason)

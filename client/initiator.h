@@ -68,8 +68,9 @@ DEFINE_CLEANUP(struct initiator *, initiator_free);
 
 // Whether these options differ from what the link was made with: then it must be made anew.
 bool initiator_differs(const struct initiator *initiator, const struct initiator_options *options);
-// New credential or trust: the gateway is judged again at once, and identity proved again (make before break).
-void initiator_set_context(struct initiator *initiator, struct tls_context *context,
+// New credential, trust or revocations, or another time (the same context again): the gateway is judged again at once, by what was
+// withdrawn alone or as a `whole`. With a `reason`, identity is proved again (make before break).
+void initiator_set_context(struct initiator *initiator, struct tls_context *context, bool whole,
 			   const char *reason);
 // Prove identity again now.
 void initiator_reauth(struct initiator *initiator, const char *reason);

@@ -107,11 +107,11 @@ int client_role_set(struct client_role *role, const struct config *config,
 	return 0;
 }
 
-void client_role_set_context(struct client_role *role, struct tls_context *context,
+void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,
 			     const char *reason)
 {
 	for (unsigned i = 0; i < role->count; i++)
-		initiator_set_context(role->links[i], context, reason);
+		initiator_set_context(role->links[i], context, whole, reason);
 }
 
 void client_role_network_changed(struct client_role *role)

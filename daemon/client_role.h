@@ -21,7 +21,7 @@ DEFINE_CLEANUP(struct client_role *, client_role_free);
 int client_role_set(struct client_role *role, const struct config *config,
 		    struct tls_context *context, struct error *error);
 // The same as of one initiator, for each of them.
-void client_role_set_context(struct client_role *role, struct tls_context *context,
+void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,
 			     const char *reason);
 void client_role_network_changed(struct client_role *role);
 

@@ -232,6 +232,21 @@ static void print_own_renewal(const json_t *renewal)
 		       skew > 0 ? "behind" : "ahead of");
 }
 
+static void print_revocation(const json_t *revocation)
+{
+	const json_t *list;
+	char words[32];
+	size_t i;
+	json_array_foreach (json_object_get(revocation, "denials"), i, list) {
+		clock_words(number_of(list, "age_s"), words, sizeof(words));
+		printf("revocations: %" JSON_INTEGER_FORMAT " of %s, the last %s ago, from %s\n",
+		       number_of(list, "number"), text_of(list, "domain"), words,
+		       text_of(list, "source"));
+		print_problem("revocations", list);
+	}
+	print_problem("revocations", revocation);
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *certificate = json_object_get(status, "certificate");
@@ -243,6 +258,7 @@ static void print_status(const json_t *status)
 	print_own_renewal(json_object_get(status, "renewal"));
 	print_problem("new certificate", certificate);
 	print_problem("new trust", json_object_get(status, "trust"));
+	print_revocation(json_object_get(status, "revocation"));
 	printf("policy:      %s\n", text_of(status, "policy"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));

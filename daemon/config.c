@@ -97,6 +97,7 @@ struct config *config_free(struct config *config)
 	free(config->renewal.url);
 	free(config->renewal.identity);
 	free(config->renewal.trust);
+	free(config->revocation.denials);
 	free(config->interface.name);
 	free(config->control_socket);
 	free(config);

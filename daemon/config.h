@@ -106,6 +106,10 @@ struct config_renewal { // of this node's certificate, by EST
 	char *trust;	// its CA certificates then; NULL: those of the system
 };
 
+struct config_revocation {
+	char *denials; // file of a list of denials; NULL: none
+};
+
 struct config_target {
 	char *host; // name or address, without brackets
 	uint16_t port;
@@ -125,6 +129,7 @@ struct config {
 	struct config_interface interface;
 	struct config_offload offload;
 	struct config_renewal renewal;
+	struct config_revocation revocation;
 	struct config_gateway gateway;
 	struct config_link *links;
 	unsigned link_count;

@@ -14,6 +14,7 @@
 #include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/mapping.h"
+#include "pki/revocation.h"
 #include "pki/trust.h"
 #include "pki/verify.h"
 #include "pki/watch.h"
@@ -37,6 +38,7 @@ struct credentials {
 	struct watch *watch;
 	struct set set;
 	struct stapler *stapler;
+	struct revocation *revocation; // NULL: nothing is revoked
 	struct error problem;
 	unsigned failures; // in a row
 };
@@ -71,6 +73,7 @@ static int judge_own(const struct config_node *node, const struct set *set, stru
 	return 0;
 }
 
+// Contexts for credential and trust of the set.
 static int make_contexts(const struct config_node *node, struct set *set, struct error *error)
 {
 	int r = tls_context_new(TLS_CLIENT, set->credential, set->trust, &set->contexts[TLS_CLIENT],
@@ -83,7 +86,18 @@ static int make_contexts(const struct config_node *node, struct set *set, struct
 	return r;
 }
 
-static int load_set(const struct config_node *node, struct set *ret, struct error *error)
+static int revise(struct set *set, struct revocation *revocation, struct error *error)
+{
+	struct trust *trust;
+	if (trust_revise(set->trust, revocation, &trust) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	trust_put(set->trust);
+	set->trust = trust;
+	return 0;
+}
+
+static int load_set(const struct config_node *node, struct revocation *revocation, struct set *ret,
+		    struct error *error)
 {
 	_cleanup_(mapping_freep) struct mapping *mapping = NULL;
 	struct set set = {0};
@@ -96,6 +110,8 @@ static int load_set(const struct config_node *node, struct set *ret, struct erro
 		r = config_trust_load(node, credential_identity(set.credential), &set.trust, error);
 	if (r == 0)
 		r = judge_own(node, &set, error);
+	if (r == 0 && revocation)
+		r = revise(&set, revocation, error);
 	if (r == 0)
 		r = make_contexts(node, &set, error);
 	if (r < 0) {
@@ -160,7 +176,7 @@ static int adopt(struct credentials *credentials, const struct config_node *node
 		 const char **ret_reason, struct error *error)
 {
 	struct set set;
-	int r = load_set(node, &set, error);
+	int r = load_set(node, credentials->revocation, &set, error);
 	if (r < 0)
 		return r;
 	const char *before = credential_identity(credentials->set.credential);
@@ -271,7 +287,7 @@ int credentials_new(sd_event *event, const struct config_node *node, credentials
 	// Watch first: a change between the first look and the watch must not go unseen.
 	int r = start_watch(credentials, node, &credentials->watch, error);
 	if (r == 0)
-		r = load_set(node, &credentials->set, error);
+		r = load_set(node, NULL, &credentials->set, error);
 	if (r == 0)
 		r = staple(credentials, node, &credentials->set, error);
 	if (r < 0)
@@ -287,6 +303,7 @@ struct credentials *credentials_free(struct credentials *credentials)
 	watch_free(credentials->watch);
 	stapler_free(credentials->stapler);
 	set_done(&credentials->set);
+	revocation_put(credentials->revocation);
 	free(credentials);
 	return NULL;
 }
@@ -317,6 +334,38 @@ int credentials_reload(struct credentials *credentials, const struct config_node
 void credentials_look(struct credentials *credentials)
 {
 	watch_again(credentials->watch, 0);
+}
+
+// Peers will refuse us; nothing here depends on it.
+static void judge_revoked(const struct credentials *credentials, const struct set *set)
+{
+	char text[ERROR_TEXT_MAX];
+	struct error error;
+	if (judge_own(credentials->node, set, &error) < 0)
+		log_error("peers will not believe this node any more: %s",
+			  error_text(&error, text, sizeof(text)));
+}
+
+int credentials_set_revocation(struct credentials *credentials, struct revocation *revocation)
+{
+	struct set set = {.credential = credential_get(credentials->set.credential),
+			  .trust = trust_get(credentials->set.trust)};
+	int r = revise(&set, revocation, NULL);
+	if (r == 0)
+		r = make_contexts(credentials->node, &set, NULL);
+	if (r == 0)
+		r = staple(credentials, credentials->node, &set, NULL);
+	if (r < 0) {
+		set_done(&set);
+		return -ENOMEM;
+	}
+	judge_revoked(credentials, &set);
+	set_done(&credentials->set);
+	credentials->set = set;
+	struct revocation *old = credentials->revocation;
+	credentials->revocation = revocation ? revocation_get(revocation) : NULL;
+	revocation_put(old);
+	return 0;
 }
 
 struct tls_context *credentials_context(const struct credentials *credentials, enum tls_role role)

@@ -13,6 +13,7 @@ struct credential;
 struct credentials;
 struct error;
 struct stapler;
+struct revocation;
 struct trust;
 
 // A new set is in use; `reason` is a sentence for people. On the loop's thread.
@@ -31,6 +32,9 @@ int credentials_reload(struct credentials *credentials, const struct config_node
 
 // Look at the files now: somebody has just written them.
 void credentials_look(struct credentials *credentials);
+// What is revoked from now on (a reference is taken; NULL: nothing), for this set and all that follow. New contexts; `changed` is not
+// called. On failure (-ENOMEM) the old state stays.
+int credentials_set_revocation(struct credentials *credentials, struct revocation *revocation);
 
 // All borrowed until the next change.
 struct tls_context *credentials_context(const struct credentials *credentials, enum tls_role role);

@@ -20,6 +20,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
+#include "daemon/revocation_role.h"
 #include "daemon/evidence.h"
 #include "daemon/gateway_role.h"
 #include "daemon/renewer.h"
@@ -43,6 +44,7 @@ struct engine {
 	struct dataplane *dataplane;
 	struct apply *apply;
 	struct credentials *credentials;
+	struct revocation_role *revocation_role;
 	struct gateway_role *gateway_role;
 	struct client_role *client_role;
 	struct renewer *renewer;
@@ -53,15 +55,26 @@ struct engine {
 
 // --- what happens
 
-static void on_credentials(const char *reason, void *data)
+void engine_judge(struct engine *engine, bool whole, const char *reason)
 {
-	struct engine *engine = data;
 	struct gateway *gateway = gateway_role_gateway(engine->gateway_role);
 	if (gateway)
 		gateway_set_context(gateway, credentials_context(engine->credentials, TLS_SERVER),
-				    reason);
-	client_role_set_context(engine->client_role,
-				credentials_context(engine->credentials, TLS_CLIENT), reason);
+				    whole, reason);
+	if (engine->client_role)
+		client_role_set_context(engine->client_role,
+					credentials_context(engine->credentials, TLS_CLIENT), whole,
+					reason);
+}
+
+static void on_credentials(const char *reason, void *data)
+{
+	engine_judge(data, true, reason);
+}
+
+static void on_revoked(void *data)
+{
+	engine_judge(data, false, NULL);
 }
 
 static void on_unknown_anchor(void *data)
@@ -138,6 +151,8 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 		else if (reason)
 			on_credentials(reason, engine);
 	}
+	if (r == 0)
+		r = revocation_role_set(engine->revocation_role, config, error);
 	return r < 0 ? r
 		     : client_role_set(engine->client_role, config,
 				       credentials_context(engine->credentials, TLS_CLIENT), error);
@@ -256,6 +271,18 @@ static int start_host(struct engine *engine, struct error *error)
 	return engine->apply ? 0 : error_set(error, ENOMEM, "out of memory");
 }
 
+// Before anybody is believed.
+static int start_revocation(struct engine *engine, struct error *error)
+{
+	struct revocation_role_tools tools = {
+		.event = engine->event,
+		.credentials = engine->credentials,
+		.judge = on_revoked,
+		.data = engine,
+	};
+	return revocation_role_new(&tools, engine->config, &engine->revocation_role, error);
+}
+
 static int start_gateway(struct engine *engine, struct error *error)
 {
 	struct gateway_role_tools tools = {
@@ -341,7 +368,9 @@ static int start_parts(struct engine *engine, struct error *error)
 	if (mkdir(config->node.state, 0700) < 0 && errno != EEXIST)
 		return error_set(error, errno, "cannot make the state directory %s: %m",
 				 config->node.state);
-	r = start_host(engine, error);
+	r = start_revocation(engine, error);
+	if (r == 0)
+		r = start_host(engine, error);
 	if (r == 0)
 		r = start_gateway(engine, error);
 	if (r == 0)
@@ -388,6 +417,7 @@ struct engine *engine_free(struct engine *engine)
 	apply_free(engine->apply);
 	dataplane_free(engine->dataplane);
 	host_free(engine->host);
+	revocation_role_free(engine->revocation_role);
 	credentials_free(engine->credentials);
 	sd_event_source_disable_unref(engine->collect);
 	sd_event_unref(engine->event);
@@ -411,6 +441,11 @@ int engine_run(struct engine *engine)
 const struct config *engine_config(const struct engine *engine)
 {
 	return engine->config;
+}
+
+const struct revocation_role *engine_revocation(const struct engine *engine)
+{
+	return engine->revocation_role;
 }
 
 const struct credentials *engine_credentials(const struct engine *engine)

@@ -13,6 +13,7 @@
 #include "daemon/engine.h"
 #include "daemon/stapler.h"
 #include "daemon/report_renewal.h"
+#include "daemon/report_revocation.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/staple.h"
@@ -278,6 +279,8 @@ json_t *report_status(const struct engine *engine)
 			  links(engine), "sessions", sessions(engine), "drops", drops(counts));
 	if (status)
 		json_object_set_new(status, "renewal", report_renewal(engine));
+	if (status)
+		json_object_set_new(status, "revocation", report_revocation(engine));
 	if (status && engine_gateway(engine))
 		json_object_set_new(status, "listener", listener_report(engine_gateway(engine)));
 	return status;

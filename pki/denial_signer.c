@@ -131,6 +131,17 @@ static int read_stack(const struct denial_signer *signer, STACK_OF(X509) * *ret)
 	return -ENOMEM;
 }
 
+time_t denial_signer_end(const struct denial_signer *signer)
+{
+	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	time_t from, to;
+
+	if (read_stack(signer, &stack) < 0 ||
+	    certificate_lifetime(sk_X509_value(stack, 0), &from, &to) < 0)
+		return 0;
+	return to;
+}
+
 // Exactly the domain; names below it where the constraint begins with a dot (RFC 5280, 4.2.1.10).
 static bool is_of(const GENERAL_NAME *base, const char *domain)
 {

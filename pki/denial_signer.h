@@ -26,6 +26,8 @@ struct denial_signer *denial_signer_put(struct denial_signer *signer); // takes 
 DEFINE_CLEANUP(struct denial_signer *, denial_signer_put);
 const char *denial_signer_text(const struct denial_signer *signer); // borrowed
 
+// When its own certificate ends; 0 where that cannot be read.
+time_t denial_signer_end(const struct denial_signer *signer);
 // Whether it may sign for `domain`: a path to the CA certificates of that domain at `time`, cRLSign, and name constraints that
 // permit the domain. On success its chain, for the question whether it was itself withdrawn. -EACCES with the reason.
 int denial_signer_check(const struct denial_signer *signer, const char *domain,

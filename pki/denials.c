@@ -220,7 +220,8 @@ static int check_signature(const struct denial *last, const char *domain, const 
 	if (!last->signature || !last->signer)
 		return error_set(error, EINVAL, "denial %llu of %s is not signed",
 				 (unsigned long long)last->number, domain);
-	int r = denial_signer_check(last->signer, domain, trust, last->time, ret, error);
+	int r = trust ? denial_signer_check(last->signer, domain, trust, last->time, ret, error)
+		      : 0;
 	return r < 0 ? r
 		     : denial_signer_verify(last->signer, domain, last->number, last->hash,
 					    last->signature, error);
@@ -233,7 +234,7 @@ static bool takes_over(const struct denials *old, const struct denials *whole,
 	const struct denial *last = denials_last(old);
 	struct revocation_chain chain;
 
-	return whole && last->signer &&
+	return whole && trust && last->signer &&
 	       denial_signer_check(last->signer, old->domain, trust, last->time, &chain, NULL) ==
 		       0 &&
 	       denials_judge(whole, NULL, &chain);
@@ -245,11 +246,34 @@ static int withdrawn_signer(const char *domain, struct error *error)
 			 domain);
 }
 
+// The last entry of `old` once more: a CA that got another certificate signs it anew for those who do not know the one before.
+static int sign_anew(struct denials *old, struct denial *entry, const struct trust *trust,
+		     struct denials **ret, struct error *error)
+{
+	const struct denial *last = denials_last(old);
+	struct revocation_chain signer;
+
+	if (!trust || entry->number != last->number || !entry->signer ||
+	    (last->signer && denial_signer_end(entry->signer) <= denial_signer_end(last->signer)) ||
+	    check_signature(entry, old->domain, trust, &signer, NULL) < 0 ||
+	    denials_judge(old, NULL, &signer))
+		return error_set(error, ESTALE, "there is nothing new in the denials of %s",
+				 old->domain);
+	struct denial **entries = reallocarray(NULL, old->count, sizeof(struct denial *));
+	if (!entries)
+		return error_set(error, ENOMEM, "out of memory");
+	memcpy(entries, old->entries, old->count * sizeof(struct denial *));
+	entries[old->count - 1] = entry;
+	int r = make_part(old->earlier, old->domain, entries, old->count, ret);
+	free(entries);
+	return r < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
+}
+
 int denials_add(struct denials *old, const char *domain, struct denial *const *entries,
 		size_t count, const struct trust *trust, struct denials **ret, struct error *error)
 {
 	_cleanup_(denials_putp) struct denials *list = NULL;
-	struct revocation_chain signer;
+	struct revocation_chain signer = {0};
 	uint64_t have = denials_number(old);
 
 	int r = count ? hash_entries(old, domain, entries, count, error)
@@ -262,8 +286,7 @@ int denials_add(struct denials *old, const char *domain, struct denial *const *e
 	bool apart = known && memcmp(denials_at(old, entries[known - 1]->number)->hash,
 				     entries[known - 1]->hash, DENIAL_HASH_SIZE) != 0;
 	if (!apart && known == count)
-		return error_set(error, ESTALE, "there is nothing new in the denials of %s",
-				 domain);
+		return sign_anew(old, entries[count - 1], trust, ret, error);
 	r = check_signature(entries[count - 1], domain, trust, &signer, error);
 	if (r < 0)
 		return r;

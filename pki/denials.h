@@ -22,7 +22,9 @@ struct revocation_chain;
 struct trust;
 
 // Adds `count` entries (references are taken) that follow each other without a gap. The last one is signed; of the others, signatures
-// are believed unseen. `old` NULL: there is no list yet. They may begin with some that `old` has already.
+// are believed unseen. `old` NULL: there is no list yet. They may begin with some that `old` has already. The last entry once more,
+// signed by a CA certificate that lives longer, takes the place of the one that is there. `trust` NULL: whoever signed it may, for
+// what this node kept itself.
 // Returns a new list. Else nothing of them is believed:
 //   -ESTALE       `old` has all of them
 //   -ENOENT       entries are missing between `old` and these

@@ -210,6 +210,15 @@ static int read_head(const char **at, const char *end, char domain[IDENTITY_DOMA
 	return 0;
 }
 
+int denials_file_domain(const char *text, size_t size, char ret[IDENTITY_DOMAIN_MAX + 1],
+			struct error *error)
+{
+	_cleanup_(signers_done) struct signers signers = {0};
+	const char *at = text;
+
+	return read_head(&at, text + size, ret, &signers) < 0 ? malformed(error) : 0;
+}
+
 static int read_signature(const char *text, size_t size, const struct signers *signers,
 			  struct denial *entry)
 {

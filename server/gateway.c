@@ -16,6 +16,7 @@
 #include "server/guest.h"
 #include "server/lease.h"
 #include "server/member.h"
+#include "server/review.h"
 #include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
@@ -36,6 +37,7 @@ struct gateway {
 	struct enrol *enrol;	   // NULL: not served
 	struct table *by_identity; // members; keys are theirs
 	struct guests guests;
+	struct review *review;
 };
 
 static struct member *find_member(const struct gateway *gateway, const char *identity)
@@ -48,6 +50,7 @@ static void remove_member(struct gateway *gateway, struct member *member,
 {
 	const char *identity = member_identity(member);
 	table_remove(gateway->by_identity, identity, strlen(identity));
+	review_remove(gateway->review, member);
 	lease_release(gateway->leases, identity, clock_wall());
 	member_free(member, bye);
 }
@@ -83,7 +86,8 @@ static void replace(struct gateway *gateway, struct member *member)
 
 static bool continues(const struct member *member, const struct message_hello *hello)
 {
-	return hello->resume &&
+	struct message_bye bye;
+	return hello->resume && !member_is_cut(member, &bye) &&
 	       memcmp(member_session(member)->id, hello->session, SESSION_ID_SIZE) == 0;
 }
 
@@ -96,6 +100,8 @@ static int add_member(struct gateway *gateway, const char *identity, const struc
 	if (r == 0) {
 		const char *key = member_identity(member);
 		r = table_add(gateway->by_identity, key, strlen(key), member);
+		if (r == 0 && (r = review_add(gateway->review, member)) < 0)
+			table_remove(gateway->by_identity, key, strlen(key));
 		if (r < 0) {
 			member_free(member, NULL);
 			error_set(error, -r, "out of memory");
@@ -117,19 +123,6 @@ static void note_anchors(struct gateway *gateway, const char *identity,
 		gateway->options.unknown_anchor(gateway->options.data);
 }
 
-// By the trust of now. False: the member is gone.
-static bool judge_member(struct gateway *gateway, struct member *member)
-{
-	struct message_bye bye = {.code = BYE_UNTRUSTED};
-	struct error error;
-	if (member_judge(member, gateway->context, &error) == 0)
-		return true;
-	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
-	log_warning("session %s ends: %s", session_name(member_session(member)), error.what);
-	remove_member(gateway, member, &bye);
-	return false;
-}
-
 // Whoever is found revoked goes, also where a session of his lives on.
 static void refuse_status(struct gateway *gateway, struct guest *guest, const struct error *error)
 {
@@ -142,6 +135,23 @@ static void refuse_status(struct gateway *gateway, struct guest *guest, const st
 	guest_refuse(guest, BYE_UNTRUSTED, REFUSED_RETRY_S, error->what);
 }
 
+// Whether what was believed in the handshake still is: trust may have changed since.
+static int judge_guest(const struct gateway *gateway, const struct guest *guest,
+		       enum bye_code *ret_code, struct error *error)
+{
+	const struct channel *channel = connection_channel(guest_connection(guest));
+	struct trust *trust = tls_context_trust(gateway->context);
+	_cleanup_(verdict_putp) struct verdict *verdict = NULL;
+	if (channel_context(channel) == gateway->context)
+		return 0;
+	*ret_code = BYE_REVOKED;
+	int r = verdict_revoked(channel_verdict(channel), trust, clock_wall(), error);
+	if (r < 0)
+		return r;
+	*ret_code = BYE_UNTRUSTED;
+	return verify_again(trust, channel_verdict(channel), clock_wall(), &verdict, error);
+}
+
 static void on_hello(struct guest *guest, const struct message_hello *hello, void *data)
 {
 	struct gateway *gateway = data;
@@ -149,6 +159,7 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 	struct channel *channel = connection_channel(connection);
 	struct grant grant;
 	struct grant_routes routes;
+	enum bye_code code;
 	struct error error;
 	if (channel_take_staple(channel, hello->staple.der, hello->staple.size, &error) < 0) {
 		refuse_status(gateway, guest, &error);
@@ -160,6 +171,10 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 		snprintf(error.what, sizeof(error.what), "this gateway speaks version %u, not %u",
 			 MESSAGE_PROTOCOL, hello->protocol);
 		guest_refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
+		return;
+	}
+	if (judge_guest(gateway, guest, &code, &error) < 0) {
+		guest_refuse(guest, code, REFUSED_RETRY_S, error.what);
 		return;
 	}
 	// The rules may have changed since this identity was admitted.
@@ -194,9 +209,6 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 		return;
 	}
 	guest_admit(guest);
-	// Between its handshake and now, what is trusted may have changed.
-	if (channel_context(channel) != gateway->context && !judge_member(gateway, member))
-		return;
 	note_anchors(gateway, member_identity(member), &hello->anchors);
 }
 
@@ -247,6 +259,28 @@ static int open_leases(struct gateway *gateway, const struct gateway_options *op
 			       : leases_open(&lease, &gateway->leases, error);
 }
 
+static void on_distrusted(struct member *member, const struct message_bye *bye, void *data)
+{
+	remove_member(data, member, bye);
+}
+
+static void on_trusted(struct member *member, const char *reason, void *data)
+{
+	const struct gateway *gateway = data;
+	member_reauth(member, gateway->options.reauth_within_s, reason);
+}
+
+static struct review *new_review(struct gateway *gateway)
+{
+	struct review_tools tools = {
+		.event = gateway->event,
+		.end = on_distrusted,
+		.keep = on_trusted,
+		.data = gateway,
+	};
+	return review_new(&tools);
+}
+
 int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gateway_options *options,
 		struct tls_context *context, struct gateway **ret, struct error *error)
 {
@@ -266,7 +300,8 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 	gateway->options = *options;
 	gateway->context = tls_context_get(context);
 	gateway->by_identity = table_new();
-	if (!gateway->by_identity)
+	gateway->review = new_review(gateway);
+	if (!gateway->by_identity || !gateway->review)
 		return error_set(error, ENOMEM, "out of memory");
 	int r = open_leases(gateway, options, error);
 	if (r == 0 && options->ca)
@@ -297,6 +332,7 @@ struct gateway *gateway_free(struct gateway *gateway)
 		remove_member(gateway, member, &bye);
 	dataplane_listen(gateway->dataplane, NULL, 0, NULL);
 	table_free(gateway->by_identity);
+	review_free(gateway->review);
 	leases_close(gateway->leases);
 	tls_context_put(gateway->context);
 	free(gateway);
@@ -361,17 +397,14 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 	return 0;
 }
 
-void gateway_set_context(struct gateway *gateway, struct tls_context *context, const char *reason)
+void gateway_set_context(struct gateway *gateway, struct tls_context *context, bool whole,
+			 const char *reason)
 {
 	struct tls_context *old = gateway->context;
-	size_t cursor = 0;
-	struct member *member;
 	gateway->context = tls_context_get(context);
 	tls_context_put(old);
 	listener_set_context(gateway->listener, context);
-	while ((member = table_next(gateway->by_identity, &cursor)))
-		if (judge_member(gateway, member))
-			member_reauth(member, gateway->options.reauth_within_s, reason);
+	review_start(gateway->review, context, whole, reason);
 }
 
 unsigned gateway_disconnect(struct gateway *gateway, const char *identity)

@@ -47,8 +47,11 @@ DEFINE_CLEANUP(struct gateway *, gateway_free);
 // nothing changed.
 int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
 		   struct error *error);
-// New credential or trust: every live session is judged again, and asked to prove itself anew within reauth_within_s.
-void gateway_set_context(struct gateway *gateway, struct tls_context *context, const char *reason);
+// New credential, trust or revocations, or another time (the same context again): every live session is judged again, soon, by what
+// was withdrawn alone or as a `whole`. Those that fail lose their keys first, then everything. With a `reason` the others are asked
+// to prove themselves anew within reauth_within_s.
+void gateway_set_context(struct gateway *gateway, struct tls_context *context, bool whole,
+			 const char *reason);
 // The number of sessions that it was (0 or 1).
 unsigned gateway_disconnect(struct gateway *gateway, const char *identity);
 // `identity` NULL: everybody. Returns the number asked.

@@ -24,7 +24,11 @@ struct member {
 	struct connection *current;	 // NULL: lost, while the session goes on
 	struct connection *previous;	 // until the peer's last word on it
 	sd_event_source *timer;
-	char reason[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none
+	char reason
+		[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none. Once it is cut: of that
+	bool is_cut;
+	enum bye_code code; // of that
+	size_t place;
 };
 
 static void arm(const struct member *member)
@@ -333,17 +337,47 @@ void member_reauth(struct member *member, unsigned within_s, const char *reason)
 		connection_send(member->current, &message);
 }
 
-int member_judge(struct member *member, struct tls_context *context, struct error *error)
+int member_judge(struct member *member, struct tls_context *context, bool whole,
+		 enum bye_code *ret_code, struct error *error)
 {
+	struct trust *trust = tls_context_trust(context);
+	const struct verdict *before = session_verdict(member->session);
 	struct verdict *verdict;
-	int r = verify_again(tls_context_trust(context), session_verdict(member->session),
-			     clock_wall(), &verdict, error);
+	*ret_code = BYE_REVOKED;
+	int r = before ? verdict_revoked(before, trust, clock_wall(), error) : 0;
+	if (r < 0 || !whole || !before)
+		return r;
+	*ret_code = BYE_UNTRUSTED;
+	r = verify_again(trust, before, clock_wall(), &verdict, error);
 	if (r < 0)
 		return r;
 	session_set_verdict(member->session, verdict);
 	verdict_put(verdict);
 	arm(member);
 	return 0;
+}
+
+void member_cut(struct member *member, enum bye_code code, const char *text)
+{
+	session_cut(member->session);
+	member->is_cut = true;
+	member->code = code;
+	snprintf(member->reason, sizeof(member->reason), "%.255s", text);
+	sd_event_source_set_enabled(member->timer, SD_EVENT_OFF);
+}
+
+bool member_is_cut(const struct member *member, struct message_bye *ret)
+{
+	if (member->is_cut) {
+		*ret = (struct message_bye){.code = member->code};
+		snprintf(ret->text, sizeof(ret->text), "%s", member->reason);
+	}
+	return member->is_cut;
+}
+
+size_t *member_place(struct member *member)
+{
+	return &member->place;
 }
 
 struct session *member_session(const struct member *member)

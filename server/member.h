@@ -46,8 +46,15 @@ int member_set_grant(struct member *member, const struct grant *grant,
 void member_set_keepalive(struct member *member, unsigned keepalive_s);
 // REAUTH to the peer.
 void member_reauth(struct member *member, unsigned within_s, const char *reason);
-// Judges the peer again against this trust. -errno with the reason: it must go.
-int member_judge(struct member *member, struct tls_context *context, struct error *error);
+// Judges the peer again against this trust: what was withdrawn alone, or `whole`. -EACCES with the reason: it must go; that
+// `ret_code` says to it.
+int member_judge(struct member *member, struct tls_context *context, bool whole,
+		 enum bye_code *ret_code, struct error *error);
+// It must go: its keys are dropped at once. The rest follows with member_free(), and `ret` is what to say then.
+void member_cut(struct member *member, enum bye_code code, const char *text);
+bool member_is_cut(const struct member *member, struct message_bye *ret);
+// Its place in the list of struct review, which alone writes it.
+size_t *member_place(struct member *member);
 
 struct session *member_session(const struct member *member);   // borrowed
 const char *member_identity(const struct member *member);      // borrowed

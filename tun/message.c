@@ -29,7 +29,7 @@ static const char *const bye_names[] = {
 	[BYE_REFUSED] = "refused",     [BYE_EXPIRED] = "expired",
 	[BYE_UNTRUSTED] = "untrusted", [BYE_FULL] = "full",
 	[BYE_PROTOCOL] = "protocol",   [BYE_DEAD] = "dead",
-	[BYE_KEYS] = "keys",
+	[BYE_KEYS] = "keys",	       [BYE_REVOKED] = "revoked",
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

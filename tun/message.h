@@ -53,6 +53,7 @@ enum bye_code {
 	BYE_PROTOCOL,	  // "protocol": a message or frame was wrong
 	BYE_DEAD,	  // "dead": nothing was heard for too long
 	BYE_KEYS,	  // "keys": a usage limit of the data keys was reached
+	BYE_REVOKED, // "revoked": the identity, a certificate or a key of its chain was withdrawn
 };
 const char *bye_name(enum bye_code code);
 

@@ -91,6 +91,8 @@ static void retire(struct session *session, unsigned slot)
 	struct epoch *epoch = atomic_exchange(&session->epochs[slot], NULL);
 	control->retire_ms[slot] = CLOCK_NEVER;
 	if (!epoch)
+		epoch = take(control->cut[slot]);
+	if (!epoch)
 		return;
 	stop_sending(session, epoch);
 	rcu_wait();
@@ -103,6 +105,19 @@ static void retire(struct session *session, unsigned slot)
 	if (control->newest == epoch)
 		control->newest = NULL;
 	epoch_free(epoch);
+}
+
+void session_cut(struct session *session)
+{
+	struct session_control *control = session->control;
+	atomic_store(&session->tx, NULL);
+	for (unsigned i = 0; i < SESSION_EPOCHS; i++) {
+		struct epoch *epoch = atomic_exchange(&session->epochs[i], NULL);
+		if (epoch)
+			control->cut[i] = epoch;
+	}
+	control->newest = control->previous = NULL;
+	control->switch_ms = CLOCK_NEVER;
 }
 
 struct session *session_free(struct session *session)

@@ -121,6 +121,10 @@ int session_new(struct dataplane *dataplane, bool initiator, const char *identit
 struct session *session_free(struct session *session);
 DEFINE_CLEANUP(struct session *, session_free);
 
+// From now on no packet is opened or sealed, but for those that a worker has in hand: the peer is not to be trusted any more. Does not
+// wait; only session_free() follows.
+void session_cut(struct session *session);
+
 // The peer gave the session a new id (it does not know the old one): all epochs go, counters, index and routes stay.
 void session_restart(struct session *session, const uint8_t *id, unsigned keepalive_s);
 

@@ -17,6 +17,7 @@ struct session_control {
 	char group[32];
 	struct epoch *newest;
 	struct epoch *previous;		      // drains; NULL once it has
+	struct epoch *cut[SESSION_EPOCHS];    // out of sight, not waited for yet
 	struct epoch_mark mark;		      // of the previous, when the newest came
 	uint64_t peer_sent[PACKET_LANES_MAX]; // of the previous, as the peer says
 	unsigned peer_sent_count;

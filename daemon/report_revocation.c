@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/report_revocation.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "daemon/engine.h"
+#include "daemon/revocation_role.h"
+#include "pki/denial_store.h"
+#include "pki/denials.h"
+
+static json_t *problem_or_null(const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	return error->code ? json_string(error_text(error, text, sizeof(text))) : json_null();
+}
+
+static json_t *denials_of(const struct denial_entry *entry)
+{
+	time_t last = denials_last(entry->denials)->time;
+	return json_pack("{s:s,s:I,s:I,s:I,s:s,s:o}", "domain", denials_domain(entry->denials),
+			 "number", (json_int_t)denials_number(entry->denials), "time",
+			 (json_int_t)last, "age_s", (json_int_t)(clock_wall() - last), "source",
+			 entry->source, "problem", problem_or_null(&entry->problem));
+}
+
+json_t *report_revocation(const struct engine *engine)
+{
+	const struct revocation_role *role = engine_revocation(engine);
+	const struct denial_entry *entry;
+	json_t *list = json_array();
+	for (size_t i = 0; (entry = denial_store_at(revocation_role_denials(role), i)); i++)
+		json_array_append_new(list, denials_of(entry));
+	return json_pack("{s:o,s:o}", "denials", list, "problem",
+			 problem_or_null(revocation_role_problem(role)));
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this node knows of what was withdrawn, from all that tells, and that it counts: whenever it changes, the credentials get it,
+// and everybody is judged again.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+struct config;
+struct credentials;
+struct denial_store;
+struct error;
+struct revocation_role;
+
+struct revocation_role_tools { // borrowed until revocation_role_free()
+	sd_event *event;
+	struct credentials *credentials;
+	// What is revoked has changed, and the credentials know. Several changes that come together count once.
+	void (*judge)(void *data);
+	void *data;
+};
+
+// Reads what is kept in the state directory of `config`, and its files; the credentials know all of it when this returns. `judge` is
+// not called for that.
+int revocation_role_new(const struct revocation_role_tools *tools, const struct config *config,
+			struct revocation_role **ret, struct error *error);
+struct revocation_role *
+revocation_role_free(struct revocation_role *role); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct revocation_role *, revocation_role_free);
+
+// The sources of another configuration.
+int revocation_role_set(struct revocation_role *role, const struct config *config,
+			struct error *error);
+struct denial_store *revocation_role_denials(const struct revocation_role *role); // borrowed
+// Of the files of denials; code 0: all is well. Borrowed.
+const struct error *revocation_role_problem(const struct revocation_role *role);

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The members stand in an array without gaps, walked from its end. A member that comes meanwhile stands behind the cursor. One that goes
+// leaves its place to the last, which is then judged twice at worst.
+
+#include "server/review.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "pki/tls.h"
+#include "server/member.h"
+#include "tun/session.h"
+
+#define SLICE_NS 5000000u
+
+enum stage { REVIEW_IDLE, REVIEW_JUDGE, REVIEW_END };
+
+struct review {
+	struct review_tools tools;
+	sd_event_source *source;
+	struct member **members;
+	size_t count, capacity;
+
+	enum stage stage;
+	size_t cursor; // members before it are still to come
+	size_t cut;    // who wait for their end
+	struct tls_context *context;
+	bool whole;
+	char *reason;
+};
+
+static void judge(struct review *review, struct member *member)
+{
+	struct message_bye bye;
+	struct error error;
+	enum bye_code code;
+	if (member_is_cut(member, &bye))
+		return;
+	if (member_judge(member, review->context, review->whole, &code, &error) < 0) {
+		member_cut(member, code, error.what);
+		review->cut++;
+	} else if (review->reason) {
+		review->tools.keep(member, review->reason, review->tools.data);
+	}
+}
+
+static void end(struct review *review, struct member *member)
+{
+	struct message_bye bye;
+	if (!member_is_cut(member, &bye))
+		return;
+	log_warning("session %s ends: %s", session_name(member_session(member)), bye.text);
+	review->tools.end(member, &bye, review->tools.data);
+}
+
+static void next_stage(struct review *review)
+{
+	bool ends = review->stage == REVIEW_JUDGE && review->cut > 0;
+	review->stage = ends ? REVIEW_END : REVIEW_IDLE;
+	review->cursor = review->count;
+	if (ends)
+		return;
+	sd_event_source_set_enabled(review->source, SD_EVENT_OFF);
+	review->context = tls_context_put(review->context);
+	free(take(review->reason));
+	review->whole = false;
+}
+
+static int on_slice(sd_event_source *source, void *data)
+{
+	struct review *review = data;
+	uint64_t until = clock_ns() + SLICE_NS;
+	(void)source;
+	while (review->cursor > 0 && clock_ns() < until) {
+		struct member *member = review->members[--review->cursor];
+		if (review->stage == REVIEW_JUDGE)
+			judge(review, member);
+		else
+			end(review, member);
+	}
+	if (review->cursor == 0)
+		next_stage(review);
+	return 0;
+}
+
+struct review *review_new(const struct review_tools *tools)
+{
+	_cleanup_(review_freep) struct review *review = calloc(1, sizeof(*review));
+	if (!review)
+		return NULL;
+	review->tools = *tools;
+	if (sd_event_add_defer(tools->event, &review->source, on_slice, review) < 0 ||
+	    sd_event_source_set_enabled(review->source, SD_EVENT_OFF) < 0)
+		return NULL;
+	return take(review);
+}
+
+struct review *review_free(struct review *review)
+{
+	if (!review)
+		return NULL;
+	sd_event_source_disable_unref(review->source);
+	tls_context_put(review->context);
+	free(review->reason);
+	free(review->members);
+	free(review);
+	return NULL;
+}
+
+int review_add(struct review *review, struct member *member)
+{
+	if (review->count == review->capacity) {
+		size_t capacity = review->capacity ? review->capacity * 2 : 64;
+		struct member **members =
+			reallocarray(review->members, capacity, sizeof(struct member *));
+		if (!members)
+			return -ENOMEM;
+		review->members = members;
+		review->capacity = capacity;
+	}
+	*member_place(member) = review->count;
+	review->members[review->count++] = member;
+	return 0;
+}
+
+void review_remove(struct review *review, struct member *member)
+{
+	size_t place = *member_place(member);
+	struct message_bye bye;
+	struct member *last = review->members[--review->count];
+	if (member_is_cut(member, &bye))
+		review->cut--;
+	review->members[place] = last;
+	*member_place(last) = place;
+	if (review->cursor > review->count)
+		review->cursor = review->count;
+}
+
+void review_start(struct review *review, struct tls_context *context, bool whole,
+		  const char *reason)
+{
+	struct tls_context *old = review->context;
+	review->context = tls_context_get(context);
+	tls_context_put(old);
+	// What one that was under way had to do is not forgotten.
+	review->whole = review->whole || whole;
+	if (reason) {
+		free(review->reason);
+		review->reason = strdup(reason);
+	}
+	review->stage = REVIEW_JUDGE;
+	review->cursor = review->count;
+	sd_event_source_set_enabled(review->source, SD_EVENT_ON);
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Revocation: `mutun ca revoke` on the CA cuts live sessions within a second, wherever they are, and what was cut stays out."""
+
+import hashlib
+import json
+import time
+
+import pytest
+
+from cryptography import x509
+
+from lib.host import SLOW, wait_for
+from lib.node import binary
+from lib.host import run
+from lib.stamp import Stamp
+from lib.traffic import Probes
+
+WITHIN = 1.0
+
+
+def revoke(world, *words):
+    """Returns when it was published, in seconds of time.monotonic()."""
+    run(binary("mutun"), "ca", "revoke", world.pki.directory, *words)
+    return time.monotonic()
+
+
+def reinstate(world, *words):
+    run(binary("mutun"), "ca", "reinstate", world.pki.directory, *words)
+
+
+def serial_of(credential):
+    return f"{credential.serial():040x}"
+
+
+def key_of(credential):
+    return hashlib.sha256(credential.spki()).hexdigest()
+
+
+@pytest.fixture
+def office(world):
+    """A gateway that serves the CA, and two clients."""
+    world.gate = world.gateway(gateway={"ca": str(world.pki.directory)})
+    world.alice = world.client("alice", world.gate)
+    world.bob = world.client("bob", world.gate)
+    world.start(world.gate, world.alice, world.bob)
+    return world
+
+
+def stays_out(node, seconds=2):
+    """The node tries to come back and is refused each time."""
+    mark = node.mark()
+    node.wait_log("revoked", since=mark, seconds=10)
+    time.sleep(seconds)
+    assert node.sessions() == []
+    assert node.link()["state"] != "up"
+
+
+@pytest.mark.parametrize("what", ["serial", "key", "identity"])
+def test_cut(office, what):
+    """One of two clients is cut; the other loses nothing."""
+    alice = office.alice
+    word = {"serial": serial_of(alice.credential), "key": key_of(alice.credential), "identity": "laptop/alice"}[what]
+    with Probes((office.bob.host, office.bob.inner()), (office.gate.host, office.gate.inner())) as others:
+        with Stamp(alice.host, office.gate.host, office.gate.inner()) as stamp:
+            published = revoke(office, f"--{what}", word)
+            wait_for("the end of the session", lambda: len(office.gate.sessions()) == 1)
+        others.expect_no_loss(at_least=100)
+    print(f"last accepted packet {stamp.last - published:.3f} s after mutun ca revoke --{what} had returned")
+    assert stamp.count > 0 and stamp.last - published < WITHIN * SLOW
+    office.gate.wait_log("laptop/alice.* ends: .*was revoked")
+    wait_for("no session at alice", lambda: alice.sessions() == [])
+    stays_out(alice)
+    if what == "serial":
+        return
+    reinstate(office, f"--{what}", word)
+    alice.wait_up(40)
