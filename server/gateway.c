@@ -24,6 +24,7 @@
 
 #define REPLACED_RETRY_S  30u // a second machine with the same identity does not fight for it
 #define REFUSED_RETRY_S	  10u
+#define STATUS_RETRY_S	  1u // who has just started waits for his responder's first answer
 #define FULL_RETRY_S	  30u
 #define HANDSHAKE_THREADS 2u
 
@@ -130,9 +131,10 @@ static void refuse_status(struct gateway *gateway, struct guest *guest, const st
 	struct member *member = find_member(gateway, verdict_identity(verdict));
 	struct message_bye bye = {.code = BYE_UNTRUSTED};
 	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
-	if (member && error->code == EKEYREVOKED)
+	bool revoked = error->code == EKEYREVOKED;
+	if (member && revoked)
 		remove_member(gateway, member, &bye);
-	guest_refuse(guest, BYE_UNTRUSTED, REFUSED_RETRY_S, error->what);
+	guest_refuse(guest, BYE_UNTRUSTED, revoked ? REFUSED_RETRY_S : STATUS_RETRY_S, error->what);
 }
 
 // Whether what was believed in the handshake still is: trust may have changed since.

@@ -70,7 +70,8 @@ class Authority:
         return self.issue(self.directory / f"staged-{self.staged}", path, *options)
 
     def forge(self, path, not_before=-300, not_after=3600, usages=(ExtendedKeyUsageOID.CLIENT_AUTH,
-                                                                    ExtendedKeyUsageOID.SERVER_AUTH), uris=None):
+                                                                    ExtendedKeyUsageOID.SERVER_AUTH), uris=None,
+              names=None):
         """A certificate with the profile of `mutun ca issue` but any times, uses and names, signed by the same CA."""
         self.staged += 1
         prefix = self.directory / f"staged-{self.staged}"
@@ -78,7 +79,7 @@ class Authority:
         signer = serialization.load_pem_private_key((self.directory / "issuing.key").read_bytes(), None)
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.utcnow()
-        names = [x509.UniformResourceIdentifier(uri) for uri in uris or [self.identity(path)]]
+        names = names or [x509.UniformResourceIdentifier(uri) for uri in uris or [self.identity(path)]]
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.domain)]))
