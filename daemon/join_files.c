@@ -92,7 +92,7 @@ static void sweep_all(const struct join_files *files)
 	char pattern[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		snprintf(pattern, sizeof(pattern), "%s.??????", paths[i]);
+		snprintf(pattern, sizeof(pattern), "%s" FILE_WRITE_GLOB, paths[i]);
 		sweep(pattern, i < 2 ? 0 : SWEEP_S); // mutund writes the last two as well
 	}
 }

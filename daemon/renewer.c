@@ -65,6 +65,17 @@ enum renewer_source renewer_source(const struct config *config)
 		       : RENEWER_FILES;
 }
 
+static void failed(struct renewer *renewer, enum renewal_failure why, unsigned retry_after_s,
+		   const struct error *error)
+{
+	char text[ERROR_TEXT_MAX], words[32];
+	renewer->why = *error;
+	renewal_failed(&renewer->plan, why, retry_after_s, clock_wall(), random_number());
+	log_warning("renewal failed (%u in a row), next try in %s: %s", renewer->plan.failures,
+		    clock_words((int64_t)renewer->plan.wait_s, words, sizeof(words)),
+		    error_text(error, text, sizeof(text)));
+}
+
 static void look_for_previous(struct renewer *renewer)
 {
 	_cleanup_(credential_putp) struct credential *previous = NULL;
@@ -94,9 +105,10 @@ static void plan(struct renewer *renewer, time_t now)
 	renewal_plan(&renewer->plan, credential_not_before(credential),
 		     credential_not_after(credential), now, random_number());
 	if (renewer->undone) { // back to an old one, which is due already
+		struct error why = renewer->why;
 		renewer->plan.failures = before.failures;
 		renewer->plan.wait_s = before.wait_s;
-		renewer->plan.at = before.at;
+		failed(renewer, RENEWAL_REFUSED, 0, &why);
 	} else {
 		renewer->why.code = 0;
 	}
@@ -119,17 +131,6 @@ static enum renewal_failure classify(int r)
 	default:
 		return RENEWAL_UNREACHABLE;
 	}
-}
-
-static void failed(struct renewer *renewer, enum renewal_failure why, unsigned retry_after_s,
-		   const struct error *error)
-{
-	char text[ERROR_TEXT_MAX], words[32];
-	renewer->why = *error;
-	renewal_failed(&renewer->plan, why, retry_after_s, clock_wall(), random_number());
-	log_warning("renewal failed (%u in a row), next try in %s: %s", renewer->plan.failures,
-		    clock_words((int64_t)renewer->plan.wait_s, words, sizeof(words)),
-		    error_text(error, text, sizeof(text)));
 }
 
 static void on_trust(struct renewer *renewer, const struct attempt_result *result)
@@ -174,7 +175,6 @@ static void on_done(void *data)
 	struct renewer *renewer = data;
 	_cleanup_(attempt_freep) struct attempt *attempt = take(renewer->attempt);
 	struct attempt_result *result = attempt_result(attempt);
-	char text[ERROR_TEXT_MAX];
 
 	if (renews(attempt)) {
 		on_certificate(renewer, result);
@@ -184,8 +184,7 @@ static void on_done(void *data)
 		on_trust(renewer, result);
 	if (attempt_kind(attempt) == ATTEMPT_UNDO) {
 		if (result->r < 0)
-			log_error("the previous certificate cannot be put back: %s",
-				  error_text(&result->error, text, sizeof(text)));
+			failed(renewer, RENEWAL_REFUSED, 0, &result->error);
 		renewer->previous_not_after = 0;
 		renewer->undone = result->installed;
 	}
@@ -265,11 +264,10 @@ static bool judge_probation(struct renewer *renewer, time_t now)
 	}
 	if (!refused(renewer, &evidence))
 		return false;
-	error_set(&error, EKEYREJECTED,
+	error_set(&renewer->why, EKEYREJECTED,
 		  "peers refuse the new certificate: back to the previous one, which expires in %s",
 		  clock_words(renewer->previous_not_after - now, words, sizeof(words)));
-	log_error("%s", error.what);
-	failed(renewer, RENEWAL_REFUSED, 0, &error);
+	log_error("%s", renewer->why.what);
 	begin(renewer, ATTEMPT_UNDO);
 	return true;
 }

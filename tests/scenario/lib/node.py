@@ -68,6 +68,7 @@ class Node:
         self.notify = None
         self.expected_exit = 0
         self.failures = []
+        self.environment = {}  # beside the test's own
         self.settings = merge({
             "node": {"certificate": credential.certificate, "key": credential.key, "trust": trust,
                      "state": self.directory / "state"},
@@ -104,7 +105,7 @@ class Node:
         self.notify.bind(str(path))
         self.notified = ""
         self.expected_exit = 0
-        environment = os.environ | {"NOTIFY_SOCKET": str(path)}
+        environment = os.environ | self.environment | {"NOTIFY_SOCKET": str(path)}
         with self.log_path.open("ab") as log:
             self.process = self.host.start(*self.command, "--config", self.config, stdout=log, stderr=log,
                                            env=environment)
