@@ -247,6 +247,25 @@ static void print_revocation(const json_t *revocation)
 	print_problem("revocations", revocation);
 }
 
+static void print_lists(const json_t *lists)
+{
+	size_t i;
+	json_t *list;
+	json_array_foreach (lists, i, list) {
+		bool read = json_object_get(list, "issuer");
+		printf("revoked:     %s, %s", text_of(list, "source"), text_of(list, "words"));
+		if (read)
+			printf(" (%s, number %s, %" JSON_INTEGER_FORMAT " entries)",
+			       text_of(list, "issuer"), text_of(list, "number"),
+			       number_of(list, "entries"));
+		putchar('\n');
+		if (json_is_string(json_object_get(list, "problem")))
+			printf("  NOT TAKEN%s: %s\n",
+			       read ? ", the last good list stays in use" : "",
+			       text_of(list, "problem"));
+	}
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *certificate = json_object_get(status, "certificate");
@@ -259,6 +278,7 @@ static void print_status(const json_t *status)
 	print_problem("new certificate", certificate);
 	print_problem("new trust", json_object_get(status, "trust"));
 	print_revocation(json_object_get(status, "revocation"));
+	print_lists(json_object_get(json_object_get(status, "revocation"), "lists"));
 	printf("policy:      %s\n", text_of(status, "policy"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));

@@ -85,6 +85,17 @@ static void gateway_done(struct config_gateway *gateway)
 	free(gateway->ca_passphrase);
 }
 
+static void revocation_done(struct config_revocation *revocation)
+{
+	for (unsigned i = 0; i < revocation->list_count; i++) {
+		free(revocation->lists[i].file);
+		free(revocation->lists[i].url);
+		free(revocation->lists[i].domain);
+		free(revocation->lists[i].issuer);
+	}
+	free(revocation->lists);
+}
+
 struct config *config_free(struct config *config)
 {
 	if (!config)
@@ -94,6 +105,7 @@ struct config *config_free(struct config *config)
 	free(config->links);
 	node_done(&config->node);
 	gateway_done(&config->gateway);
+	revocation_done(&config->revocation);
 	free(config->renewal.url);
 	free(config->renewal.identity);
 	free(config->renewal.trust);

@@ -106,8 +106,19 @@ struct config_renewal { // of this node's certificate, by EST
 	char *trust;	// its CA certificates then; NULL: those of the system
 };
 
+struct config_list {	  // a revocation list
+	char *file, *url; // one of them
+	char *domain;	  // NULL: the own one
+	char *issuer;	  // NULL: in the trust bundle
+	bool hard;
+	unsigned grace_s;
+	unsigned refresh_min_s, refresh_max_s;
+};
+
 struct config_revocation {
 	char *denials; // file of a list of denials; NULL: none
+	struct config_list *lists;
+	unsigned list_count;
 };
 
 struct config_target {

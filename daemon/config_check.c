@@ -344,6 +344,26 @@ static bool anything_to_do(const struct config_reader *reader)
 	return reader->config->gateway.enabled;
 }
 
+static void check_lists(struct config_reader *reader)
+{
+	const struct config_revocation *revocation = &reader->config->revocation;
+	for (unsigned i = 0; i < revocation->list_count; i++) {
+		const struct config_list *list = &revocation->lists[i];
+		const config_setting_t *at = config_read_place(reader, "revocation.lists", i);
+		if (!config_setting_is_group(at))
+			continue;
+		if (!config_setting_get_member(at, "file") == !config_setting_get_member(at, "url"))
+			error_expected(
+				config_fault(reader->errors, at, "a list comes from one place"),
+				"either \"file\" or \"url\"");
+		if (list->refresh_min_s > list->refresh_max_s)
+			error_expected(config_fault(reader->errors, at,
+						    "refresh_min is %u, refresh_max %u",
+						    list->refresh_min_s, list->refresh_max_s),
+				       "no less than refresh_min");
+	}
+}
+
 void config_check(struct config_reader *reader)
 {
 	check_interface(reader);
@@ -351,6 +371,7 @@ void config_check(struct config_reader *reader)
 	check_federation(reader);
 	config_trust_check(reader);
 	check_links(reader);
+	check_lists(reader);
 	check_listen(reader);
 	check_pools(reader);
 	_cleanup_(freep) struct peer_place *peers = list_peers(reader);

@@ -199,6 +199,7 @@ static void check_scope(struct config_reader *reader, const struct scope *scope,
 
 static void read_scope(struct config_reader *reader, const struct scope *scope,
 		       const config_setting_t *group, unsigned source);
+static void read_defaults(struct config_reader *reader, const struct scope *scope);
 
 static void read_list(struct config_reader *reader, const struct scope *scope,
 		      const struct setting *setting, const config_setting_t *at, unsigned source)
@@ -219,6 +220,7 @@ static void read_list(struct config_reader *reader, const struct scope *scope,
 		}
 		read_scope(reader, &inner, inner.element, source);
 		check_scope(reader, &inner, inner.element);
+		read_defaults(reader, &inner);
 	}
 }
 
@@ -271,6 +273,8 @@ static void read_default(struct config_reader *reader, const struct setting *set
 		*(unsigned *)field = (unsigned)strtoul(setting->fallback, NULL, 0);
 	else if (setting->type == SETTING_CRYPTO)
 		*(bool *)field = strcmp(setting->fallback, "openssl") == 0;
+	else if (setting->type == SETTING_MODE)
+		*(bool *)field = strcmp(setting->fallback, "hard") == 0;
 	else if (setting->type == SETTING_BOOLEAN)
 		*(bool *)field = strcmp(setting->fallback, "true") == 0;
 	else if (setting->type == SETTING_LEVEL)
@@ -279,19 +283,28 @@ static void read_default(struct config_reader *reader, const struct setting *set
 		reader->out_of_memory = true;
 }
 
+// Of what stands nowhere.
+static void read_defaults(struct config_reader *reader, const struct scope *scope)
+{
+	const struct setting *setting;
+	for (size_t n = 0; (setting = setting_at(n)); n++) {
+		if (!setting_within(setting, scope->group) || !setting->fallback)
+			continue;
+		if (scope->element ? !scope_find(reader, scope, setting, 0)
+				   : !config_read_place(reader, setting->path, 0))
+			read_default(reader, setting, scope->base);
+	}
+}
+
 static void finish_group(struct config_reader *reader, const struct setting *group)
 {
 	char name[SETTING_PATH_MAX];
 	struct scope scope = {.group = name, .base = (char *)reader->config + group->offset};
 	const config_setting_t *at = config_read_place(reader, group->path, 0);
-	const struct setting *setting;
 	snprintf(name, sizeof(name), "%s.", group->path);
 	if (at && config_setting_is_group(at))
 		check_scope(reader, &scope, at);
-	for (size_t n = 0; (setting = setting_at(n)); n++)
-		if (setting_within(setting, name) && setting->fallback &&
-		    !config_read_place(reader, setting->path, 0))
-			read_default(reader, setting, scope.base);
+	read_defaults(reader, &scope);
 }
 
 void config_read_sources(struct config_reader *reader)

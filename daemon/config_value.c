@@ -237,12 +237,13 @@ static void read_level(struct config_reader *reader, const struct setting *setti
 		fault_element(reader, setting, at, NULL);
 }
 
-static void read_crypto(struct config_reader *reader, const struct setting *setting,
-			const config_setting_t *at, bool *field)
+// One of two words.
+static void read_choice(struct config_reader *reader, const struct setting *setting,
+			const config_setting_t *at, const char *yes, const char *no, bool *field)
 {
 	const char *text = config_setting_get_string(at);
-	*field = strcmp(text, "openssl") == 0;
-	if (!*field && strcmp(text, "auto") != 0)
+	*field = strcmp(text, yes) == 0;
+	if (!*field && strcmp(text, no) != 0)
 		fault_element(reader, setting, at, NULL);
 }
 
@@ -333,8 +334,11 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 	case SETTING_KEYS:
 		read_key(reader, setting, at, field);
 		break;
+	case SETTING_MODE:
+		read_choice(reader, setting, at, "hard", "soft", field);
+		break;
 	case SETTING_CRYPTO:
-		read_crypto(reader, setting, at, field);
+		read_choice(reader, setting, at, "openssl", "auto", field);
 		break;
 	case SETTING_GROUP:
 	case SETTING_LIST:

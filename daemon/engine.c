@@ -69,7 +69,9 @@ void engine_judge(struct engine *engine, bool whole, const char *reason)
 
 static void on_credentials(const char *reason, void *data)
 {
-	engine_judge(data, true, reason);
+	struct engine *engine = data;
+	engine_judge(engine, true, reason);
+	revocation_role_trust_changed(engine->revocation_role);
 }
 
 static void on_revoked(void *data)
@@ -143,7 +145,10 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
 	int r = config_reloadable(engine->config, config, error);
 	if (r == 0)
-		r = gateway_role_set(engine->gateway_role, config, engine->config, context, error);
+		r = revocation_role_set(engine->revocation_role, config, error);
+	if (r < 0)
+		return r;
+	r = gateway_role_set(engine->gateway_role, config, engine->config, context, error);
 	if (r == 0) {
 		r = credentials_reload(engine->credentials, &config->node, &reason, error);
 		if (r < 0)
@@ -151,11 +156,12 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 		else if (reason)
 			on_credentials(reason, engine);
 	}
-	if (r == 0)
-		r = revocation_role_set(engine->revocation_role, config, error);
-	return r < 0 ? r
-		     : client_role_set(engine->client_role, config,
-				       credentials_context(engine->credentials, TLS_CLIENT), error);
+	if (r < 0) {
+		revocation_role_set(engine->revocation_role, engine->config, NULL);
+		return r;
+	}
+	return client_role_set(engine->client_role, config,
+			       credentials_context(engine->credentials, TLS_CLIENT), error);
 }
 
 int engine_reload(struct engine *engine, struct error *error)

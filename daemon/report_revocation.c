@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "daemon/engine.h"
+#include "daemon/report_lists.h"
 #include "daemon/revocation_role.h"
 #include "pki/denial_store.h"
 #include "pki/denials.h"
@@ -31,6 +32,7 @@ json_t *report_revocation(const struct engine *engine)
 	json_t *list = json_array();
 	for (size_t i = 0; (entry = denial_store_at(revocation_role_denials(role), i)); i++)
 		json_array_append_new(list, denials_of(entry));
-	return json_pack("{s:o,s:o}", "denials", list, "problem",
+	return json_pack("{s:o,s:o,s:o}", "denials", list, "lists",
+			 report_lists(revocation_role_lists(role)), "problem",
 			 problem_or_null(revocation_role_problem(role)));
 }

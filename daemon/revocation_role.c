@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/credentials.h"
 #include "daemon/denial_files.h"
+#include "daemon/lists.h"
 #include "pki/denial_store.h"
 #include "pki/revocation.h"
 
@@ -20,6 +21,7 @@ struct revocation_role {
 	struct revocation_role_tools tools;
 	struct denial_store *denials;
 	struct denial_files *files;
+	struct lists *lists;
 	sd_event_source *timer; // armed: something has changed
 };
 
@@ -36,6 +38,8 @@ static int revise(const struct revocation_role *role)
 {
 	_cleanup_(revocation_putp) struct revocation *revocation = revocation_new();
 	int r = revocation ? add_denials(role, revocation) : -ENOMEM;
+	if (r == 0)
+		r = lists_add_to(role->lists, revocation);
 	return r < 0 ? r : credentials_set_revocation(role->tools.credentials, revocation);
 }
 
@@ -52,16 +56,21 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-static void on_denials(const char *domain, void *data)
+static void on_changed(void *data)
 {
 	const struct revocation_role *role = data;
 	int enabled;
-	(void)domain;
 	// Armed already: more of them must not put it off.
 	if (!role->timer || sd_event_source_get_enabled(role->timer, &enabled) > 0)
 		return;
 	sd_event_source_set_time_relative(role->timer, CHANGED_US);
 	sd_event_source_set_enabled(role->timer, SD_EVENT_ONESHOT);
+}
+
+static void on_denials(const char *domain, void *data)
+{
+	(void)domain;
+	on_changed(data);
 }
 
 static struct trust *trust_of(void *data)
@@ -70,8 +79,7 @@ static struct trust *trust_of(void *data)
 	return credentials_trust(role->tools.credentials);
 }
 
-int revocation_role_set(struct revocation_role *role, const struct config *config,
-			struct error *error)
+static int set_files(struct revocation_role *role, const struct config *config, struct error *error)
 {
 	_cleanup_(freep) char *own = NULL;
 	const char *paths[DENIAL_FILES_MAX];
@@ -88,6 +96,30 @@ int revocation_role_set(struct revocation_role *role, const struct config *confi
 	return denial_files_watch(role->files, paths, count, error);
 }
 
+int revocation_role_set(struct revocation_role *role, const struct config *config,
+			struct error *error)
+{
+	int r = lists_reload(role->lists, config, error);
+	return r < 0 ? r : set_files(role, config, error);
+}
+
+void revocation_role_trust_changed(struct revocation_role *role)
+{
+	lists_trust_changed(role->lists);
+}
+
+static int start_lists(struct revocation_role *role, const struct config *config,
+		       struct error *error)
+{
+	struct lists_tools lists = {
+		.event = role->tools.event,
+		.credentials = role->tools.credentials,
+		.changed = on_changed,
+		.data = role,
+	};
+	return lists_new(&lists, config, &role->lists, error);
+}
+
 static int start_files(struct revocation_role *role, const struct config *config,
 		       struct error *error)
 {
@@ -99,8 +131,7 @@ static int start_files(struct revocation_role *role, const struct config *config
 		.data = role,
 	};
 	int r = denial_files_new(&files, &role->files);
-	return r < 0 ? error_set(error, -r, "out of memory")
-		     : revocation_role_set(role, config, error);
+	return r < 0 ? error_set(error, -r, "out of memory") : set_files(role, config, error);
 }
 
 int revocation_role_new(const struct revocation_role_tools *tools, const struct config *config,
@@ -113,7 +144,9 @@ int revocation_role_new(const struct revocation_role_tools *tools, const struct 
 	role->denials = denial_store_new(on_denials, role);
 	if (!role->denials)
 		return error_set(error, ENOMEM, "out of memory");
-	int r = start_files(role, config, error);
+	int r = start_lists(role, config, error);
+	if (r == 0)
+		r = start_files(role, config, error);
 	if (r < 0)
 		return r;
 	if (revise(role) < 0 ||
@@ -131,10 +164,16 @@ struct revocation_role *revocation_role_free(struct revocation_role *role)
 	if (!role)
 		return NULL;
 	sd_event_source_disable_unref(role->timer);
+	lists_free(role->lists);
 	denial_files_free(role->files);
 	denial_store_free(role->denials);
 	free(role);
 	return NULL;
+}
+
+const struct lists *revocation_role_lists(const struct revocation_role *role)
+{
+	return role->lists;
 }
 
 struct denial_store *revocation_role_denials(const struct revocation_role *role)

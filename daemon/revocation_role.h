@@ -11,6 +11,7 @@ struct config;
 struct credentials;
 struct denial_store;
 struct error;
+struct lists;
 struct revocation_role;
 
 struct revocation_role_tools { // borrowed until revocation_role_free()
@@ -29,9 +30,12 @@ struct revocation_role *
 revocation_role_free(struct revocation_role *role); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct revocation_role *, revocation_role_free);
 
-// The sources of another configuration.
+// The sources of another configuration. On failure nothing changed but what files of denials are watched.
 int revocation_role_set(struct revocation_role *role, const struct config *config,
 			struct error *error);
+// The credentials have other CA certificates: what was signed by others counts no more.
+void revocation_role_trust_changed(struct revocation_role *role);
+const struct lists *revocation_role_lists(const struct revocation_role *role);	  // borrowed
 struct denial_store *revocation_role_denials(const struct revocation_role *role); // borrowed
 // Of the files of denials; code 0: all is well. Borrowed.
 const struct error *revocation_role_problem(const struct revocation_role *role);

@@ -10,7 +10,8 @@
 #define SETTING_NAME_MAX 64 // longest last part of a path that is compared for "did you mean"
 
 // In the order of the manual.
-static const struct setting_table *const tables[] = {&setting_node, &setting_tunnel, &setting_role};
+static const struct setting_table *const tables[] = {&setting_node, &setting_revocation,
+						     &setting_tunnel, &setting_role};
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
 // What one value looks like, with examples; NULL: not a string.
@@ -18,7 +19,8 @@ static const char *const phrases[] = {
 	[SETTING_GROUP] = NULL,
 	[SETTING_LIST] = NULL,
 	[SETTING_URL] = "a URL such as \"https://vpn.corp.example\"",
-	[SETTING_PLAIN_URL] = "a URL such as \"http://ocsp.corp.example/\"",
+	[SETTING_PLAIN_URL] =
+		"a URL such as \"http://ocsp.corp.example/\" or \"http://pki.corp.example/ca.crl\"",
 	[SETTING_PATH] = "a path, absolute or relative to the directory of its file",
 	[SETTING_INTEGER] = NULL,
 	[SETTING_BOOLEAN] = "true or false",
@@ -35,6 +37,7 @@ static const char *const phrases[] = {
 	[SETTING_KEYS] =
 		"a pin such as \"sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=\", or 64 "
 		"hexadecimal digits",
+	[SETTING_MODE] = "\"soft\" or \"hard\"",
 	[SETTING_CRYPTO] = "\"auto\" or \"openssl\"",
 	[SETTING_LEVEL] = "one of \"error\", \"warning\", \"info\", \"debug\"",
 };

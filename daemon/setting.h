@@ -28,6 +28,7 @@ enum setting_type {
 	SETTING_NAME,  // interface or link name
 	SETTING_LEVEL, // log level
 	SETTING_TEXT,
+	SETTING_MODE,
 	SETTING_CRYPTO,
 };
 

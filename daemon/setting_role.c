@@ -136,17 +136,6 @@ static const struct setting settings[] = {
 	 .offset = offsetof(struct config_gateway, ca_passphrase),
 	 .help = "File whose first line opens the keys of that CA, if they are encrypted; mode 0600. Without it systemd's "
 		 "credential ca-passphrase is taken, where there is one (LoadCredentialEncrypted=)."},
-	{.path = "revocation",
-	 .type = SETTING_GROUP,
-	 .reloadable = true,
-	 .offset = offsetof(struct config, revocation),
-	 .help = "How this node learns of certificates that were withdrawn."},
-	{.path = "revocation.denials",
-	 .type = SETTING_PATH,
-	 .reloadable = true,
-	 .offset = offsetof(struct config_revocation, denials),
-	 .help = "Copy of the file \"denials\" of a CA (\"mutun ca revoke\"), kept current by whatever you like. The file is watched. "
-		 "Nodes that have a channel to one that knows it, or to a gateway with gateway.ca, need no copy."},
 	{.path = "links",
 	 .type = SETTING_LIST,
 	 .max = 64,

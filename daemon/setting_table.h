@@ -11,6 +11,7 @@ struct setting_table {
 	size_t count;
 };
 
-extern const struct setting_table setting_node;	  // node, renewal
+extern const struct setting_table setting_node; // node, renewal
+extern const struct setting_table setting_revocation;
 extern const struct setting_table setting_tunnel; // interface, offload
 extern const struct setting_table setting_role;	  // gateway, links, log, control

@@ -270,7 +270,8 @@ static const char *sentence(const struct http_answer *answer, char text[200])
 		n++;
 	}
 	text[n] = '\0';
-	return n > 0 && text[0] != '<' ? text : "it gives no reason";
+	bool whole = n == 199 || n == answer->size || strchr("\r\n", answer->body[n]);
+	return n > 0 && whole && text[0] != '<' ? text : "it gives no reason";
 }
 
 int http_judge(const struct http_answer *answer, const char *url, struct error *error)

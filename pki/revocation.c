@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "pki/crl.h"
 #include "pki/crl_list.h"
+#include "pki/crl_slot.h"
 #include "pki/denials.h"
 #include "pki/identity.h"
 
@@ -80,7 +80,7 @@ static void list_done(struct crl_list *list)
 {
 	free((char *)list->name);
 	free((char *)list->domain);
-	crl_put(list->crl);
+	crl_slot_put(list->slot);
 }
 
 struct revocation *revocation_put(struct revocation *revocation)
@@ -149,8 +149,9 @@ int revocation_add_list(struct revocation *revocation, const struct crl_list *li
 	revocation->lists = lists;
 	copy.name = strdup(list->name);
 	copy.domain = strdup(list->domain);
-	copy.crl = list->crl ? crl_get(list->crl) : NULL;
-	if (!copy.name || !copy.domain) {
+	copy.crl = NULL;
+	copy.slot = list->slot ? crl_slot_get(list->slot) : crl_slot_new(list->crl);
+	if (!copy.name || !copy.domain || !copy.slot) {
 		list_done(&copy);
 		return -ENOMEM;
 	}

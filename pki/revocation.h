@@ -42,7 +42,7 @@ struct revocation *revocation_new(void);
 // What the CA of a trust domain withdrew itself (a reference is taken), one list for each domain; before anybody shares `revocation`.
 // -EEXIST: there is one of this domain. -ENOMEM.
 int revocation_add_denials(struct revocation *revocation, struct denials *denials);
-// One more list (a reference of its table is taken, the rest copied), before anybody shares `revocation`. -ENOMEM.
+// One more list (a reference of its table or slot is taken, the rest copied), before anybody shares `revocation`. -ENOMEM.
 int revocation_add_list(struct revocation *revocation, const struct crl_list *list);
 struct revocation *revocation_get(struct revocation *revocation);
 struct revocation *revocation_put(struct revocation *revocation); // takes NULL, returns NULL

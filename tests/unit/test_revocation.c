@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "pki/crl.h"
 #include "pki/crl_list.h"
+#include "pki/crl_slot.h"
 #include "pki/revocation.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
@@ -360,6 +361,27 @@ static void a_list_that_was_never_read(void **state)
 	assert_non_null(strstr(error.what, "could not be read yet"));
 }
 
+// What a channel holds that began an hour ago judges by the list of today.
+static void a_newer_list(void **state)
+{
+	struct crl_fixture_entry entry = entry_of(leaves[0]);
+	struct crl_fixture_options options = {.entries = &entry, .count = 1};
+	_cleanup_(crl_putp) struct crl *crl = list_of(issuing, &options);
+	_cleanup_(revocation_putp) struct revocation *revocation = revocation_new();
+	struct crl_slot *slot = crl_slot_new(NULL);
+	struct crl_list list = {.name = "x", .domain = DOMAIN, .slot = slot};
+	struct error error;
+
+	(void)state;
+	assert_int_equal(revocation_add_list(revocation, &list), 0);
+	assert_int_equal(ask(revocation, leaves[0], clock_wall(), &error), 0);
+	crl_slot_set(slot, crl);
+	assert_int_equal(ask(revocation, leaves[0], clock_wall(), &error), -EKEYREVOKED);
+	crl_slot_set(slot, NULL);
+	assert_int_equal(ask(revocation, leaves[0], clock_wall(), &error), 0);
+	crl_slot_put(slot);
+}
+
 // The whole way: from a chain that path validation built, through a verdict, to live sessions.
 static void through_the_judgement(void **state)
 {
@@ -399,6 +421,7 @@ int main(void)
 		cmocka_unit_test(a_ca_with_a_new_key),
 		cmocka_unit_test(an_old_list),
 		cmocka_unit_test(a_list_that_was_never_read),
+		cmocka_unit_test(a_newer_list),
 		cmocka_unit_test(through_the_judgement),
 	};
 
