@@ -179,12 +179,30 @@ static void name_joining(const char *password, char text[80])
 		sprintf(text + strlen(text), "%02x", digest[i]);
 }
 
-static void advise(int r, const struct est_meta *meta, struct error *error)
+// A token is used up also by the run before, which may have been killed at the very end, or forgotten.
+static void advise_token(const struct join_files *files, struct error *error)
+{
+	_cleanup_(freep) char *identity = NULL;
+	char words[32];
+	time_t from, to = 0;
+
+	if (files->before && certificate_identity(files->before, &identity, NULL) == 0 &&
+	    certificate_lifetime(files->before, &from, &to) == 0 && to > clock_wall())
+		error_remedy(error,
+			     "this device is %.100s already, for %s; to change that, have a new "
+			     "token made: mutun enrol-token",
+			     identity, clock_words(to - clock_wall(), words, sizeof(words)));
+	else
+		error_remedy(error, "have a new token made: mutun enrol-token");
+}
+
+static void advise(const struct join_files *files, int r, const struct est_meta *meta,
+		   struct error *error)
 {
 	char words[32];
 
 	if (r == -EACCES)
-		error_remedy(error, "have a new token made: mutun enrol-token");
+		advise_token(files, error);
 	if (r == -EAGAIN && meta->retry_after_s)
 		error_remedy(error, "run this again in %s",
 			     clock_words(meta->retry_after_s, words, sizeof(words)));
@@ -227,7 +245,7 @@ static int enrol(struct join *join, struct obtained *ret, struct error *error)
 	if (r == 0 && !take_up(join, &pending, ret)) {
 		r = obtain_pending(&client, &pending, join->identity, join->trust, clock_wall(),
 				   ret, &meta, error);
-		advise(r, &meta, error);
+		advise(&join->files, r, &meta, error);
 	}
 	if (r == -EACCES || r == -EPERM || r == -EINVAL)
 		unlink(join->files.pending); // will not be answered
