@@ -187,7 +187,8 @@ static const struct reason alerts[] = {
 static const struct reason faults[] = {
 	{SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, EACCES, "the peer sent no certificate",
 	 "it needs one from a CA that this node trusts"},
-	{SSL_R_EXCESSIVE_MESSAGE_SIZE, EACCES, "the peer sent more certificates than are accepted",
+	{SSL_R_EXCESSIVE_MESSAGE_SIZE, EACCES,
+	 "the peer sent a larger handshake message, such as one of certificates, than is accepted",
 	 NULL},
 	{SSL_R_CERT_LENGTH_MISMATCH, EACCES, "the peer sent a certificate that cannot be read",
 	 NULL},

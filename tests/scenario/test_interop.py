@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from lib.foreign import dial, pause
 from lib.host import wait_for
 from lib.traffic import Probes
 from lib.world import World
@@ -61,3 +62,26 @@ def test_hybrid():
 @pytest.mark.parametrize("gate_is,client_is", [("here", "other"), ("other", "here"), ("other", "other")])
 def test_both_systems(gate_is, client_is):
     meet(gate_is, client_is)
+
+
+@pytest.mark.skipif(not TREE, reason="tests/debian13.sh runs this with a second system beside this one")
+@pytest.mark.parametrize("gate_is,dials", [("here", TREE), ("other", None), ("other", TREE)])
+def test_foreign_client(gate_is, dials):
+    """openssl s_client of either system: TLS with a good certificate, and what must not be."""
+    with World() as world:
+        gate = place(world.gateway(), gate_is).start()
+        stranger = world.attach(world.add_host("stranger"))
+        target, good = f"{gate.host.outer4}:443", world.pki.stage("laptop/eve")
+        text = dial(stranger, target, good)
+        assert "ALPN protocol: mutun/1" in text and "New, TLSv1.3" in text, text[-2000:]
+        if dials and gate_is == "other":
+            assert HYBRID in dial(stranger, target, good, tree=dials)
+        for sees, credential, alpn, options in (
+                ("certificate required", None, "mutun/1", ()),
+                ("certificate expired", world.pki.forge("laptop/eve", -7200, -60), "mutun/1", ()),
+                ("no application protocol", good, "h2", ()),
+                ("protocol version", good, "mutun/1", ("-tls1_2",))):
+            pause()
+            text = dial(stranger, target, credential, alpn, *options, tree=dials)
+            assert sees in text, text[-2000:]
+        assert not gate.sessions()

@@ -213,12 +213,14 @@ const struct refusal refusals[] = {
 	{.name = "10000 names",
 	 LEAF(.dns_count = 10000),
 	 .what = "certificate is larger than 16384 bytes",
-	 .tls_what = "the peer sent more certificates than are accepted",
+	 .tls_what =
+		 "the peer sent a larger handshake message, such as one of certificates, than is accepted",
 	 .alert = SSL_AD_ILLEGAL_PARAMETER},
 	{.name = "5000 names",
 	 LEAF(.dns_count = 5000),
 	 .what = "certificate is larger than 16384 bytes",
-	 .tls_what = "the peer sent more certificates than are accepted",
+	 .tls_what =
+		 "the peer sent a larger handshake message, such as one of certificates, than is accepted",
 	 .alert = SSL_AD_ILLEGAL_PARAMETER},
 
 	// Leaf rules.

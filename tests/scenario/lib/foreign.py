@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends of a connection that are not mutun: openssl s_client and s_server."""
+"""Ends of a connection that are not mutun: those of openssl and of GnuTLS, and a few bytes of our own."""
 
 import subprocess
 import time
@@ -9,20 +9,65 @@ from lib.host import SLOW, Failed, wait_for
 ALPN = "mutun/1"
 
 
-def dial(host, target, credential=None, alpn=ALPN, *options, seconds=2):
-    """openssl s_client to target ("10.77.1.1:443"); returns all that it said. It stays for some seconds, for in TLS 1.3 the
-    server's verdict comes after the handshake."""
-    command = ["openssl", "s_client", "-connect", target, "-ign_eof", *options]
-    if credential is not None:
-        command += ["-cert", credential.certificate, "-cert_chain", credential.certificate, "-key", credential.key]
-    if alpn is not None:
-        command += ["-alpn", alpn]
+def listen(host, command, seconds):
+    """Runs a command, with an end of input that never comes, for some seconds at most; returns all that it said."""
     process = host.start(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         return process.communicate(timeout=seconds * SLOW)[0]
     except subprocess.TimeoutExpired:
         process.kill()
         return process.communicate()[0]
+
+
+def dial(host, target, credential=None, alpn=ALPN, *options, seconds=2, tree=None):
+    """openssl s_client to target ("10.77.1.1:443"), or that of another tree; returns all that it said. It stays for some seconds,
+    for in TLS 1.3 the server's verdict comes after the handshake."""
+    command = ["openssl", "s_client", "-connect", target, "-ign_eof", *options]
+    if tree is not None:
+        command = ["chroot", tree, *command]
+    if credential is not None:
+        command += ["-cert", credential.certificate, "-cert_chain", credential.certificate, "-key", credential.key]
+    if alpn is not None:
+        command += ["-alpn", alpn]
+    return listen(host, command, seconds)
+
+
+def dial_gnutls(host, target, credential=None, alpn=ALPN, *options, priority="NORMAL", seconds=2):
+    """The same by gnutls-cli."""
+    address, port = target.rsplit(":", 1)
+    command = ["gnutls-cli", "--no-ca-verification", "--verbose", f"--priority={priority}", "-p", port, *options, address]
+    if credential is not None:
+        command += ["--x509certfile", credential.certificate, "--x509keyfile", credential.key]
+    if alpn is not None:
+        command += ["--alpn", alpn]
+    return listen(host, command, seconds)
+
+
+# Sends a file in pieces and prints, in hexadecimal, what comes back until nothing does for a second.
+PIECES = """
+import socket, sys, time
+address, port, path, size = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+data = open(path, "rb").read()
+with socket.create_connection((address, port), 5) as connection:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for at in range(0, len(data), size):
+        connection.sendall(data[at:at + size])
+    connection.settimeout(1)
+    answer = b""
+    try:
+        while (more := connection.recv(65536)):
+            answer += more
+    except (TimeoutError, ConnectionResetError):
+        pass
+print(answer.hex())
+"""
+
+
+def send_pieces(host, target, data, size, path):
+    """What a host is answered that sends bytes in pieces of a size."""
+    path.write_bytes(data)
+    address, port = target.rsplit(":", 1)
+    return bytes.fromhex(host.run("python3", "-c", PIECES, address, port, path, size, timeout=30).stdout)
 
 
 class Impostor:
@@ -34,7 +79,10 @@ class Impostor:
                    credential.certificate, "-key", credential.key, "-CAfile", trust, "-Verify", "4", *options]
         if alpn is not None:
             command += ["-alpn", alpn]
-        with open(log, "wb") as file:
+        self.begin(host, command, port)
+
+    def begin(self, host, command, port):
+        with open(self.log, "wb") as file:
             self.process = host.start(*command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT)
         host.wait_listening(port)
 
@@ -53,6 +101,18 @@ class Impostor:
             wait_for(f"\"{text}\" from openssl s_server", lambda: text in self.text(), seconds)
         except Failed as failed:
             raise Failed(f"{failed}, which said:\n{self.text()}") from None
+
+
+class GnuImpostor(Impostor):
+    """gnutls-serv in a gateway's place; it sends back what it is sent."""
+
+    def __init__(self, host, credential, log, *options, port=443, alpn=ALPN, priority="NORMAL"):
+        self.log = log
+        command = ["gnutls-serv", "--echo", "-p", str(port), "--x509certfile", credential.certificate, "--x509keyfile",
+                   credential.key, f"--priority={priority}", *options]
+        if alpn is not None:
+            command += ["--alpn", alpn, "--alpn-fatal"]
+        self.begin(host, command, port)
 
 
 def pause():
