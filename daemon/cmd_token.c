@@ -59,9 +59,12 @@ static int root_digest(const struct ca *ca, uint8_t ret[TOKEN_DIGEST_SIZE], stru
 
 	if (r < 0)
 		return r;
+	// While one root follows another that is the old one: it vouches for the gateways' certificates of before, and through what
+	// is sent with the new ones for those as well.
+	X509 *top = sk_X509_value(ca_chain(ca), sk_X509_num(ca_chain(ca)) - 1);
 	for (int i = 0; i < sk_X509_num(trusted); i++) {
 		X509 *root = sk_X509_value(trusted, i);
-		if (X509_check_issued(root, ca_certificate(ca)) == X509_V_OK)
+		if (X509_check_issued(root, top) == X509_V_OK)
 			return X509_digest(root, EVP_sha256(), ret, &size) == 1
 				       ? 0
 				       : error_set(error, EIO, "no digest");

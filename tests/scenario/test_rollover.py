@@ -9,6 +9,7 @@ from cryptography import x509
 
 from lib.host import Failed, wait_for
 from lib.traffic import Probes
+from test_enrol import Device, token
 
 LIFE_S = 60  # of every leaf
 
@@ -113,6 +114,28 @@ def test_root(four):
     carol.host.ping(gate.inner())
     with pytest.raises(Failed, match="finished"):
         rotate(world, "abort")
+
+
+def test_joining_in_between(world):
+    """A device joins while the gateway still has a certificate of before: it gets one below the new root, and trusts both."""
+    world.gate = world.gateway(gateway={"reauth_within": 1, "ca": world.pki.directory})
+    world.gate.start()
+    dave = Device(world, "dave")
+    early = token(world, "laptop/dave")
+    rotate(world, "prepare")
+    rotate(world, "activate", "--force")
+    late = token(world, "laptop/dave")
+    assert names(world.gate.credential.certificate) == [None, "issuing CA"]
+    dave.join(late)
+    assert names(dave.trust) == ["root CA", "root CA 2"]
+    assert names(dave.credential.certificate) == [None, "issuing CA 2", "root CA 2"]
+    dave.up()
+    dave.stop()
+    erin = Device(world, "erin")
+    world.gate.mutun("renew", "--now")
+    erin.refused(early, "is for .*/dave", "--identity", "laptop/erin")
+    erin.join(token(world, "laptop/erin"))
+    erin.up()
 
 
 def test_issuing(four):
