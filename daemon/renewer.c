@@ -81,13 +81,15 @@ static void look_for_previous(struct renewer *renewer)
 	_cleanup_(credential_putp) struct credential *previous = NULL;
 	struct probation files = files_of(renewer);
 	renewer->previous_not_after = 0;
-	if (renewer->source == RENEWER_FILES ||
-	    probation_previous(&files, clock_wall(), &previous, NULL) < 0)
+	if (renewer->source == RENEWER_FILES)
 		return;
-	if (memcmp(credential_fingerprint(previous), credential_fingerprint(current(renewer)),
-		   RENEWER_FINGERPRINT_SIZE) == 0)
-		probation_end(&files, NULL); // was put back
-	else
+	int r = probation_previous(&files, clock_wall(), &previous, NULL);
+	bool same = r == 0 &&
+		    memcmp(credential_fingerprint(previous),
+			   credential_fingerprint(current(renewer)), RENEWER_FINGERPRINT_SIZE) == 0;
+	if (same || r == -EKEYEXPIRED)
+		probation_end(&files, NULL);
+	else if (r == 0)
 		renewer->previous_not_after = credential_not_after(previous);
 }
 
@@ -146,23 +148,51 @@ static void on_trust(struct renewer *renewer, const struct attempt_result *resul
 			    error_text(&result->trust_error, text, sizeof(text)));
 }
 
-static void on_certificate(struct renewer *renewer, struct attempt_result *result)
+// Of several, the one that begins first.
+static void hold(struct renewer *renewer, struct obtained *held)
 {
 	struct error error;
 	char text[ERROR_TEXT_MAX];
+	if (!renewer->held.leaf || held->not_before < renewer->held.not_before) {
+		obtained_done(&renewer->held);
+		renewer->held = *held;
+		*held = (struct obtained){0};
+	}
+	if (obtained_check_begun(&renewer->held, clock_wall(), &error) == 0)
+		return;
+	if (renewer->held.not_before < renewer->plan.to) {
+		log_warning("%s", error_text(&error, text, sizeof(text)));
+		renewer->plan.at = renewer->held.not_before;
+	} else { // there would be a time without any: the CA may say something else by then
+		failed(renewer, RENEWAL_UNREACHABLE, 0, &error);
+	}
+}
+
+static void on_certificate(struct renewer *renewer, struct attempt_result *result)
+{
 	if (result->meta.dated) {
 		renewer->dated = true;
 		renewer->skew_s = result->meta.skew_s;
 	}
-	obtained_done(&renewer->held);
-	renewer->held = result->held;
-	result->held = (struct obtained){0};
-	if (result->r < 0) {
+	if (result->r < 0)
 		failed(renewer, classify(result->r), result->meta.retry_after_s, &result->error);
-	} else if (renewer->held.leaf) {
-		obtained_check_begun(&renewer->held, clock_wall(), &error);
-		log_warning("%s", error_text(&error, text, sizeof(text)));
+	if (result->held.leaf)
+		hold(renewer, &result->held);
+}
+
+static void on_undone(struct renewer *renewer, const struct attempt_result *result)
+{
+	struct error why = renewer->why;
+	renewer->previous_not_after = 0;
+	if (result->r < 0) {
+		failed(renewer, RENEWAL_REFUSED, 0, &result->error);
+	} else if (renewer->unused) { // what lies in the files again was in use all the time
+		failed(renewer, RENEWAL_REFUSED, 0, &why);
+	} else {
+		renewer->undone = true;
+		renewer->adopt_by_ms = clock_ms() + ADOPT_MS;
 	}
+	renewer->unused = false;
 }
 
 static bool renews(const struct attempt *attempt)
@@ -182,13 +212,9 @@ static void on_done(void *data)
 	}
 	if (attempt_kind(attempt) == ATTEMPT_RENEW || attempt_kind(attempt) == ATTEMPT_TRUST)
 		on_trust(renewer, result);
-	if (attempt_kind(attempt) == ATTEMPT_UNDO) {
-		if (result->r < 0)
-			failed(renewer, RENEWAL_REFUSED, 0, &result->error);
-		renewer->previous_not_after = 0;
-		renewer->undone = result->installed;
-	}
-	if (result->installed)
+	if (attempt_kind(attempt) == ATTEMPT_UNDO)
+		on_undone(renewer, result);
+	else if (result->installed)
 		renewer->adopt_by_ms = clock_ms() + ADOPT_MS;
 	if (result->installed || result->trust_changed)
 		credentials_look(renewer->tools.credentials);
@@ -209,21 +235,32 @@ static void begin(struct renewer *renewer, enum attempt_kind kind)
 	}
 	if (r == 0)
 		return;
-	renewer->attempts++;
 	error_set(&error, -r, "no thread for it: %s", strerror(-r));
+	if (kind == ATTEMPT_TRUST)
+		return;
+	renewer->attempts += kind != ATTEMPT_UNDO;
+	renewer->previous_not_after = 0; // no undoing again and again
 	failed(renewer, RENEWAL_UNREACHABLE, 0, &error);
 }
 
-// New files that are not taken up would be made again and again.
+// New files that are not taken up would be made again and again, and be no use to start with.
 static void give_up_adoption(struct renewer *renewer)
 {
 	const struct error *problem = credentials_problem(renewer->tools.credentials);
-	struct error error;
-	error_set(&error, EBADMSG, "the new certificate is in %s, but not in use",
-		  renewer->config->node.certificate);
+	struct error why = *problem;
+	if (!why.code)
+		error_set(&why, EBADMSG, "the new certificate is in %s, but not in use",
+			  renewer->config->node.certificate);
 	renewer->adopt_by_ms = 0;
 	renewer->undone = false;
-	failed(renewer, RENEWAL_REFUSED, 0, problem->code ? problem : &error);
+	look_for_previous(renewer);
+	if (!renewer->previous_not_after) {
+		failed(renewer, RENEWAL_REFUSED, 0, &why);
+		return;
+	}
+	renewer->why = why;
+	renewer->unused = true;
+	begin(renewer, ATTEMPT_UNDO);
 }
 
 // --- probation
@@ -274,16 +311,25 @@ static bool judge_probation(struct renewer *renewer, time_t now)
 
 // --- life
 
-static void follow_held(struct renewer *renewer, time_t now)
+// Whether one that was not valid yet is put into the files.
+static bool follow_held(struct renewer *renewer, time_t now)
 {
-	if (renewer->held.not_before > now)
-		return;
+	if (!renewer->held.leaf || renewer->held.not_before > now)
+		return false;
 	if (renewer->held.not_after > now) {
 		begin(renewer, ATTEMPT_INSTALL);
-		return;
+		return true;
 	}
 	obtained_done(&renewer->held);
 	renewer->plan.at = now;
+	return false;
+}
+
+// One that was signed while this clock was ahead is of no use once it is right.
+static bool is_due(const struct renewer *renewer, time_t now)
+{
+	bool early = now < credential_not_before(current(renewer)) && renewer->plan.failures == 0;
+	return renewer->asked || renewer->plan.at <= now || early;
 }
 
 void renewer_tick(struct renewer *renewer)
@@ -297,9 +343,9 @@ void renewer_tick(struct renewer *renewer)
 	if (renewer->adopt_by_ms) {
 		if (clock_ms() >= renewer->adopt_by_ms)
 			give_up_adoption(renewer);
-	} else if (renewer->held.leaf) {
-		follow_held(renewer, now);
-	} else if (renewer->asked || renewer->plan.at <= now) {
+	} else if (follow_held(renewer, now)) {
+		return;
+	} else if (is_due(renewer, now)) {
 		begin(renewer, ATTEMPT_RENEW);
 	} else if (renewer->trust_ms && clock_ms() >= renewer->trust_ms) {
 		begin(renewer, ATTEMPT_TRUST);
@@ -322,8 +368,6 @@ int renewer_now(struct renewer *renewer, unsigned *ret_attempt, struct error *er
 	}
 	if (renewer_say_clock(renewer, clock_wall()))
 		return error_set(error, EAGAIN, "%s", renewer_clock_words(clock_wall(), text));
-	if (renewer->held.leaf && obtained_check_begun(&renewer->held, clock_wall(), error) < 0)
-		return -EAGAIN;
 	bool under_way = renewer->attempt && renews(renewer->attempt);
 	bool adopting = renewer->adopt_by_ms && !renewer->undone;
 	*ret_attempt = renewer->attempts + !adopting;

@@ -56,7 +56,7 @@ void renewer_reload(struct renewer *renewer, const struct config *config);
 void renewer_tick(struct renewer *renewer);
 void renewer_clock_stepped(struct renewer *renewer);
 // Begins an attempt at once, or joins the one under way. `ret_attempt`: renewer_status.attempts once it is over. -EINVAL: that is
-// somebody else's to do; -EAGAIN: a new certificate is there already, but not valid yet.
+// somebody else's to do; -EAGAIN: not with this clock.
 int renewer_now(struct renewer *renewer, unsigned *ret_attempt, struct error *error);
 // Asks the CA soon whether its roots are others than those that this node trusts; a hint that comes too often is one.
 void renewer_refresh_trust(struct renewer *renewer);

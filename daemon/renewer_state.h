@@ -25,6 +25,7 @@ struct renewer {
 	bool asked;		 // by the operator: now, whatever the plan says
 	uint64_t adopt_by_ms;	 // 0: no new files lie there
 	bool undone;		 // and they are the old ones
+	bool unused;		 // the new ones were not taken up, and are put away
 	struct error why;
 	struct obtained held;
 	bool dated;

@@ -27,7 +27,8 @@ static const char *source_from(const struct renewer *renewer)
 	return NULL;
 }
 
-static void add_reason(const struct renewer *renewer, char *text, size_t size)
+static void add_reason(const struct renewer *renewer, enum renewal_alarm alarm, char *text,
+		       size_t size)
 {
 	char why[ERROR_TEXT_MAX];
 	size_t at = strlen(text);
@@ -37,6 +38,10 @@ static void add_reason(const struct renewer *renewer, char *text, size_t size)
 	else if (renewer->plan.failures)
 		snprintf(text + at, size - at, "; renewal failed %u times: %s",
 			 renewer->plan.failures, error_text(&renewer->why, why, sizeof(why)));
+	at = strlen(text);
+	if (renewer->source == RENEWER_EST && alarm == RENEWAL_EXPIRED)
+		snprintf(text + at, size - at,
+			 "; a CA seldom renews what has expired: let this device join again");
 }
 
 void renewer_say_alarm(struct renewer *renewer, time_t now)
@@ -54,7 +59,7 @@ void renewer_say_alarm(struct renewer *renewer, time_t now)
 	if (alarm != RENEWAL_EXPIRED)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", it expires in %s",
 			 clock_words(renewer->plan.to - now, words, sizeof(words)));
-	add_reason(renewer, text, sizeof(text));
+	add_reason(renewer, alarm, text, sizeof(text));
 	log_write(alarm == RENEWAL_EXPIRED ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 }
 

@@ -68,7 +68,7 @@ int probation_previous(const struct probation *probation, time_t now, struct cre
 		    : error_set(error, ENOMEM, "out of memory");
 }
 
-// What has expired is not kept: it would never be asked for.
+// What is not valid now is not kept: it would be no use.
 static int keep(const struct probation *probation, const struct credential *current, time_t now,
 		struct error *error)
 {
@@ -78,6 +78,7 @@ static int keep(const struct probation *probation, const struct credential *curr
 	if (!path)
 		return error_set(error, ENOMEM, "out of memory");
 	if (!current || credential_not_after(current) <= now ||
+	    credential_not_before(current) > now ||
 	    probation_previous(probation, now, &kept, NULL) == 0)
 		return 0;
 	return pem_write_pair(path, credential_leaf(current), credential_chain(current),

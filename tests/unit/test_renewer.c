@@ -334,6 +334,27 @@ static void does_nothing_with_a_clock_of_the_past(void **state)
 	assert_false(has_first(place));
 }
 
+// What was signed by a clock that was ahead is no use once it is right.
+static void a_clock_that_was_ahead_is_got_over(void **state)
+{
+	struct place *place = *state;
+
+	start(place);
+	time_t right = clock_wall();
+	clock_set_wall(right + 5 * DAY);
+	settle(place);
+	assert_false(has_first(place));
+	place->evidence.proved = true;
+	settle(place);
+	clock_set_wall(right);
+	renewer_clock_stepped(place->renewer);
+	settle(place);
+	assert_int_equal(look(place).attempts, 2);
+	assert_true(credential_not_before(credentials_credential(place->credentials)) <= right);
+	assert_true(look(place).not_after > right && look(place).not_after <= right + DAY);
+	assert_int_equal(access(place->previous, F_OK), -1);
+}
+
 static void is_rescued_at_start(void **state)
 {
 	struct place *place = *state;
@@ -360,6 +381,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(files_are_somebody_elses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(links_are_somebody_elses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(does_nothing_with_a_clock_of_the_past, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_that_was_ahead_is_got_over, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(is_rescued_at_start, set_up, tear_down),
 	};
