@@ -15,6 +15,7 @@
 #include "pki/verify.h"
 #include "tun/anchor.h"
 #include "tun/dataplane.h"
+#include "tun/herald.h"
 #include "tun/session.h"
 
 #define LINGER_MS 10000u // for the gateway's last word on an old channel
@@ -90,6 +91,7 @@ static void say_hello(struct initiator *initiator)
 	const struct channel *channel = connection_channel(initiator->next);
 	anchor_declare(channel_context(channel), &hello.hello.anchors);
 	channel_give_staple(channel, &hello.hello.staple);
+	herald_say(initiator->tools.herald, &hello.hello.denials);
 	connection_send(initiator->next, &hello);
 	link_hello_sent(initiator->link, clock_ms());
 }
@@ -170,6 +172,7 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 	initiator->pong_due_ms = CLOCK_NEVER;
 	initiator->last_error.code = 0;
 	link_ready(initiator->link, now);
+	herald_line_open(initiator->line, &ready->denials);
 	session_probe(initiator->session, now);
 	log_info("link %s: %s with %s, epoch %u%s%s", initiator->name,
 		 ready->resumed ? "session goes on" : "up", session_name(initiator->session),
@@ -243,6 +246,23 @@ static void protocol_fault(struct initiator *initiator, struct connection *conne
 		link_failed(initiator->link, 0, clock_ms());
 }
 
+// A gateway that tells what its CA cannot have said is left.
+static void on_deny(struct initiator *initiator, struct connection *connection,
+		    const struct message_deny *deny)
+{
+	struct message_bye bye = {.code = BYE_PROTOCOL};
+	struct error error;
+	error_set(&error, EPROTO, "denials that cannot be read");
+	if (connection != initiator->current ||
+	    herald_line_heard(initiator->line, deny, &error) == 0)
+		return;
+	conversation_error(initiator, &error);
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
+	connection_close(take(initiator->current), &bye);
+	initiator->pong_due_ms = CLOCK_NEVER;
+	conversation_lost(initiator, "channel lost", 0);
+}
+
 static void on_message(struct initiator *initiator, struct connection *connection,
 		       const struct message *message)
 {
@@ -277,6 +297,9 @@ static void on_message(struct initiator *initiator, struct connection *connectio
 		return;
 	case MESSAGE_PONG:
 		initiator->pong_due_ms = CLOCK_NEVER;
+		return;
+	case MESSAGE_DENY:
+		on_deny(initiator, connection, &message->deny);
 		return;
 	case MESSAGE_BYE:
 		on_bye(initiator, connection, &message->bye);

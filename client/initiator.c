@@ -19,6 +19,7 @@
 #include "pki/verify.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
+#include "tun/herald.h"
 #include "tun/host.h"
 #include "tun/session.h"
 
@@ -243,6 +244,9 @@ int initiator_new(const struct initiator_options *options, const struct initiato
 	initiator->link = link_new(options->target_count, clock_ns() ^ (uintptr_t)initiator);
 	if (!initiator->link)
 		return -ENOMEM;
+	initiator->line = herald_line_new(tools->herald, &initiator->current, options->identity);
+	if (tools->herald && !initiator->line)
+		return -ENOMEM;
 	link_start(initiator->link, clock_ms());
 	r = sd_event_add_time(tools->event, &initiator->timer, CLOCK_BOOTTIME, 0, 1000, on_timer,
 			      initiator);
@@ -257,6 +261,7 @@ struct initiator *initiator_free(struct initiator *initiator)
 	struct message_bye bye = {.code = BYE_SHUTDOWN, .text = "the link is taken down"};
 	if (!initiator)
 		return NULL;
+	herald_line_free(initiator->line);
 	initiator->resolve = resolve_free(initiator->resolve);
 	initiator->next = connection_free(initiator->next);
 	initiator->previous = connection_free(initiator->previous);

@@ -13,6 +13,7 @@
 
 struct apply;
 struct dataplane;
+struct herald;
 struct host;
 struct initiator;
 struct session;
@@ -40,6 +41,7 @@ struct initiator_tools {
 	struct dataplane *dataplane;
 	struct host *host;
 	struct apply *apply;
+	struct herald *herald; // passes denials on; NULL: none
 	// A gateway trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
 	void (*unknown_anchor)(void *data);
 	void *data;

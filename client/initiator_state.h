@@ -8,6 +8,7 @@
 #include "tun/message.h"
 
 struct connection;
+struct herald_line;
 struct resolve;
 
 struct initiator {
@@ -33,6 +34,7 @@ struct initiator {
 	uint64_t keepalive_ms;
 
 	struct session *session;
+	struct herald_line *line;      // NULL: no herald
 	char reason[MESSAGE_TEXT_MAX]; // why identity is proved again
 	struct pushed pushed;
 	struct error last_error;

@@ -295,6 +295,7 @@ static int start_gateway(struct engine *engine, struct error *error)
 		.event = engine->event,
 		.dataplane = engine->dataplane,
 		.apply = engine->apply,
+		.herald = revocation_role_herald(engine->revocation_role),
 		.identity = credential_identity(credentials_credential(engine->credentials)),
 		.state = engine->config->node.state,
 		.unknown_anchor = on_unknown_anchor,
@@ -314,6 +315,7 @@ static int start_links(struct engine *engine, struct error *error)
 		.dataplane = engine->dataplane,
 		.host = engine->host,
 		.apply = engine->apply,
+		.herald = revocation_role_herald(engine->revocation_role),
 		.unknown_anchor = on_unknown_anchor,
 		.data = engine,
 	};

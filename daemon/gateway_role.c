@@ -67,6 +67,7 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 		.ca_passphrase = gateway->ca_passphrase,
 		.unknown_anchor = role->tools.unknown_anchor,
 		.data = role->tools.data,
+		.herald = role->tools.herald,
 	};
 }
 

@@ -13,12 +13,14 @@ struct dataplane;
 struct error;
 struct gateway;
 struct gateway_role;
+struct herald;
 struct tls_context;
 
 struct gateway_role_tools { // borrowed until gateway_role_free(); the strings are copied
 	sd_event *event;
 	struct dataplane *dataplane;
 	struct apply *apply;
+	struct herald *herald;		    // NULL: none
 	const char *identity;		    // of this node
 	const char *state;		    // directory for the leases
 	void (*unknown_anchor)(void *data); // as in struct gateway_options

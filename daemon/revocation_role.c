@@ -14,6 +14,7 @@
 #include "daemon/lists.h"
 #include "pki/denial_store.h"
 #include "pki/revocation.h"
+#include "tun/herald.h"
 
 #define CHANGED_US 20000u
 
@@ -22,6 +23,7 @@ struct revocation_role {
 	struct denial_store *denials;
 	struct denial_files *files;
 	struct lists *lists;
+	struct herald *herald;
 	sd_event_source *timer; // armed: something has changed
 };
 
@@ -69,7 +71,10 @@ static void on_changed(void *data)
 
 static void on_denials(const char *domain, void *data)
 {
+	const struct revocation_role *role = data;
 	(void)domain;
+	if (role->herald) // else it has not begun
+		herald_changed(role->herald);
 	on_changed(data);
 }
 
@@ -149,7 +154,13 @@ int revocation_role_new(const struct revocation_role_tools *tools, const struct 
 		r = start_files(role, config, error);
 	if (r < 0)
 		return r;
-	if (revise(role) < 0 ||
+	struct herald_tools herald = {
+		.event = tools->event,
+		.store = role->denials,
+		.trust = trust_of,
+		.data = role,
+	};
+	if (herald_new(&herald, &role->herald) < 0 || revise(role) < 0 ||
 	    sd_event_add_time(tools->event, &role->timer, CLOCK_MONOTONIC, 0, 1000, on_timer,
 			      role) < 0 ||
 	    sd_event_source_set_enabled(role->timer, SD_EVENT_OFF) < 0)
@@ -166,6 +177,7 @@ struct revocation_role *revocation_role_free(struct revocation_role *role)
 	sd_event_source_disable_unref(role->timer);
 	lists_free(role->lists);
 	denial_files_free(role->files);
+	herald_free(role->herald);
 	denial_store_free(role->denials);
 	free(role);
 	return NULL;
@@ -174,6 +186,11 @@ struct revocation_role *revocation_role_free(struct revocation_role *role)
 const struct lists *revocation_role_lists(const struct revocation_role *role)
 {
 	return role->lists;
+}
+
+struct herald *revocation_role_herald(const struct revocation_role *role)
+{
+	return role->herald;
 }
 
 struct denial_store *revocation_role_denials(const struct revocation_role *role)

@@ -12,6 +12,7 @@ struct credentials;
 struct denial_store;
 struct error;
 struct lists;
+struct herald;
 struct revocation_role;
 
 struct revocation_role_tools { // borrowed until revocation_role_free()
@@ -35,7 +36,9 @@ int revocation_role_set(struct revocation_role *role, const struct config *confi
 			struct error *error);
 // The credentials have other CA certificates: what was signed by others counts no more.
 void revocation_role_trust_changed(struct revocation_role *role);
-const struct lists *revocation_role_lists(const struct revocation_role *role);	  // borrowed
+const struct lists *revocation_role_lists(const struct revocation_role *role); // borrowed
+// Passes denials on between peers. Borrowed; nobody uses it after revocation_role_free().
+struct herald *revocation_role_herald(const struct revocation_role *role);
 struct denial_store *revocation_role_denials(const struct revocation_role *role); // borrowed
 // Of the files of denials; code 0: all is well. Borrowed.
 const struct error *revocation_role_problem(const struct revocation_role *role);

@@ -11,7 +11,7 @@
 struct denial_store;
 struct denials;
 
-#define DENIAL_STORE_MAX  64u // trust domains
+#define DENIAL_STORE_MAX  16u // trust domains
 #define DENIAL_SOURCE_MAX 256u
 
 struct denial_entry {

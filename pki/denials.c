@@ -301,7 +301,7 @@ int denials_add(struct denials *old, const char *domain, struct denial *const *e
 	if (list && denials_judge(list, NULL, &signer))
 		return withdrawn_signer(domain, error);
 	if (apart && !takes_over(old, list, trust)) {
-		error_set(error, EKEYREJECTED,
+		error_set(error, ENOTUNIQ,
 			  "there are two lists of denials of %s, which go apart before entry %llu",
 			  domain, (unsigned long long)have);
 		return error_remedy(

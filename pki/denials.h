@@ -29,6 +29,7 @@ struct trust;
 //   -ESTALE       `old` has all of them
 //   -ENOENT       entries are missing between `old` and these
 //   -EKEYREJECTED the signature does not fit what `old` holds: another list of the same CA, or a forgery
+//   -ENOTUNIQ     it is another list of the same CA
 //   -EACCES       the signer may not sign for the domain by `trust`, or is itself withdrawn
 //   -EINVAL, -ENOMEM
 // Where two lists go apart, `old` stays, except that all of a list from 1 on is taken which withdraws the key that signed `old`.

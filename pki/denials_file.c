@@ -325,7 +325,7 @@ int denials_file_parse(const char *text, size_t size, const char *domain, struct
 	}
 	int r = add(at, end, found, &signers, old, denials_number(old), trust, ret, error);
 	// It may go apart from what we have somewhere before: only the whole can tell.
-	if (r == -EKEYREJECTED && old)
+	if ((r == -EKEYREJECTED || r == -ENOTUNIQ) && old)
 		r = add(at, end, found, &signers, old, 0, trust, ret, error);
 	return r;
 }

@@ -66,6 +66,7 @@ static struct member_tools tools_of(struct gateway *gateway)
 	return (struct member_tools){
 		.event = gateway->event,
 		.dataplane = gateway->dataplane,
+		.herald = gateway->options.herald,
 		.keepalive_s = gateway->options.keepalive_s,
 		.mtu = gateway->options.mtu,
 		.over = on_member_over,

@@ -13,6 +13,7 @@
 
 struct dataplane;
 struct error;
+struct herald;
 struct gateway;
 struct session;
 struct tls_context;
@@ -33,6 +34,7 @@ struct gateway_options {
 	// A peer trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
 	void (*unknown_anchor)(void *data);
 	void *data;
+	struct herald *herald; // passes denials on; NULL: none
 };
 
 // Opens leases and sockets (TCP and UDP on the same endpoints) and starts to accept. `dataplane` is borrowed, a reference of the

@@ -14,6 +14,7 @@
 #include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
+#include "tun/herald.h"
 #include "tun/session.h"
 
 struct member {
@@ -23,6 +24,7 @@ struct member {
 	uint8_t told[GRANT_DIGEST_SIZE]; // what the peer was told of it and of its routes
 	struct connection *current;	 // NULL: lost, while the session goes on
 	struct connection *previous;	 // until the peer's last word on it
+	struct herald_line *line;	 // NULL: no herald
 	sd_event_source *timer;
 	char reason
 		[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none. Once it is cut: of that
@@ -109,6 +111,14 @@ static void on_bye(struct member *member, struct connection *connection,
 	member->tools.over(member, member->tools.data);
 }
 
+static void on_deny(struct member *member, const struct message_deny *deny)
+{
+	struct error error;
+	error_set(&error, EPROTO, "denials that cannot be read");
+	if (herald_line_heard(member->line, deny, &error) < 0)
+		end(member, BYE_PROTOCOL, error.what);
+}
+
 static void on_message(struct member *member, struct connection *connection,
 		       const struct message *message)
 {
@@ -124,6 +134,9 @@ static void on_message(struct member *member, struct connection *connection,
 		on_bye(member, connection, &message->bye);
 		return;
 	case MESSAGE_REAUTH: // the dialling side decides for itself when to prove identity again
+		return;
+	case MESSAGE_DENY:
+		on_deny(member, &message->deny);
 		return;
 	case MESSAGE_HELLO:
 	case MESSAGE_READY:
@@ -186,6 +199,10 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 	member->grant = *grant;
 	int r = session_new(tools->dataplane, false, identity, NULL, tools->keepalive_s,
 			    &member->session);
+	if (r == 0 && tools->herald)
+		member->line = herald_line_new(tools->herald, &member->current, identity);
+	if (r == 0 && tools->herald && !member->line)
+		r = -ENOMEM;
 	if (r == 0)
 		r = sd_event_add_time(tools->event, &member->timer, CLOCK_BOOTTIME, UINT64_MAX,
 				      1000, on_timer, member);
@@ -205,6 +222,7 @@ struct member *member_free(struct member *member, const struct message_bye *bye)
 {
 	if (!member)
 		return NULL;
+	herald_line_free(member->line);
 	session_free(member->session);
 	if (member->current && bye)
 		connection_close(take(member->current), bye);
@@ -250,6 +268,7 @@ static void send_ready(const struct member *member, struct connection *connectio
 	ready->time = clock_wall();
 	ready->expires = status.expires;
 	anchor_declare(channel_context(connection_channel(connection)), &ready->anchors);
+	herald_say(member->tools.herald, &ready->denials);
 	connection_send(connection, &message);
 }
 
@@ -287,6 +306,7 @@ int member_take_channel(struct member *member, struct connection *connection,
 	member->current = connection;
 	session_heard(member->session, clock_ms());
 	send_ready(member, connection, resumed, &keys, routes, udp_port);
+	herald_line_open(member->line, &hello->denials);
 	arm(member);
 	return 0;
 }

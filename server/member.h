@@ -13,6 +13,7 @@
 struct connection;
 struct dataplane;
 struct error;
+struct herald;
 struct member;
 struct session;
 struct tls_context;
@@ -21,6 +22,7 @@ struct tls_context;
 struct member_tools {
 	sd_event *event;
 	struct dataplane *dataplane;
+	struct herald *herald; // NULL: none
 	unsigned keepalive_s;
 	unsigned mtu;
 	// The session is over: the gateway forgets the member and frees it. Called once, last.

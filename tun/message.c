@@ -17,7 +17,7 @@
 static const char *const message_names[] = {
 	[MESSAGE_HELLO] = "HELLO",   [MESSAGE_READY] = "READY", [MESSAGE_CONFIG] = "CONFIG",
 	[MESSAGE_REAUTH] = "REAUTH", [MESSAGE_PING] = "PING",	[MESSAGE_PONG] = "PONG",
-	[MESSAGE_BYE] = "BYE",
+	[MESSAGE_BYE] = "BYE",	     [MESSAGE_DENY] = "DENY",
 };
 static const char *const cipher_names[] = {
 	[CIPHER_AES_256_GCM] = "aes-256-gcm",
@@ -122,7 +122,8 @@ static bool encode_hello(const struct message_hello *hello, json_t *object)
 	good &= put_integer(object, "lanes", hello->lanes);
 	good &= put_integer(object, "mtu", hello->mtu);
 	good &= put_anchors(object, &hello->anchors);
-	return good & put_staple(object, &hello->staple);
+	good &= put_staple(object, &hello->staple);
+	return good & message_denials_encode(&hello->denials, object);
 }
 
 static bool encode_ready(const struct message_ready *ready, json_t *object)
@@ -140,7 +141,8 @@ static bool encode_ready(const struct message_ready *ready, json_t *object)
 	good &= put_integer(object, "udp_port", ready->udp_port);
 	good &= put_integer(object, "time", ready->time);
 	good &= put_integer(object, "expires", ready->expires);
-	return good & put_anchors(object, &ready->anchors);
+	good &= put_anchors(object, &ready->anchors);
+	return good & message_denials_encode(&ready->denials, object);
 }
 
 static bool encode_config(const struct message_config *config, json_t *object)
@@ -181,6 +183,8 @@ static bool encode_members(const struct message *message, json_t *object)
 		return put_integer(object, "token", (int64_t)message->ping.token);
 	case MESSAGE_BYE:
 		return encode_bye(&message->bye, object);
+	case MESSAGE_DENY:
+		return message_deny_encode(&message->deny, object);
 	}
 	return false;
 }
@@ -273,6 +277,7 @@ static void decode_hello(struct fields *fields, struct message_hello *ret)
 	ret->mtu = read_unsigned(fields, "mtu", MESSAGE_MTU_MIN, MESSAGE_MTU_MAX);
 	decode_anchors(fields, &ret->anchors);
 	decode_staple(fields, &ret->staple);
+	message_denials_decode(fields, &ret->denials);
 }
 
 // Allocates only as much as the array has.
@@ -318,6 +323,7 @@ static void decode_ready(struct fields *fields, struct message_ready *ret)
 	ret->time = field_integer(fields, "time", 0, INT64_MAX);
 	ret->expires = field_integer(fields, "expires", 0, INT64_MAX);
 	decode_anchors(fields, &ret->anchors);
+	message_denials_decode(fields, &ret->denials);
 }
 
 static void decode_config(struct fields *fields, struct message_config *ret)
@@ -380,6 +386,9 @@ static void decode_members(struct fields *fields, struct message *ret)
 	case MESSAGE_BYE:
 		decode_bye(fields, &ret->bye);
 		break;
+	case MESSAGE_DENY:
+		message_deny_decode(fields, &ret->deny);
+		break;
 	}
 }
 
@@ -430,4 +439,6 @@ void message_done(struct message *message)
 		routes_done(&message->ready.routes, &message->ready.route_count);
 	if (message->type == MESSAGE_CONFIG)
 		routes_done(&message->config.routes, &message->config.route_count);
+	if (message->type == MESSAGE_DENY)
+		message_deny_done(&message->deny);
 }

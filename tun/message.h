@@ -9,6 +9,7 @@
 
 #include "base/addr.h"
 #include "base/buffer.h"
+#include "tun/message_denials.h"
 
 struct error;
 
@@ -32,6 +33,7 @@ enum message_type {
 	MESSAGE_PING,
 	MESSAGE_PONG,
 	MESSAGE_BYE,
+	MESSAGE_DENY,
 };
 
 // In the order of their names on the wire: "aes-256-gcm", "chacha20-poly1305".
@@ -83,6 +85,7 @@ struct message_hello {
 	unsigned mtu;	// largest inner packet the client takes
 	struct message_anchors anchors;
 	struct message_staple staple;
+	struct message_denials denials;
 };
 
 struct message_ready {
@@ -102,6 +105,7 @@ struct message_ready {
 	int64_t time;	      // the gateway's clock, seconds since 1970
 	int64_t expires;      // when the session ends unless renewed, seconds since 1970
 	struct message_anchors anchors;
+	struct message_denials denials;
 };
 
 struct message_config {
@@ -139,6 +143,7 @@ struct message {
 		struct message_reauth reauth;
 		struct message_ping ping; // PING and PONG
 		struct message_bye bye;
+		struct message_deny deny;
 	};
 };
 

@@ -163,6 +163,7 @@ static void on_message(struct peer *peer, const struct message *message)
 		fail(bye_name(message->bye.code), message->bye.text);
 	case MESSAGE_HELLO:
 	case MESSAGE_CONFIG:
+	case MESSAGE_DENY:
 	case MESSAGE_REAUTH:
 	case MESSAGE_PONG:
 		return;

@@ -74,3 +74,48 @@ def test_cut(office, what):
         return
     reinstate(office, f"--{what}", word)
     alice.wait_up(40)
+
+
+def far_office(world, messenger):
+    """Two gateways, of which only the first serves the CA; alice is at the second. `messenger`: what they have in common, a client
+    of both or a link from one to the other."""
+    world.gate = world.gateway(gateway={"ca": str(world.pki.directory)})
+    pools = {"pools": ["10.91.0.0/16", "fd91::/64"]}
+    if messenger == "link":
+        world.far = world.gateway("far", gateway=pools, links=[world.link("hq", world.gate)])
+    else:
+        world.far = world.gateway("far", gateway=pools)
+        world.carol = world.client("carol", world.gate, links=[world.link("one", world.gate), world.link("two", world.far)])
+    world.alice = world.client("alice", world.far)
+    world.bob = world.client("bob", world.far)
+    world.start(*world.nodes)
+    return world
+
+
+def known(node):
+    lists = node.status()["revocation"]["denials"]
+    return lists[0]["number"] if lists else 0
+
+
+@pytest.mark.parametrize("messenger", ["client", "link"])
+def test_far_gateway(world, messenger):
+    """What one gateway learns, the other knows at once, by whatever channels there are."""
+    far_office(world, messenger)
+    alice, far = world.alice, world.far
+    inner = "10.91.0.1"
+    with Probes((world.bob.host, world.bob.inner()), (far.host, inner)) as others:
+        with Stamp(alice.host, far.host, inner) as stamp:
+            published = revoke(world, "--identity", "laptop/alice", "--reason", "privilegeWithdrawn")
+            far.wait_log("laptop/alice.* ends: .*privilegeWithdrawn")
+        others.expect_no_loss(at_least=100)
+    print(f"last accepted packet at the other gateway, by a {messenger}: {stamp.last - published:.3f} s after publication")
+    assert stamp.last - published < WITHIN * SLOW
+    wait_for("everybody to know", lambda: all(known(node) == 1 for node in (world.gate, far, world.bob)))
+    stays_out(alice)
+    # It does not get in at the other one either.
+    alice.configure(links=[world.link("hq", world.gate)])
+    alice.reload()
+    stays_out(alice)
+    reinstate(world, "--identity", "laptop/alice")
+    alice.wait_up(40)
+    wait_for("everybody to know that", lambda: all(known(node) == 2 for node in (world.gate, far, alice, world.bob)))

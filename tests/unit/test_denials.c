@@ -329,12 +329,12 @@ static void of_two_histories_the_first_stays(void **state)
 	(void)state;
 	size_t count = entries_of(b, 1, entries);
 	add(a, entries + 2, 1, -EKEYREJECTED);
-	add(a, entries + 1, 2, -EKEYREJECTED);
-	add(a, entries, 3, -EKEYREJECTED);
+	add(a, entries + 1, 2, -ENOTUNIQ);
+	add(a, entries, 3, -ENOTUNIQ);
 	release(entries, count);
 	// The one that withdraws the key of the other.
 	count = entries_of(c, 1, entries);
-	add(a, entries + 1, 1, -EKEYREJECTED);
+	add(a, entries + 1, 1, -ENOTUNIQ);
 	_cleanup_(denials_putp) struct denials *taken = add(a, entries, 2, 0);
 	assert_int_equal(denials_number(taken), 2);
 	assert_false(denied(taken, "spiffe://corp.example/b"));
@@ -462,7 +462,7 @@ static void a_file_of_another_history_is_refused(void **state)
 
 	(void)state;
 	_cleanup_(freep) char *text = written(b, path);
-	assert_int_equal(denials_file_read(path, DOMAIN, a, trust, &none, &error), -EKEYREJECTED);
+	assert_int_equal(denials_file_read(path, DOMAIN, a, trust, &none, &error), -ENOTUNIQ);
 	assert_non_null(strstr(error.what, "two lists"));
 	assert_non_null(strstr(error.where, path));
 }
