@@ -7,7 +7,7 @@ import re
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from lib.foreign import Impostor, dial, pause
+from lib.foreign import Impostor, Speaker, dial, pause
 from lib.host import Failed, wait_for
 from lib.node import binary
 from lib.pki import Authority, Credential, write
@@ -241,3 +241,22 @@ def test_same_identity_twice(site):
              lambda: (site.gate.session(one.identity)["endpoint"] or "").startswith(other.host.outer4))
     one.stop()
     other.stop()
+
+
+def test_session_of_another(site):
+    """Who continues a session that is another identity's gets one of his own: a session belongs to who proved himself."""
+    pause()
+    alice = site.gate.session(site.alice.identity)
+    assert len(alice["id"]) == 32
+    with Speaker(site.stranger, site.target, site.pki.stage("laptop/mallory")) as mallory:
+        mallory.say(type="HELLO", protocol=1, software="x", host="x", session=alice["id"], index=7,
+                    ciphers=["aes-256-gcm"], lanes=1, mtu=1420)
+        ready = mallory.hear()
+        assert ready["type"] == "READY" and not ready["resumed"], ready
+        assert ready["session"] != alice["id"]
+        assert not set(ready["addresses"]) & set(alice["addresses"])
+        now = site.gate.session(site.alice.identity)
+        assert (now["id"], now["epoch"], now["endpoint"]) == (alice["id"], alice["epoch"], alice["endpoint"])
+        site.alice.host.ping(site.gate.inner())
+    site.gate.mutun("disconnect", site.pki.identity("laptop/mallory"))
+    wait_for("the end of the stranger's session", lambda: len(site.gate.sessions()) == 1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ends of a connection that are not mutun: those of openssl and of GnuTLS, and a few bytes of our own."""
 
+import json
 import subprocess
 import time
 
@@ -41,6 +42,32 @@ def dial_gnutls(host, target, credential=None, alpn=ALPN, *options, priority="NO
     if alpn is not None:
         command += ["--alpn", alpn]
     return listen(host, command, seconds)
+
+
+class Speaker:
+    """A stranger who can say what he likes: openssl s_client, with frames written and read by hand (tun/PROTOCOL.md)."""
+
+    def __init__(self, host, target, credential):
+        self.process = host.start(
+            "openssl", "s_client", "-quiet", "-connect", target, "-alpn", ALPN, "-cert", credential.certificate,
+            "-cert_chain", credential.certificate, "-key", credential.key, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.communicate()
+
+    def say(self, **message):
+        data = json.dumps(message).encode()
+        self.process.stdin.write(b"\x01" + len(data).to_bytes(3, "big") + data)
+        self.process.stdin.flush()
+
+    def hear(self):
+        head = self.process.stdout.read(4)
+        return json.loads(self.process.stdout.read(int.from_bytes(head[1:], "big")))
 
 
 # Sends a file in pieces and prints, in hexadecimal, what comes back until nothing does for a second.
