@@ -3,7 +3,6 @@
 #include "daemon/list_attempt.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,6 @@
 
 #define FETCH_MAX_S 900u
 #define COPY_MODE   0600
-#define LARGE	    (1u << 20) // bytes, from where on the memory is given back at once
 
 struct bytes {
 	char *data;
@@ -28,11 +26,7 @@ struct bytes {
 
 static void bytes_done(struct bytes *bytes)
 {
-	bool large = bytes->size > LARGE;
-
 	free(bytes->data);
-	if (large)
-		malloc_trim(0);
 }
 
 static bool is_cancelled(const void *data)

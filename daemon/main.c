@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,6 +14,8 @@
 #include "daemon/config.h"
 #include "daemon/engine.h"
 #include "daemon/setting.h"
+
+#define LARGE_BLOCK (1 << 20) // bytes
 
 static const char usage[] =
 	"Usage: mutund [--config FILE]\n"
@@ -56,6 +59,9 @@ static void set_limits(void)
 	}
 	setrlimit(RLIMIT_CORE, &none);
 	umask(S_IRWXG | S_IRWXO);
+	// Large blocks (revocation lists, in files and as tables) go back to the kernel when they are freed. By itself, malloc() would
+	// keep those that come after the first.
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
 static int serve(const char *path)

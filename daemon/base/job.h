@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work that may wait or take long (a request over the network, a large list), on a thread of its own, with its end told on the
-// loop that began it.
+// Work that may wait or take long (a request over the network, a large list), on a thread of its own that lets all others go first,
+// with its end told on the loop that began it.
 #pragma once
 
 #include <stdbool.h>
