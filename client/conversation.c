@@ -314,13 +314,14 @@ static void on_message(struct initiator *initiator, struct connection *connectio
 // the gateway is found revoked.
 static void refuse_gateway(struct initiator *initiator, const struct error *error)
 {
-	struct message_bye bye = {.code = BYE_UNTRUSTED};
+	bool revoked = error->code == EKEYREVOKED;
+	struct message_bye bye = {.code = revoked ? BYE_REVOKED : BYE_UNTRUSTED};
 	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
 	conversation_error(initiator, error);
 	connection_close(take(initiator->next), &bye);
 	link_failed(initiator->link, 0, clock_ms());
-	if (error->code == EKEYREVOKED)
-		conversation_end(initiator, BYE_UNTRUSTED, error->what);
+	if (revoked)
+		conversation_end(initiator, BYE_REVOKED, error->what);
 }
 
 static void on_open(struct initiator *initiator, struct connection *connection)

@@ -223,8 +223,9 @@ int verify_again(const struct trust *trust, const struct verdict *verdict, time_
 	int r = verify_chain(trust, verdict->leaf, verdict->untrusted, verdict->role, now, &again,
 			     NULL, error);
 
-	if (r == 0)
-		r = keep_staple(trust, again, &verdict->staple, now, error);
+	if (!again)
+		return r;
+	r = keep_staple(trust, again, &verdict->staple, now, error);
 	if (r == 0)
 		*ret = take(again);
 	return r;

@@ -125,34 +125,38 @@ static void note_anchors(struct gateway *gateway, const char *identity,
 		gateway->options.unknown_anchor(gateway->options.data);
 }
 
-// Whoever is found revoked goes, also where a session of his lives on.
-static void refuse_status(struct gateway *gateway, struct guest *guest, const struct error *error)
-{
-	struct verdict *verdict = channel_verdict(connection_channel(guest_connection(guest)));
-	struct member *member = find_member(gateway, verdict_identity(verdict));
-	struct message_bye bye = {.code = BYE_UNTRUSTED};
-	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
-	bool revoked = error->code == EKEYREVOKED;
-	if (member && revoked)
-		remove_member(gateway, member, &bye);
-	guest_refuse(guest, BYE_UNTRUSTED, revoked ? REFUSED_RETRY_S : STATUS_RETRY_S, error->what);
-}
-
-// Whether what was believed in the handshake still is: trust may have changed since.
+// By what it brings along, and by what is trusted now, which may have changed since its handshake.
 static int judge_guest(const struct gateway *gateway, const struct guest *guest,
-		       enum bye_code *ret_code, struct error *error)
+		       const struct message_staple *staple, enum bye_code *ret_code,
+		       struct error *error)
 {
 	const struct channel *channel = connection_channel(guest_connection(guest));
 	struct trust *trust = tls_context_trust(gateway->context);
 	_cleanup_(verdict_putp) struct verdict *verdict = NULL;
-	if (channel_context(channel) == gateway->context)
-		return 0;
+	int r = channel_take_staple(channel, staple->der, staple->size, error);
+	*ret_code = r == -EKEYREVOKED ? BYE_REVOKED : BYE_UNTRUSTED;
+	if (r < 0 || channel_context(channel) == gateway->context)
+		return r;
 	*ret_code = BYE_REVOKED;
-	int r = verdict_revoked(channel_verdict(channel), trust, clock_wall(), error);
+	r = verdict_revoked(channel_verdict(channel), trust, clock_wall(), error);
 	if (r < 0)
 		return r;
 	*ret_code = BYE_UNTRUSTED;
 	return verify_again(trust, channel_verdict(channel), clock_wall(), &verdict, error);
+}
+
+// Whoever is found revoked goes, also where a session of his lives on.
+static void refuse_judged(struct gateway *gateway, struct guest *guest, enum bye_code code,
+			  const struct error *error)
+{
+	struct verdict *verdict = channel_verdict(connection_channel(guest_connection(guest)));
+	struct member *member = find_member(gateway, verdict_identity(verdict));
+	struct message_bye bye = {.code = code, .retry_after_s = REFUSED_RETRY_S};
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
+	if (member && code == BYE_REVOKED)
+		remove_member(gateway, member, &bye);
+	guest_refuse(guest, code, code == BYE_REVOKED ? REFUSED_RETRY_S : STATUS_RETRY_S,
+		     error->what);
 }
 
 static void on_hello(struct guest *guest, const struct message_hello *hello, void *data)
@@ -164,8 +168,8 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 	struct grant_routes routes;
 	enum bye_code code;
 	struct error error;
-	if (channel_take_staple(channel, hello->staple.der, hello->staple.size, &error) < 0) {
-		refuse_status(gateway, guest, &error);
+	if (judge_guest(gateway, guest, &hello->staple, &code, &error) < 0) {
+		refuse_judged(gateway, guest, code, &error);
 		return;
 	}
 	const char *identity = verdict_identity(channel_verdict(channel));
@@ -174,10 +178,6 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 		snprintf(error.what, sizeof(error.what), "this gateway speaks version %u, not %u",
 			 MESSAGE_PROTOCOL, hello->protocol);
 		guest_refuse(guest, BYE_PROTOCOL, REFUSED_RETRY_S, error.what);
-		return;
-	}
-	if (judge_guest(gateway, guest, &code, &error) < 0) {
-		guest_refuse(guest, code, REFUSED_RETRY_S, error.what);
 		return;
 	}
 	// The rules may have changed since this identity was admitted.

@@ -48,7 +48,7 @@ def wait_error(node, *words):
 
 def settle(probes):
     probes.stop()
-    probes.expect_no_loss(at_least=500)
+    probes.expect_no_loss(at_least=100)
 
 
 class TestPins:
