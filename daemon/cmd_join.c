@@ -338,7 +338,7 @@ static int join_run(const struct arguments *arguments, struct error *error)
 	_cleanup_(join_done) struct join join = {0};
 	_cleanup_(obtained_done) struct obtained obtained = {0};
 	_cleanup_(freep) char *identity = NULL;
-	enum join_config config;
+	enum join_config config = JOIN_CONFIG_BROKEN;
 
 	if (!tls_library())
 		return error_set(error, ENOMEM, "out of memory");

@@ -63,7 +63,7 @@ static int choose_identity(struct ca *ca, const struct token_record *token,
 			   const struct request *request, const char **ret, struct error *error)
 {
 	uint8_t hash[SPKI_HASH_SIZE];
-	bool taken;
+	bool taken = false;
 
 	if (!strchr(token->identity, '*')) {
 		*ret = token->identity;
@@ -96,7 +96,7 @@ static int choose_identity(struct ca *ca, const struct token_record *token,
 // A device that runs wild does not fill the journal, nor wear out the disk.
 static int check_often(struct ca *ca, const char *identity, struct error *error)
 {
-	time_t when;
+	time_t when = 0;
 	int r = journal_issued(ca_journal(ca), identity, OFTEN_COUNT, &when, error);
 
 	if (r < 0 || when <= clock_wall() - CA_OFTEN_S)
@@ -161,7 +161,7 @@ static int check_token(struct ca *ca, const char *password, const uint8_t digest
 int ca_enrol(struct ca *ca, const char *password, const uint8_t *der, size_t size, X509 **ret,
 	     struct error *error)
 {
-	struct request request;
+	struct request request = {0};
 	uint8_t digest[TOKEN_DIGEST_SIZE];
 	X509 *certificate = NULL;
 
@@ -269,7 +269,7 @@ static int renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const struct 
 	int r = ca_denied_certificate(ca, old, error);
 	if (r == 0)
 		r = certificate_identity(old, &identity, error);
-	if (r < 0)
+	if (r < 0 || !identity)
 		return r;
 	if ((request->identity && strcmp(request->identity, identity) != 0) ||
 	    (request->dns && (!dns || strcmp(request->dns, dns) != 0)))
@@ -293,7 +293,7 @@ static int renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const struct 
 int ca_renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const uint8_t *der, size_t size,
 	     X509 **ret, struct error *error)
 {
-	struct request request;
+	struct request request = {0};
 	int r = above ? judge(ca, old, above, error) : 0;
 
 	if (r == 0)

@@ -57,7 +57,8 @@ int est_decode(const char *text, size_t size, uint8_t **ret, size_t *ret_size)
 		// EVP_DecodeBlock() takes "=" and other things where they have no business.
 		if (padding && text[i] != '=')
 			return -EINVAL;
-		if (!isalnum((unsigned char)text[i]) && !memchr("+/=", text[i], 3))
+		if (!isalnum((unsigned char)text[i]) && text[i] != '+' && text[i] != '/' &&
+		    text[i] != '=')
 			return -EINVAL;
 		plain[count++] = text[i];
 	}

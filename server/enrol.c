@@ -174,30 +174,40 @@ static int call_start(struct enrol *enrol, struct call *call)
 	return r;
 }
 
-void enrol_take(struct enrol *enrol, struct connection *connection)
+// Takes the connection where it succeeds. NULL: there is no room.
+static struct call *call_new(struct enrol *enrol, struct connection *connection)
 {
 	struct endpoint peer = connection_peer(connection);
 	bool known = channel_verdict(connection_channel(connection));
 	struct call *call = may_enter(enrol, &peer, known) ? calloc(1, sizeof(*call)) : NULL;
-	char text[ENDPOINT_TEXT_MAX];
 
-	if (!call) {
-		log_limited(LOG_LEVEL_INFO, "%s refused: too many enrolments are under way",
-			    endpoint_text(&peer, text));
-		connection_free(connection);
-		return;
-	}
+	if (!call)
+		return NULL;
 	call->enrol = enrol;
 	call->connection = connection;
 	call->peer = peer;
 	call->known = known;
 	call->fd = -1;
 	cds_list_add(&call->list, &enrol->calls);
-	int r = call_start(enrol, call);
+	return call;
+}
+
+void enrol_take(struct enrol *enrol, struct connection *connection)
+{
+	struct endpoint peer = connection_peer(connection);
+	struct call *call = call_new(enrol, connection);
+	int r = call ? call_start(enrol, call) : -EUSERS;
+	char text[ENDPOINT_TEXT_MAX];
+
 	if (r >= 0)
 		return;
-	log_limited(LOG_LEVEL_WARNING, "an enrolment is lost: %s", strerror(-r));
-	call_free(call);
+	if (call)
+		call_free(call);
+	else
+		connection_free(connection);
+	log_limited(LOG_LEVEL_INFO, "the request of %s is not served: %s",
+		    endpoint_text(&peer, text),
+		    r == -EUSERS ? "too many are under way" : strerror(-r));
 }
 
 int enrol_new(sd_event *event, const char *directory, const char *passphrase_path,

@@ -41,13 +41,7 @@
 #define PORT_FIRST	 47000u
 #define REQUEST_MAX_TEXT 4096
 
-#define must(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			exit(1);                                                        \
-		}                                                                       \
-	} while (0)
+#define must(condition) check((condition), __LINE__, #condition)
 
 struct device {
 	EVP_PKEY *key;
@@ -68,6 +62,14 @@ static struct {
 	struct enrol *enrol;
 	atomic_bool ready, stop;
 } bench;
+
+static void check(bool good, int line, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "est.c:%d: %s\n", line, what);
+	exit(1);
+}
 
 static void device_make(struct device *device, unsigned number)
 {
@@ -174,7 +176,6 @@ static void measure_steps(void)
 static void measure_service(void)
 {
 	struct est_service *service;
-	const char *method = "POST";
 
 	must(est_service_new(bench.path, NULL, &service, NULL) == 0);
 	uint64_t begin = clock_ns();
@@ -183,7 +184,7 @@ static void measure_service(void)
 		struct est_answer answer;
 		const char *body = strstr(bench.devices[i].text, "\r\n\r\n") + 4;
 		struct est_request request = {.url = EST_PATH "/simplereenroll",
-					      .method = method,
+					      .method = "POST",
 					      .type = EST_TYPE_P10,
 					      .body = body,
 					      .size = strlen(body),

@@ -124,7 +124,8 @@ static void part(struct pair *pair)
 
 static void takes_who_has_no_certificate(void **state)
 {
-	static const char *const protocols[] = {HTTP, "", "\x02h2" HTTP};
+	static const char several[] = "\x02h2" HTTP;
+	static const char *const protocols[] = {HTTP, "", several};
 	struct pair pair;
 
 	(void)state;

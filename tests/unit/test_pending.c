@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -114,12 +115,12 @@ static void begins_anew_where_the_file_is_not_whole(void **state)
 	char *mine = strstr(text, "-----BEGIN CERTIFICATE REQUEST"),
 	     *theirs = strstr(more, "-----BEGIN CERTIFICATE REQUEST");
 	assert_true(mine && theirs);
-	_cleanup_(freep) char *mixed = malloc((size_t)(mine - text) + strlen(theirs) + 1);
-	memcpy(mixed, text, (size_t)(mine - text));
-	strcpy(mixed + (mine - text), theirs);
+	char *mixed;
+	assert_true(asprintf(&mixed, "%.*s%s", (int)(mine - text), text, theirs) > 0);
 	assert_int_equal(file_write(place->path, mixed, strlen(mixed), 0600), 0);
 	expect(place, "joining 1", ALICE, false);
 	pending_done(&other);
+	free(mixed);
 	free(text);
 	free(more);
 }
