@@ -94,14 +94,21 @@ void message_denials_decode(struct fields *fields, struct message_denials *ret)
 	}
 }
 
-// One line of the file form, which ends where a newline stands.
+// What entries consist of, and nothing that JSON writes in more than one byte.
+static bool is_plain(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+			return false;
+	return size > 0;
+}
+
 static bool put_line(struct buffer *buffer, const json_t *value)
 {
 	const char *text = json_string_value(value);
 	size_t size = json_string_length(value);
-	return text && size > 0 && size <= DENIAL_TEXT_MAX && !memchr(text, '\n', size) &&
-	       !memchr(text, '\0', size) && buffer_put(buffer, text, size) == 0 &&
-	       buffer_put(buffer, "\n", 1) == 0;
+	return text && size <= DENIAL_TEXT_MAX && is_plain(text, size) &&
+	       buffer_put(buffer, text, size) == 0 && buffer_put(buffer, "\n", 1) == 0;
 }
 
 static char *read_entries(struct fields *fields)
@@ -111,7 +118,7 @@ static char *read_entries(struct fields *fields)
 	bool good = json_array_size(array) > 0;
 	size_t i;
 	json_t *value;
-	buffer_init(&buffer, MESSAGE_DENY_MAX + DENIAL_TEXT_MAX, false);
+	buffer_init(&buffer, MESSAGE_DENY_MAX, false);
 	json_array_foreach (array, i, value)
 		good = good && put_line(&buffer, value);
 	char *text = good ? strndup((const char *)buffer_head(&buffer), buffer.size) : NULL;
@@ -124,9 +131,10 @@ static char *read_entries(struct fields *fields)
 static char *read_word(struct fields *fields, const char *member, size_t max)
 {
 	const char *word = field_word(fields, member);
-	char *copy = word && strlen(word) <= max ? strdup(word) : NULL;
+	bool good = word && strlen(word) <= max && is_plain(word, strlen(word));
+	char *copy = good ? strdup(word) : NULL;
 	if (!copy)
-		field_fault(fields, member, "is too long", "base64");
+		field_fault(fields, member, "is empty or too long", "base64");
 	return copy;
 }
 
