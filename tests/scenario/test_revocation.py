@@ -2,16 +2,16 @@
 """Revocation: `mutun ca revoke` on the CA cuts live sessions within a second, wherever they are, and what was cut stays out."""
 
 import hashlib
-import json
 import time
 
 import pytest
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
-from lib.host import SLOW, wait_for
+from lib.host import SLOW, run, wait_for
 from lib.node import binary
-from lib.host import run
+from lib.pki import Authority, write
 from lib.stamp import Stamp
 from lib.traffic import Probes
 
@@ -119,3 +119,77 @@ def test_far_gateway(world, messenger):
     reinstate(world, "--identity", "laptop/alice")
     alice.wait_up(40)
     wait_for("everybody to know that", lambda: all(known(node) == 2 for node in (world.gate, far, alice, world.bob)))
+
+
+def issuing_key(world):
+    certificate = x509.load_pem_x509_certificate((world.pki.directory / "issuing.crt").read_bytes())
+    der = certificate.public_key().public_bytes(serialization.Encoding.DER,
+                                                serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def test_issuing_ca(office):
+    """With its key, everything that an issuing CA signed goes; the root signs that."""
+    gate = office.gate
+    with Stamp(office.alice.host, gate.host, gate.inner()) as one, Stamp(office.bob.host, gate.host, gate.inner()) as two:
+        published = revoke(office, "--key", issuing_key(office), "--reason", "cACompromise")
+        wait_for("the end of all sessions", lambda: gate.sessions() == [])
+    last = max(one.last, two.last) - published
+    print(f"last accepted packet {last:.3f} s after the issuing CA was revoked")
+    assert last < WITHIN * SLOW
+    gate.wait_log("peers will not believe this node any more: .*cACompromise")
+    wait_for("no session anywhere", lambda: office.alice.sessions() + office.bob.sessions() == [])
+    stays_out(office.alice)
+
+
+def test_gateway(world):
+    """A revoked gateway is left, and its clients go to the next one."""
+    world.gate = world.gateway(gateway={"ca": str(world.pki.directory)})
+    world.far = world.gateway("far", gateway={"pools": ["10.91.0.0/16"]}, links=[world.link("hq", world.gate)])
+    world.alice = world.client("alice", [world.far, world.gate])
+    world.start(*world.nodes)
+    alice, far = world.alice, world.far
+    assert alice.session()["identity"] == far.credential.identity
+    with Stamp(far.host, alice.host, alice.inner()) as stamp:
+        published = revoke(world, "--identity", "gateway/far")
+        wait_for("no session with it", lambda: all(session["identity"] != far.credential.identity for session in alice.sessions()))
+    print(f"last packet of the revoked gateway accepted {stamp.last - published:.3f} s after publication")
+    assert stamp.last - published < WITHIN * SLOW
+    alice.wait_up(40)
+    assert alice.session()["identity"] == world.gate.credential.identity
+    wait_for("no session of it at the other gateway",
+             lambda: [session["identity"] for session in world.gate.sessions()] == [alice.credential.identity])
+
+
+def test_kept(world):
+    """What was learnt outlives kill -9, without anybody who tells it again; a file that is rolled back changes nothing."""
+    copy = world.directory / "denials"
+    world.far = world.gateway("far", revocation={"denials": str(copy)})
+    world.alice = world.client("alice", world.far)
+    world.bob = world.client("bob", world.far)
+    world.start(*world.nodes)
+    far = world.far
+    revoke(world, "--identity", "laptop/carol")
+    write(copy, (world.pki.directory / "denials").read_bytes())
+    wait_for("the first revocation", lambda: known(far) == 1)
+    old = copy.read_bytes()
+    revoke(world, "--identity", "laptop/alice")
+    write(copy, (world.pki.directory / "denials").read_bytes())
+    far.wait_log("laptop/alice.* ends: .*was revoked")
+    wait_for("a copy", lambda: (far.directory / "state" / "denials-corp.example").read_bytes().count(b"\n") == 4)
+    far.kill()
+    write(copy, old)
+    far.start()
+    assert known(far) == 2
+    world.bob.wait_up(40)
+    stays_out(world.alice)
+    # Whatever is put there: damaged, of another CA, or nothing.
+    other = Authority(binary("mutun"), world.directory / "other", world.pki.domain)
+    run(binary("mutun"), "ca", "revoke", other.directory, "--identity", "laptop/bob")
+    for content in (old[:-20], (other.directory / "denials").read_bytes(), b""):
+        write(copy, content)
+        wait_for("the problem", lambda: far.status()["revocation"]["problem"])
+        assert known(far) == 2
+        write(copy, old)
+        wait_for("the end of the problem", lambda: far.status()["revocation"]["problem"] is None)
+    assert len(far.sessions()) == 1
