@@ -2,7 +2,18 @@
 
 #include "platform/platform.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <openssl/err.h>
+
+void platform_expect(int good, const char *file, int line, const char *what)
+{
+	if (good)
+		return;
+	fprintf(stderr, "%s:%d: no longer so with %s: %s\n", file, line,
+		OpenSSL_version(OPENSSL_VERSION), what);
+	exit(1);
+}
 
 static void add(X509 *certificate, X509 *issuer, int nid, const char *value)
 {

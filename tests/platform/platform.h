@@ -3,19 +3,11 @@
 // no longer so: then the place that it names must be thought over, whichever way the fact has changed.
 #pragma once
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#define expect(condition)                                                                        \
-	do {                                                                                     \
-		if (!(condition)) {                                                              \
-			fprintf(stderr, "%s:%d: no longer so with %s: %s\n", __FILE__, __LINE__, \
-				OpenSSL_version(OPENSSL_VERSION), #condition);                   \
-			exit(1);                                                                 \
-		}                                                                                \
-	} while (0)
+#define expect(condition) platform_expect((condition) ? 1 : 0, __FILE__, __LINE__, #condition)
+void platform_expect(int good, const char *file, int line, const char *what);
 
 struct identity {
 	X509 *certificate;

@@ -99,6 +99,15 @@ static int accept_all(X509_STORE_CTX *store, void *data)
 	return 1;
 }
 
+static void present(SSL_CTX *context, const struct bare *bare)
+{
+	_cleanup_(sk_X509_freep) STACK_OF(X509) *chain = fixture_chain(bare->leaf);
+
+	must(SSL_CTX_use_certificate(context, bare->leaf->certificate) == 1);
+	must(SSL_CTX_use_PrivateKey(context, bare->leaf->key) == 1);
+	must(SSL_CTX_set1_chain(context, bare->above ? bare->above : chain) == 1);
+}
+
 SSL_CTX *bare_context(const struct bare *bare)
 {
 	SSL_CTX *context = SSL_CTX_new_ex(tls_library(), NULL, TLS_method());
@@ -114,12 +123,8 @@ SSL_CTX *bare_context(const struct bare *bare)
 		SSL_CTX_set_alpn_select_cb(context, select_first, NULL);
 	if (bare->server && bare->alpn)
 		SSL_CTX_set_alpn_select_cb(context, NULL, NULL);
-	if (bare->leaf) {
-		_cleanup_(sk_X509_freep) STACK_OF(X509) *chain = fixture_chain(bare->leaf);
-		must(SSL_CTX_use_certificate(context, bare->leaf->certificate) == 1);
-		must(SSL_CTX_use_PrivateKey(context, bare->leaf->key) == 1);
-		must(SSL_CTX_set1_chain(context, bare->above ? bare->above : chain) == 1);
-	}
+	if (bare->leaf)
+		present(context, bare);
 	return context;
 }
 
