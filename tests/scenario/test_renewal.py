@@ -153,6 +153,23 @@ def test_trust_withdrawn(pair):
     pair.alice.host.ping(pair.gate.inner())
 
 
+def test_trust_withdrawn_at_the_client(pair):
+    """The other way round: the client no longer believes the CA of its gateway, and says why."""
+    new = Authority(binary("mutun"), pair.directory / "ca2", pair.pki.domain)
+    for node in (pair.gate, pair.alice):
+        write(node.trust, pair.pki.trust.read_bytes() + new.trust.read_bytes())
+    new.issue(pair.alice.credential.prefix, "laptop/alice")
+    wait_for("the client's certificate of the new CA", lambda: peer_serial(pair.gate) == pair.alice.credential.serial())
+    mark = pair.alice.mark()
+    write(pair.alice.trust, new.trust.read_bytes())  # the gateway still has a certificate of the old one
+    pair.alice.wait_log("gateway/gateway is signed by an unknown CA", since=mark)
+    wait_for("the end of the session at both ends", lambda: not pair.alice.sessions() and not pair.gate.sessions())
+    assert pair.alice.host.ping(pair.gate.inner(), count=1, check=False) == 0
+    new.issue(pair.gate.credential.prefix, "gateway/gateway")
+    pair.alice.wait_up(15)
+    pair.alice.host.ping(pair.gate.inner())
+
+
 def mismatch(pair):
     one, other = pair.pki.stage("laptop/alice"), pair.pki.stage("laptop/alice")
     write(pair.alice.credential.key, one.key.read_bytes(), 0o600)

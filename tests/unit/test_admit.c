@@ -89,6 +89,7 @@ static void admits_by_pattern(void **state)
 	assert_true(admit_allows(&options, BRANCH));
 	assert_false(admit_allows(&options, "spiffe://corp.example/site/other"));
 	assert_false(admit_allows(&options, "spiffe://other.example/laptop/alice"));
+	assert_false(admit_allows(&options, "spiffe://corp.example/LAPTOP/alice"));
 	options.pattern_count = 0;
 	assert_false(admit_allows(&options, ALICE));
 }
