@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/evp.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -13,10 +14,28 @@
 #include "base/job.h"
 #include "base/log.h"
 #include "pki/crl.h"
+#include "pki/tls.h"
 #include "pki/trust.h"
 
 #define FETCH_MAX_S 900u
 #define COPY_MODE   0600
+
+char *list_attempt_copy(const char *directory, const char *domain, const char *place)
+{
+	_cleanup_(freep) char *text = NULL;
+	unsigned char digest[32];
+	char name[33], *path;
+
+	if (asprintf(&text, "%s %s", domain, place) < 0) {
+		text = NULL;
+		return NULL;
+	}
+	if (EVP_Q_digest(tls_library(), "SHA256", NULL, text, strlen(text), digest, NULL) != 1)
+		return NULL;
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(name + 2 * (size_t)i, 3, "%02x", digest[i]);
+	return asprintf(&path, "%s/%s.crl", directory, name) < 0 ? NULL : path;
+}
 
 struct bytes {
 	char *data;
@@ -94,10 +113,12 @@ static int judge(const struct list_attempt *attempt, const struct bytes *bytes, 
 	_cleanup_(crl_putp) struct crl *crl = NULL;
 	int r = crl_read(bytes->data, bytes->size, &scope, clock_wall(), &crl, error);
 
+	if (r == 0 && attempt->issuers)
+		r = crl_check_issuer(crl, sk_X509_value(attempt->issuers, 0), error);
 	if (r == 0)
 		r = crl_check_newer(crl, attempt->old, error);
 	if (r == -ESTALE && attempt->copy)
-		error_remedy(error, "if its CA began anew, remove %.150s and restart the daemon",
+		error_remedy(error, "if that is meant, remove %.150s and restart the daemon",
 			     attempt->copy);
 	if (r < 0)
 		return error_where(error, "%.180s", attempt->url ? attempt->url : attempt->file);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <openssl/evp.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -282,24 +281,6 @@ static int read_issuers(struct list_source *source, struct error *error)
 	return r < 0 ? error_where(error, "%.180s", source->issuer) : 0;
 }
 
-// Named after what must not be mixed up: place and trust domain.
-static char *copy_path(const struct list_source *source)
-{
-	_cleanup_(freep) char *text = NULL;
-	unsigned char digest[32];
-	char name[33], *path;
-
-	if (asprintf(&text, "%s %s", source->domain, source->place) < 0) {
-		text = NULL;
-		return NULL;
-	}
-	if (EVP_Q_digest(tls_library(), "SHA256", NULL, text, strlen(text), digest, NULL) != 1)
-		return NULL;
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(name + 2 * (size_t)i, 3, "%02x", digest[i]);
-	return asprintf(&path, "%s/%s.crl", source->tools.directory, name) < 0 ? NULL : path;
-}
-
 // Watch first: a change between the first look and the watch must not go unseen.
 static int begin(struct list_source *source)
 {
@@ -327,7 +308,7 @@ int list_source_new(const struct list_source_tools *tools, const struct config_l
 	source->issuer = config->issuer ? strdup(config->issuer) : NULL;
 	if (!source->place || !source->domain || (config->issuer && !source->issuer))
 		return error_set(error, ENOMEM, "out of memory");
-	source->copy = copy_path(source);
+	source->copy = list_attempt_copy(tools->directory, source->domain, source->place);
 	source->slot = crl_slot_new(NULL);
 	if (!source->copy || !source->slot)
 		return error_set(error, ENOMEM, "out of memory");

@@ -142,6 +142,14 @@ static struct list_source *take_source(struct sources *sources, const struct con
 	return NULL;
 }
 
+static void swap(struct sources *a, struct sources *b)
+{
+	struct sources old = *a;
+
+	*a = *b;
+	*b = old;
+}
+
 static bool is_known(const struct sources *sources, const struct config_list *config)
 {
 	bool known = false;
@@ -178,9 +186,7 @@ int lists_reload(struct lists *lists, const struct config *config, struct error 
 		list_source_set(kept, &new->lists[i]);
 		sources.sources[sources.count++] = kept;
 	}
-	struct sources old = lists->all;
-	lists->all = sources;
-	sources = old;
+	swap(&lists->all, &sources);
 	on_list(lists);
 	return 0;
 }

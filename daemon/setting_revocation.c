@@ -49,7 +49,8 @@ static const struct setting settings[] = {
 	 .type = SETTING_PATH,
 	 .reloadable = true,
 	 .offset = offsetof(struct config_list, issuer),
-	 .help = "Certificate in PEM of the CA that signs the list, where it is none of the trust bundle: one below those."},
+	 .help = "Certificate in PEM of the CA that signs the list: one of the trust bundle, or below those, with the certificates between "
+		 "behind it. If not set, any CA of the bundle may have signed the first list, and the same one all that follow."},
 	{.path = "revocation.lists[].mode",
 	 .type = SETTING_MODE,
 	 .reloadable = true,

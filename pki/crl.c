@@ -354,12 +354,26 @@ static int compare_numbers(const struct crl *a, const struct crl *b)
 	return memcmp(a->number, b->number, a->number_size);
 }
 
+int crl_check_issuer(const struct crl *crl, const X509 *issuer, struct error *error)
+{
+	const X509_NAME *name = X509_get_subject_name(issuer);
+	char text[128];
+
+	if ((uint32_t)X509_NAME_hash_ex(name, NULL, NULL, NULL) == crl->issuer_name)
+		return 0;
+	return error_set(error, EKEYREJECTED, "it is a list of %.120s, not of %s",
+			 crl->facts.issuer, certificate_name(name, text, sizeof(text)));
+}
+
 int crl_check_newer(const struct crl *crl, const struct crl *old, struct error *error)
 {
 	char words[32];
 
-	if (!old || crl->issuer_name != old->issuer_name)
+	if (!old)
 		return 0;
+	if (crl->issuer_name != old->issuer_name)
+		return error_set(error, ESTALE, "it is a list of %.120s, after one of %.120s",
+				 crl->facts.issuer, old->facts.issuer);
 	if (old->number_size > 0 && compare_numbers(crl, old) < 0)
 		return error_set(error, ESTALE, "it has the number 0x%s, after 0x%s",
 				 crl->number_size ? crl->facts.number : "0", old->facts.number);

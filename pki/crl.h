@@ -57,8 +57,10 @@ struct crl *crl_put(struct crl *crl); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct crl *, crl_put);
 
 const struct crl_facts *crl_facts(const struct crl *crl);
-// Whether `crl` would take us back from `old` (may be NULL): a list of the same issuer with a lower number, or from an earlier time.
-// -ESTALE with the reason.
+// Whether it is a list of this CA, by name. -EKEYREJECTED.
+int crl_check_issuer(const struct crl *crl, const X509 *issuer, struct error *error);
+// Whether `crl` may take the place of `old` (may be NULL): not a list of another CA, which would be silent about those of this one, and
+// no earlier one, by number or time. -ESTALE with the reason.
 int crl_check_newer(const struct crl *crl, const struct crl *old, struct error *error);
 // Whether it is the same list: issuer, number and time.
 bool crl_same(const struct crl *a, const struct crl *b);

@@ -430,6 +430,29 @@ static void a_lower_number_or_an_earlier_time(void **state)
 	}
 }
 
+// Any CA of the domain can sign a good list; it must not push another's aside.
+static void a_list_of_another_ca(void **state)
+{
+	struct crl_fixture_options options = {.entries = entries, .count = 1};
+	_cleanup_(crl_putp) struct crl *old = NULL;
+	_cleanup_(crl_putp) struct crl *crl = NULL;
+	STACK_OF(X509) *issuers = sk_X509_new_null();
+	struct error error;
+	size_t size;
+
+	(void)state;
+	options.number = 9;
+	_cleanup_(freep) uint8_t *der = crl_fixture(issuing, &options, &size);
+	sk_X509_push(issuers, issuing->certificate);
+	assert_int_equal(judge(root, &(struct crl_fixture_options){0}, &old, &error), 0);
+	assert_int_equal(read_with(der, size, issuers, &crl, &error), 0);
+	assert_int_equal(crl_check_newer(crl, old, &error), -ESTALE);
+	assert_non_null(strstr(error.what, "CN=issuing, after one of CN=root"));
+	assert_int_equal(crl_check_issuer(crl, issuing->certificate, &error), 0);
+	assert_int_equal(crl_check_issuer(crl, root->certificate, &error), -EKEYREJECTED);
+	sk_X509_free(issuers);
+}
+
 static void other_keys_and_sizes(void **state)
 {
 	static const char *const kinds[] = {"Ed25519", "P-384", "RSA-2048"};
@@ -473,6 +496,7 @@ int main(void)
 		cmocka_unit_test(entries_that_spoil_a_list),
 		cmocka_unit_test(damage),
 		cmocka_unit_test(a_lower_number_or_an_earlier_time),
+		cmocka_unit_test(a_list_of_another_ca),
 		cmocka_unit_test(other_keys_and_sizes),
 	};
 
