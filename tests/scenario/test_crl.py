@@ -268,6 +268,8 @@ def test_large(trio):
     noise = max(beside.longest_gap_ms(), idle.longest_gap_ms(), idle_loop.slowest_ms)
     assert probes.longest_gap_ms() < 50 * SLOW + 3 * noise, "packets stood still"
     assert loop.slowest_ms < 50 * SLOW + 3 * noise, "the loop stood still"
+    if SLOW > 1:
+        return  # a sanitizer keeps what is freed
     table_kb = have["memory"] / 1024
     assert sizes[-1] - before < 2.5 * table_kb + 8192, f"{sizes[-1] - before} kB more for a table of {table_kb:.0f} kB"
     assert sizes[-1] < sizes[1] + table_kb / 4 + 4096, f"it grows: {sizes}"
