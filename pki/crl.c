@@ -109,15 +109,16 @@ static int read_pem(struct file *file, OSSL_LIB_CTX *library, const void *data, 
 	ERR_clear_error();
 	if (r == 0 && (cut || file->lists == 0))
 		return error_set(error, EINVAL,
-				 size == 0 ? "it is empty"
-					   : (cut ? "it is cut short, or damaged"
-						  : "it is no revocation list, in PEM or DER"));
+				 cut ? "it is cut short, or damaged"
+				     : "it is no revocation list, in PEM or DER");
 	return r;
 }
 
 static int read_file(struct file *file, OSSL_LIB_CTX *library, const void *data, size_t size,
 		     struct error *error)
 {
+	if (size == 0)
+		return error_set(error, EINVAL, "it is empty");
 	if (size > CRL_FILE_MAX)
 		return error_set(error, EFBIG, "it is larger than %u MiB", CRL_FILE_MAX >> 20);
 	file->beside = sk_X509_new_null();
@@ -125,7 +126,7 @@ static int read_file(struct file *file, OSSL_LIB_CTX *library, const void *data,
 		return error_set(error, ENOMEM, "out of memory");
 	file->data = data;
 	file->size = size;
-	return size > 0 && *file->data == 0x30 ? 0 : read_pem(file, library, data, size, error);
+	return *file->data == 0x30 ? 0 : read_pem(file, library, data, size, error);
 }
 
 // --- what it says of itself
