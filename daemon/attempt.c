@@ -93,7 +93,7 @@ static int load_trust(struct attempt *attempt, struct error *error)
 static int refresh_trust(struct attempt *attempt, struct job *job, struct error *error)
 {
 	_cleanup_(stack_freep) STACK_OF(X509) *offered = NULL;
-	bool changed;
+	bool changed = false;
 
 	if (attempt->url && !attempt->server)
 		return 0;

@@ -13,8 +13,8 @@
 #include "daemon/ask.h"
 #include "daemon/command.h"
 
-#define LOOK_US	 100000
-#define WITHIN_S 180u // an EST server that does not answer is given up before
+#define LOOK_US	  100000
+#define WITHIN_MS 180000u // an EST server that does not answer is given up before
 
 static int failed(const struct error *error)
 {
@@ -57,7 +57,7 @@ static int outcome(const json_t *status, bool json, struct error *error)
 static int renew_now(bool json, struct error *error)
 {
 	_cleanup_(json_decrefp) json_t *begun = NULL;
-	uint64_t end = clock_ms() + WITHIN_S * 1000;
+	uint64_t end = clock_ms() + WITHIN_MS;
 
 	if (ask(json_pack("{s:s}", "command", "renew"), &begun, error) < 0)
 		return failed(error);
@@ -70,7 +70,7 @@ static int renew_now(bool json, struct error *error)
 			return outcome(status, json, error);
 		usleep(LOOK_US);
 	}
-	error_set(error, ETIMEDOUT, "no outcome within %u s", WITHIN_S);
+	error_set(error, ETIMEDOUT, "no outcome within %u s", WITHIN_MS / 1000);
 	error_remedy(error, "see what comes of it with: mutun renew");
 	return failed(error);
 }

@@ -12,6 +12,7 @@
 #include "tun/session.h"
 
 #define FINGERPRINT_SIZE 32
+#define GRACE_S		 30u // after the time within which clients were asked to prove themselves again
 
 struct search {
 	const struct credential *credential;
@@ -42,7 +43,7 @@ struct renewer_evidence evidence_gather(const struct engine *engine,
 {
 	const struct gateway *gateway = engine_gateway(engine);
 	struct renewer_evidence found = {
-		.clients_within_s = engine_config(engine)->gateway.reauth_within_s,
+		.clients_within_s = engine_config(engine)->gateway.reauth_within_s + GRACE_S,
 	};
 	struct search search = {credential, &found};
 	const struct initiator *link;

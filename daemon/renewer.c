@@ -25,7 +25,6 @@
 #define TRUST_WITHIN_MS	 10000u // hints reach many nodes at once: each asks at a moment of its own
 #define TRUST_SPACING_MS 60000u
 #define REFUSALS_MIN	 2u // the first may be somebody's mistake
-#define CLIENTS_GRACE_S	 30u
 
 static uint64_t random_number(void)
 {
@@ -277,7 +276,7 @@ static bool refused(const struct renewer *renewer, const struct renewer_evidence
 	const struct renewer_evidence *before = &renewer->before;
 	if (more(evidence->refused_by_gateways, before->refused_by_gateways) >= REFUSALS_MIN)
 		return true;
-	return evidence->clients && age_s > evidence->clients_within_s + CLIENTS_GRACE_S &&
+	return evidence->clients && age_s > evidence->clients_within_s &&
 	       more(evidence->refused_by_clients, before->refused_by_clients) >= REFUSALS_MIN;
 }
 
@@ -392,6 +391,7 @@ void renewer_reload(struct renewer *renewer, const struct config *config)
 {
 	renewer->config = config;
 	renewer->source = renewer_source(config);
+	look_for_previous(renewer);
 }
 
 int renewer_new(const struct renewer_tools *tools, const struct config *config,

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #define HOUR_S	      3600
+#define LONG_S	      36000
 #define DAY_S	      86400u
 #define WAIT_S	      5u
 #define REFUSED_S     60u
@@ -87,7 +88,7 @@ static time_t threshold(const struct renewal *renewal, enum renewal_alarm alarm)
 	case RENEWAL_TENTH:
 		return life / 10;
 	case RENEWAL_HOUR:
-		return life > 10 * HOUR_S ? HOUR_S : 0;
+		return life > LONG_S ? HOUR_S : 0;
 	case RENEWAL_EXPIRED:
 		return 0;
 	}

@@ -20,7 +20,7 @@
 #include "unit/pki_fixture.h"
 
 #define ALICE "spiffe://corp.example/laptop/alice"
-#define HOUR  3600
+#define HOUR  INT64_C(3600)
 
 // A CA, and the files of one node in both layouts.
 struct place {

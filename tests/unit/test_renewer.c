@@ -25,8 +25,8 @@
 
 #define DOMAIN	"corp.example"
 #define GATEWAY "spiffe://corp.example/gateway/one"
-#define HOUR	3600
-#define DAY	86400
+#define HOUR	INT64_C(3600)
+#define DAY	INT64_C(86400)
 #define WAIT_MS 20000u
 
 struct place {
@@ -281,8 +281,27 @@ static void strangers_cannot_send_it_back(void **state)
 	settle(place);
 	assert_false(has_first(place));
 	place->evidence.clients = true; // whose time is not up yet
+	place->evidence.clients_within_s = 60;
 	settle(place);
 	assert_false(has_first(place));
+}
+
+static void goes_back_when_no_client_accepts(void **state)
+{
+	struct place *place = *state;
+	uint64_t end;
+
+	start(place);
+	renew(place);
+	place->evidence.clients = true;
+	place->evidence.clients_within_s = 0;
+	place->evidence.refused_by_clients = 2;
+	for (end = clock_ms() + WAIT_MS; !has_first(place) && clock_ms() < end;) {
+		sd_event_run(place->event, 50000);
+		settle(place);
+	}
+	assert_true(has_first(place));
+	assert_int_equal(look(place).failures, 1);
 }
 
 static void files_are_somebody_elses(void **state)
@@ -378,6 +397,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(never_gives_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(goes_back_when_gateways_refuse, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(strangers_cannot_send_it_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(goes_back_when_no_client_accepts, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(files_are_somebody_elses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(links_are_somebody_elses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(does_nothing_with_a_clock_of_the_past, set_up,
