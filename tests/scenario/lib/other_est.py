@@ -148,7 +148,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "endless" in habits:
             return self.refuse(200, b"A" * 200000)
         if "refusing" in habits:
-            return self.refuse(403, b"not you\x1b[2J\n")
+            return self.refuse(403, b"not you\x1b[2J\n" if "rude" in habits else b"not you\n")
         leaf = self.server.authority.answer(body, habits)
         if self.once("forgetful"):  # the answer is lost
             self.close_connection = True
