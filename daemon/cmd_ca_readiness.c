@@ -173,9 +173,8 @@ int cmd_ca_readiness(int argc, char **argv)
 	if (!arguments.words[0] && arguments.from_count)
 		return arguments_need_directory(argv[0], &arguments);
 	r = arguments.words[0] ? judge_all(&arguments, &error) : print_here(arguments.json, &error);
-	if (r == -ECONNREFUSED) {
-		arguments_refused(&error);
-		return COMMAND_NO_DAEMON;
-	}
-	return r < 0 ? arguments_refused(&error) : COMMAND_DONE;
+	if (r == 0)
+		return COMMAND_DONE;
+	arguments_refused(&error);
+	return r == -ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
 }

@@ -35,8 +35,9 @@ static const struct rotation_command commands[] = {
 	{"issuing", ca_rotate_issuing, false,
 	 "Leaves are signed by the new issuing certificate from now on; nodes need not do anything.\n"},
 	{"prepare", ca_rotate_prepare, false,
-	 "trust.crt holds the old root and the new one. Nodes that renew by EST fetch it themselves;\n"
-	 "give it to all others. root.next.key is the new root's key: a safe place is better for it.\n"
+	 "trust.crt holds the old root and the new one. Nodes that renew by EST fetch it themselves, at\n"
+	 "once if the gateway that serves this CA is told to (mutun renew --now); give it to all others.\n"
+	 "root.next.key is the new root's key: a safe place is better for it.\n"
 	 "See who has it: mutun ca readiness DIR\n"
 	 "Next: mutun ca rotate DIR activate\n"},
 	{"activate", ca_rotate_activate, true,
@@ -44,8 +45,8 @@ static const struct rotation_command commands[] = {
 	 "the old root believes them.\n"
 	 "Next, when the last certificate below the old root has expired: mutun ca rotate DIR finish\n"},
 	{"finish", ca_rotate_finish, true,
-	 "trust.crt holds the new root alone; nodes that renew by EST fetch it themselves, give it to\n"
-	 "all others.\n"},
+	 "trust.crt holds the new root alone. Nodes that renew by EST fetch it with their next\n"
+	 "certificate; give it to all others.\n"},
 	{"abort", ca_rotate_abort, false,
 	 "trust.crt holds the old root alone; the new one and its key are gone.\n"},
 };
@@ -105,7 +106,7 @@ static int print_step(const struct rotation_command *command, const struct argum
 		      json_t *stranded, struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = NULL;
-	struct rotation rotation;
+	struct rotation rotation = {.step = ROTATION_NONE};
 
 	int r = ca_open(arguments->words[0], &ca, error);
 	if (r == 0)
@@ -209,7 +210,7 @@ static json_t *next_strands(const struct arguments *arguments, struct ca *ca,
 static int show_status(const struct arguments *arguments, struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = NULL;
-	struct rotation rotation;
+	struct rotation rotation = {.step = ROTATION_NONE};
 
 	int r = ca_open(arguments->words[0], &ca, error);
 	if (r == 0)
@@ -251,5 +252,8 @@ int cmd_ca_rotate(int argc, char **argv)
 		return arguments_usage(argv[0], name ? "there is no step " : "which step?",
 				       name ? name : "");
 	r = status ? show_status(&arguments, &error) : take_step(command, &arguments, &error);
-	return r < 0 ? arguments_refused(&error) : COMMAND_DONE;
+	if (r == 0)
+		return COMMAND_DONE;
+	arguments_refused(&error);
+	return r == -ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
 }

@@ -367,7 +367,7 @@ static int show_ca(const struct ca *ca, bool json, struct error *error)
 	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
 	_cleanup_(json_decrefp) json_t *roots = json_array();
 	struct count counts = {0};
-	struct rotation rotation;
+	struct rotation rotation = {.step = ROTATION_NONE};
 	const json_t *root;
 	char words[32];
 	size_t n;

@@ -121,7 +121,7 @@ int ca_make(const char *directory, const struct ca_options *options, struct erro
 {
 	_cleanup_(material_done) struct material material = {.issuing_uri = options->issuing_uri};
 	_cleanup_(passphrase_done) struct passphrase passphrase = {0};
-	bool made;
+	bool made = false;
 
 	if (!tls_library())
 		return error_set(error, ENOMEM, "out of memory");

@@ -73,31 +73,41 @@ static int no_fit(const char *directory, struct error *error)
 	return error_remedy(error, "restore both from the same backup");
 }
 
+static int try_place(const char *directory, enum ca_file file, const X509 *certificate,
+		     const struct passphrase *passphrase, bool uris, EVP_PKEY **ret,
+		     struct error *error)
+{
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+
+	int r = load_place(directory, file, passphrase, uris, &key, error);
+	if (r < 0)
+		return r;
+	if (EVP_PKEY_eq(X509_get0_pubkey(certificate), key) != 1)
+		return no_fit(directory, error);
+	*ret = take(key);
+	return 0;
+}
+
 int ca_key_load(const char *directory, const X509 *certificate, const struct passphrase *passphrase,
 		bool uris, EVP_PKEY **ret, struct error *error)
 {
 	static const enum ca_file places[] = {CA_ISSUING_KEY, CA_ISSUING_URI, CA_NEXT_ISSUING_KEY,
 					      CA_NEXT_ISSUING_URI};
-	struct error first = {.code = ENOENT}, here;
-	bool loaded = false;
+	struct error here = {0};
+	int result = 0;
 
 	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
-		int r = load_place(directory, places[i], passphrase, uris, &key, &here);
-		if (r == 0 && EVP_PKEY_eq(X509_get0_pubkey(certificate), key) == 1) {
-			*ret = take(key);
+		int r = try_place(directory, places[i], certificate, passphrase, uris, ret, &here);
+		if (r == 0)
 			return 0;
-		}
-		loaded = loaded || r == 0;
 		// What is wrong with a key that is there says more than that another is not.
-		if (r < 0 && (i == 0 || (first.code == ENOENT && r != -ENOENT)))
-			first = here;
+		if (i > 0 && (result != -ENOENT || r == -ENOENT))
+			continue;
+		result = r;
+		if (error)
+			*error = here;
 	}
-	if (loaded && (first.code == 0 || first.code == ENOENT))
-		return no_fit(directory, error);
-	if (error)
-		*error = first;
-	return -first.code;
+	return result;
 }
 
 int ca_key_load_root(const char *directory, const struct passphrase *passphrase, EVP_PKEY **ret,

@@ -8,7 +8,7 @@
 
 #include "server/lease_db.h"
 
-#define HASH_DIGITS (2 * ANCHOR_SIZE)
+#define HASH_DIGITS (2ul * ANCHOR_SIZE)
 
 void declared_put(struct lease_db *db, const char *identity, const struct message_anchors *anchors,
 		  time_t now)

@@ -369,7 +369,7 @@ static void test_ca_rotate(void **state)
 	expect("ca rotate ca activate --force", 1, "not begun");
 	expect("ca rotate ca prepare", 0, "Next: mutun ca rotate ca activate");
 	expect("ca show ca", 0, "roll-over prepared ");
-	expect("ca rotate ca activate", 1, "no mutund is running");
+	expect("ca rotate ca activate", 3, "no mutund is running");
 	expect("ca readiness ca", 3, "--from FILE");
 	expect("ca readiness", 3, "no mutund is running");
 	write_heard("spiffe://corp.example/laptop/alice",
