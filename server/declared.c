@@ -15,10 +15,9 @@ void declared_put(struct lease_db *db, const char *identity, const struct messag
 {
 	char text[MESSAGE_ANCHORS_MAX * HASH_DIGITS + 1] = "";
 
-	for (unsigned i = 0; i < anchors->count; i++)
-		for (unsigned j = 0; j < ANCHOR_SIZE; j++)
-			snprintf(text + i * HASH_DIGITS + 2 * (size_t)j, 3, "%02x",
-				 anchors->hashes[i][j]);
+	for (size_t i = 0; i < anchors->count; i++)
+		for (size_t j = 0; j < ANCHOR_SIZE; j++)
+			snprintf(text + i * HASH_DIGITS + 2 * j, 3, "%02x", anchors->hashes[i][j]);
 	lease_db_declare(db, &(struct declared_row){identity, text, now});
 }
 
