@@ -269,8 +269,10 @@ static void takes_what_others_send(void **state)
 		_cleanup_(freep) char *body = new_body(ALICE);
 		snprintf(head, sizeof(head), AGAIN "%s", types[i]);
 		const char *text = post(place, true, head, NULL, body);
+		// "Expect" asks for leave before the body; libmicrohttpd from 1.0 does not give it when the body is there.
 		if (i == 2)
-			expect_says(text, "HTTP/1.1 100 Continue");
+			assert_true(strstr(text, "HTTP/1.1 100 Continue") ||
+				    strstr(text, "HTTP/1.1 200 OK"));
 		else
 			expect_leaf(text, ALICE);
 	}
