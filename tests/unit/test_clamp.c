@@ -99,7 +99,7 @@ static void the_checksum_is_right_at_any_offset(void **state)
 {
 	(void)state;
 	const uint16_t values[] = {1461, 0x8000, 0xff00, 0xfffe, 0xffff};
-	for (size_t pad = 0; pad < 4; pad++) {
+	for (size_t pad = 0; pad <= 4; pad++) {
 		for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 			uint8_t options[8] = {1, 1, 1, 1, 1, 1, 1, 1};
 			options[pad] = 2;
