@@ -23,7 +23,7 @@
 
 #define ADOPT_MS	 30000u // from new files to their use
 #define TRUST_WITHIN_MS	 10000u // hints reach many nodes at once: each asks at a moment of its own
-#define TRUST_SPACING_MS 60000u
+#define TRUST_SPACING_MS 20000u
 #define REFUSALS_MIN	 2u // the first may be somebody's mistake
 
 static uint64_t random_number(void)
@@ -379,12 +379,12 @@ int renewer_now(struct renewer *renewer, unsigned *ret_attempt, struct error *er
 
 void renewer_refresh_trust(struct renewer *renewer)
 {
-	uint64_t at = clock_ms() + random_number() % TRUST_WITHIN_MS;
+	uint64_t from = clock_ms();
 	if (renewer->trust_ms)
 		return;
-	if (renewer->trust_asked_ms && at < renewer->trust_asked_ms + TRUST_SPACING_MS)
-		at += TRUST_SPACING_MS;
-	renewer->trust_ms = at;
+	if (renewer->trust_asked_ms && from < renewer->trust_asked_ms + TRUST_SPACING_MS)
+		from = renewer->trust_asked_ms + TRUST_SPACING_MS;
+	renewer->trust_ms = from + random_number() % TRUST_WITHIN_MS;
 }
 
 void renewer_reload(struct renewer *renewer, const struct config *config)
