@@ -43,7 +43,7 @@ static const struct rotation_command commands[] = {
 	{"activate", ca_rotate_activate, true,
 	 "Leaves are signed below the new root from now on, and sent so that a node that knows only\n"
 	 "the old root believes them.\n"
-	 "Next, when the last certificate below the old root has expired: mutun ca rotate DIR finish\n"},
+	 "Next, when all nodes have renewed: mutun ca rotate DIR finish\n"},
 	{"finish", ca_rotate_finish, true,
 	 "trust.crt holds the new root alone. Nodes that renew by EST fetch it with their next\n"
 	 "certificate; give it to all others.\n"},

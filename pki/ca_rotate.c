@@ -368,8 +368,9 @@ static int check_strands(const struct rotate *rotate, bool leaves, char **ret, s
 		return 0;
 	error_set(error, ENOTEMPTY, "%zu node%s would be stranded", strand.count,
 		  strand.count == 1 ? "" : "s");
-	return error_remedy(error, leaves ? "wait until they have renewed and their old "
-					    "certificates have expired, or say --force"
+	return error_remedy(error, leaves ? "wait until they have renewed and were heard "
+					    "again, or their old certificates have expired, or "
+					    "say --force"
 					  : "wait until they have the new trust.crt and were heard "
 					    "again, or say --force");
 }

@@ -22,9 +22,10 @@
 
 DEFINE_CLEANUP(X509 *, X509_free);
 
-// The old leaf of a node that lasts longest.
-struct old_leaf {
-	time_t not_after;
+// The leaves of one node.
+struct held {
+	time_t old_until; // the end of the last one that only the old root vouches for; 0: none
+	time_t new_from;  // when the last one from below the new root was issued; 0: none
 	char identity[];
 };
 
@@ -32,7 +33,7 @@ struct walk {
 	const struct ca *ca;
 	const struct rotation *rotation;
 	struct ca_strand *strand;
-	struct table *leaves; // struct old_leaf by identity
+	struct table *leaves; // struct held by identity
 	struct denials *denials;
 	time_t now;
 };
@@ -53,46 +54,60 @@ static int name(struct walk *walk, const char *identity, const char *why)
 	return 0;
 }
 
+static struct held *find_or_add(struct table *leaves, const char *identity)
+{
+	size_t size = strlen(identity);
+	struct held *held = table_find(leaves, identity, size);
+
+	if (held)
+		return held;
+	held = calloc(1, sizeof(*held) + size + 1);
+	if (!held)
+		return NULL;
+	memcpy(held->identity, identity, size);
+	if (table_add(leaves, held->identity, size, held) == 0)
+		return held;
+	free(held);
+	return NULL;
+}
+
 static int note_leaf(const struct record *record, void *data)
 {
 	struct walk *walk = data;
-	size_t size = strlen(record->identity);
 	_cleanup_(X509_freep) X509 *certificate = record_certificate(record);
 
 	if (ca_denial_of(walk->denials, record))
 		return 0;
-	if (certificate &&
-	    rotation_signed_since(ca_journal(walk->ca), walk->rotation->id, certificate))
-		return 0;
-	struct old_leaf *leaf = table_find(walk->leaves, record->identity, size);
-	if (!leaf) {
-		leaf = calloc(1, sizeof(*leaf) + size + 1);
-		if (!leaf)
-			return -ENOMEM;
-		memcpy(leaf->identity, record->identity, size);
-		if (table_add(walk->leaves, leaf->identity, size, leaf) < 0) {
-			free(leaf);
-			return -ENOMEM;
-		}
-	}
-	if (record->not_after > leaf->not_after)
-		leaf->not_after = record->not_after;
+	struct held *held = find_or_add(walk->leaves, record->identity);
+	if (!held)
+		return -ENOMEM;
+	bool new = certificate &&rotation_signed_since(ca_journal(walk->ca), walk->rotation->id,
+						       certificate);
+	time_t *latest = new ? &held->new_from : &held->old_until;
+	time_t at = new ? record->issued : record->not_after;
+	if (at > *latest)
+		*latest = at;
 	return 0;
+}
+
+// Whoever proved its identity since it was given a new leaf has put that into use.
+static bool needs_old_root(const struct held *held, const struct readiness_node *node)
+{
+	return held && held->old_until && (!held->new_from || node->seen < held->new_from);
 }
 
 static int judge(const struct readiness_node *node, void *data)
 {
 	struct walk *walk = data;
-	const struct old_leaf *leaf =
-		table_find(walk->leaves, node->identity, strlen(node->identity));
+	const struct held *held = table_find(walk->leaves, node->identity, strlen(node->identity));
 	char why[WHY_MAX], words[32];
 
 	switch (node->state) {
 	case READINESS_READY:
-		if (!leaf)
+		if (!needs_old_root(held, node))
 			return 0;
 		snprintf(why, sizeof(why), "its certificate below the old root is valid for %s",
-			 clock_words(leaf->not_after - walk->now, words, sizeof(words)));
+			 clock_words(held->old_until - walk->now, words, sizeof(words)));
 		return name(walk, node->identity, why);
 	case READINESS_LACKING:
 		snprintf(why, sizeof(why), "did not trust the new root when it was heard %s ago",
@@ -106,11 +121,11 @@ static int judge(const struct readiness_node *node, void *data)
 
 static void leaves_free(struct table *leaves)
 {
-	struct old_leaf *leaf;
+	struct held *held;
 	size_t cursor = 0;
 
-	while (leaves && (leaf = table_next(leaves, &cursor)))
-		free(leaf);
+	while (leaves && (held = table_next(leaves, &cursor)))
+		free(held);
 	table_free(leaves);
 }
 

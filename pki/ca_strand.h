@@ -18,7 +18,7 @@ struct ca_strand {
 	size_t count;
 };
 
-// Nodes that do not trust the new root, as far as anybody heard; with `leaves` also those that still hold a certificate which
-// only the old root vouches for. Each is told once. -errno.
+// Nodes that do not trust the new root, as far as anybody heard; with `leaves` also those that may still show a certificate
+// which only the old root vouches for: it has not expired, and they were not heard since they were given another. Each is told once. -errno.
 int ca_strand(struct ca *ca, const struct rotation *rotation, bool leaves, struct ca_strand *strand,
 	      struct error *error);

@@ -307,7 +307,7 @@ static void test_whole_roll_over(void **state)
 		       ALICE " did not trust the new root when it was heard 1 min ago\n" BOB
 			     " was never heard to say what it trusts\n");
 	hear(place, readiness, ALICE, "both.crt", now - 1);
-	hear(place, readiness, BOB, "both.crt", now);
+	hear(place, readiness, BOB, "both.crt", now - 1);
 	hear(place, readiness, BOB, "old.crt", now - 5); // of another gateway, older
 	assert_int_equal(rotation_of(place).step, ROTATION_PREPARED);
 	expect_strands(place, ca_rotate_activate, readiness, "");
@@ -337,7 +337,8 @@ static void test_whole_roll_over(void **state)
 	clock_set_wall(now + 3601);
 	expect_strands(place, ca_rotate_finish, readiness,
 		       BOB " its certificate below the old root is valid for 59 min\n");
-	clock_set_wall(now + 7201);
+	// Heard again, he has put the new one into use.
+	hear(place, readiness, BOB, "both.crt", now + 3600);
 	// What signs leaves may be replaced meanwhile, and its leaves are new ones as well.
 	expect_done(place, take_step(place, ca_rotate_issuing));
 	issue_to(place, ALICE, "alice3", 3600);
