@@ -24,7 +24,6 @@
 
 #define BOB "spiffe://corp.example/laptop/bob"
 
-DEFINE_CLEANUP(X509 *, X509_free);
 
 // --- the file system, which fails or ends the process at the call that is asked for (link option --wrap)
 

@@ -388,7 +388,7 @@ static void test_ca_rotate(void **state)
 	assert_string_equal(text_of(json_array_get(list, 1), "sha256"), root);
 	assert_int_equal(json_array_size(json_object_get(json_array_get(list, 1), "ready")), 1);
 	json_decref(json);
-	expect("ca rotate ca activate --from heard.json", 0, "Next, when the last certificate");
+	expect("ca rotate ca activate --from heard.json", 0, "Next, when all nodes have renewed");
 	expect("ca rotate ca finish --from heard.json", 1, "1 node would be stranded");
 	expect("ca rotate ca status --from heard.json", 0, "finish would strand 1:\n");
 	json = answer("ca rotate ca finish --from heard.json --force --json");
