@@ -24,7 +24,6 @@
 
 #define BOB "spiffe://corp.example/laptop/bob"
 
-
 // --- the file system, which fails or ends the process at the call that is asked for (link option --wrap)
 
 enum fault { FAULT_NONE, FAULT_CRASH, FAULT_ERROR };
