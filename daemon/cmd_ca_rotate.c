@@ -16,6 +16,7 @@
 #include "daemon/command.h"
 #include "daemon/heard.h"
 #include "pki/ca.h"
+#include "pki/ca_revoke.h"
 #include "pki/ca_rotate.h"
 #include "pki/ca_strand.h"
 #include "pki/certificate.h"
@@ -126,6 +127,15 @@ static int print_step(const struct rotation_command *command, const struct argum
 	return 0;
 }
 
+// Nodes that know the new issuer alone must be able to believe what was revoked under the one before.
+static int publish_denials(const struct arguments *arguments, struct error *error)
+{
+	_cleanup_(ca_closep) struct ca *ca = NULL;
+
+	int r = ca_open(arguments->words[0], &ca, error);
+	return r < 0 ? r : ca_publish(ca, arguments->passphrase_file, error);
+}
+
 static int take_step(const struct rotation_command *command, const struct arguments *arguments,
 		     struct error *error)
 {
@@ -152,6 +162,8 @@ static int take_step(const struct rotation_command *command, const struct argume
 	options.readiness = readiness;
 	if (r == 0)
 		r = command->run(arguments->words[0], &options, error);
+	if (r == 0)
+		r = publish_denials(arguments, error);
 	return r < 0 ? r : print_step(command, arguments, list, error);
 }
 

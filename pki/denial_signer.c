@@ -180,6 +180,17 @@ static bool permits(X509 *certificate, const char *domain)
 	return found || !any;
 }
 
+// `time`, or when the last of them became valid.
+static time_t not_before_all(STACK_OF(X509) * stack, time_t time)
+{
+	for (int i = 0; i < sk_X509_num(stack); i++) {
+		time_t from, to;
+		if (certificate_lifetime(sk_X509_value(stack, i), &from, &to) == 0 && from > time)
+			time = from;
+	}
+	return time;
+}
+
 static int check_path(X509_STORE_CTX *context, time_t time, struct error *error)
 {
 	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(context);
@@ -225,7 +236,7 @@ int denial_signer_check(const struct denial_signer *signer, const char *domain,
 	context = X509_STORE_CTX_new_ex(trust_library(trust), NULL);
 	if (!context || !X509_STORE_CTX_init(context, anchors, sk_X509_value(stack, 0), stack))
 		return error_set(error, EACCES, "out of memory");
-	int r = check_path(context, time, error);
+	int r = check_path(context, not_before_all(stack, time), error);
 	if (r == 0)
 		r = check_rights(X509_STORE_CTX_get0_chain(context), domain, error);
 	if (r == 0 && revocation_chain(X509_STORE_CTX_get0_chain(context), ret) < 0)

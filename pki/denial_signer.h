@@ -28,8 +28,8 @@ const char *denial_signer_text(const struct denial_signer *signer); // borrowed
 
 // When its own certificate ends; 0 where that cannot be read.
 time_t denial_signer_end(const struct denial_signer *signer);
-// Whether it may sign for `domain`: a path to the CA certificates of that domain at `time`, cRLSign, and name constraints that
-// permit the domain. On success its chain, for the question whether it was itself withdrawn. -EACCES with the reason.
+// Whether it may sign for `domain`: a path to the CA certificates of that domain at `time`, or when its own certificates began if that
+// was later (a CA signs its last entry anew after it got another certificate), cRLSign, and name constraints that permit the domain. On success its chain, for the question whether it was itself withdrawn. -EACCES with the reason.
 int denial_signer_check(const struct denial_signer *signer, const char *domain,
 			const struct trust *trust, time_t time, struct revocation_chain *ret,
 			struct error *error);

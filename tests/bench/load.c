@@ -6,7 +6,8 @@
 //   load CA-DIRECTORY DOMAIN COUNT ADDRESS:PORT
 //
 // The identities are spiffe://DOMAIN/load/0 and so on. It prints "COUNT sessions in N ms" once all are READY, and keeps
-// them until a signal ends it. A session that is refused or lost ends it at once with exit status 1.
+// them until a signal ends it. It prints "COUNT told in N ms" once all were told of a denial, from the first to the last, and likewise
+// "COUNT revoked in N ms" once all were revoked. A session that is refused or lost otherwise ends it at once with exit status 1.
 
 #include <errno.h>
 #include <stdbool.h>
@@ -36,6 +37,14 @@ struct peer {
 	struct tls_context *context; // until it dials
 	struct connection *connection;
 	bool ready;
+	bool revoked;
+};
+
+// Something that happens to all of them.
+struct wave {
+	const char *name;
+	unsigned count;
+	uint64_t begin_ms;
 };
 
 struct load {
@@ -49,6 +58,7 @@ struct load {
 	unsigned keepalive_s;
 	unsigned turn; // whose ping comes next
 	uint64_t begin_ms;
+	struct wave told, over;
 };
 
 static _Noreturn void fail(const char *what, const char *why)
@@ -131,6 +141,7 @@ static void say_hello(struct peer *peer)
 		.cipher_count = 2,
 		.lanes = 1,
 		.mtu = 1420,
+		.denials.said = true,
 	};
 	message.hello.index = (uint32_t)(peer - peer->load->peers) + 1;
 	connection_send(peer->connection, &message);
@@ -149,6 +160,18 @@ static void on_ready(struct peer *peer, unsigned keepalive_s)
 	sd_event_source_set_enabled(load->next, SD_EVENT_ONESHOT);
 }
 
+static void note(const struct load *load, struct wave *wave)
+{
+	if (wave->count++ == 0)
+		wave->begin_ms = clock_ms();
+	if (wave->count != load->count)
+		return;
+	printf("%u %s in %llu ms\n", load->count, wave->name,
+	       (unsigned long long)(clock_ms() - wave->begin_ms));
+	fflush(stdout);
+	wave->count = 0;
+}
+
 static void on_message(struct peer *peer, const struct message *message)
 {
 	struct message pong = {.type = MESSAGE_PONG, .ping = message->ping};
@@ -159,11 +182,18 @@ static void on_message(struct peer *peer, const struct message *message)
 	case MESSAGE_PING:
 		connection_send(peer->connection, &pong);
 		return;
+	case MESSAGE_DENY:
+		note(peer->load, &peer->load->told);
+		return;
 	case MESSAGE_BYE:
+		peer->revoked = message->bye.code == BYE_REVOKED;
+		if (peer->revoked) {
+			note(peer->load, &peer->load->over);
+			return;
+		}
 		fail(bye_name(message->bye.code), message->bye.text);
 	case MESSAGE_HELLO:
 	case MESSAGE_CONFIG:
-	case MESSAGE_DENY:
 	case MESSAGE_REAUTH:
 	case MESSAGE_PONG:
 		return;
@@ -185,6 +215,11 @@ static void on_channel(struct connection *connection, const struct channel_event
 		on_message(peer, &event->message);
 		return;
 	case CHANNEL_CLOSED:
+		if (peer->revoked) {
+			peer->ready = false;
+			peer->connection = connection_free(connection);
+			return;
+		}
 		fail("channel", "the gateway closed it");
 	case CHANNEL_FAILED:
 		fail("channel", connection_error(connection)->what);
@@ -246,6 +281,8 @@ int main(int argc, char **argv)
 		r = sd_event_add_defer(load.event, &load.next, on_next, &load);
 	if (r < 0)
 		fail("cannot make an event loop", strerror(-r));
+	load.told.name = "told";
+	load.over.name = "revoked";
 	load.begin_ms = clock_ms();
 	return sd_event_loop(load.event) < 0;
 }

@@ -286,9 +286,9 @@ static void refuses_forgeries(void **state)
 	struct denials *list = NULL;
 	assert_int_equal(denials_add(NULL, "other.example", &entry, 1, trust, &list, NULL),
 			 -EACCES);
-	// A signer that was not valid at that time.
+	// A signer that was not valid any more at that time.
 	denial_put(entry);
-	entry = fixture_denial(DOMAIN, 1, 1000000000, DENY_A, NULL, issuing);
+	entry = fixture_denial(DOMAIN, 1, clock_wall() + 200 * 86400, DENY_A, NULL, issuing);
 	add(NULL, &entry, 1, -EACCES);
 	denial_put(entry);
 }
