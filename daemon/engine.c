@@ -72,6 +72,8 @@ static void on_credentials(const char *reason, void *data)
 	struct engine *engine = data;
 	engine_judge(engine, true, reason);
 	revocation_role_trust_changed(engine->revocation_role);
+	if (engine->renewer)
+		renewer_tick(engine->renewer); // the plan is for the certificate in use
 }
 
 static void on_revoked(void *data)
