@@ -40,7 +40,8 @@ struct credentials {
 	struct stapler *stapler;
 	struct revocation *revocation; // NULL: nothing is revoked
 	struct error problem;
-	unsigned failures; // in a row
+	struct error revoked; // of our own certificate; code 0: it is not
+	unsigned failures;    // in a row
 };
 
 static void set_done(struct set *set)
@@ -171,6 +172,20 @@ static bool same_files(const struct config_node *a, const struct config_node *b)
 	       config_trust_same(a, b) && a->http == b->http && same_staple(a, b);
 }
 
+// Peers will refuse us; nothing here depends on it.
+static void judge_revoked(struct credentials *credentials, const struct set *set)
+{
+	char text[ERROR_TEXT_MAX];
+	struct error error = {0};
+	bool before = credentials->revoked.code != 0;
+	if (judge_own(credentials->node, set, &error) == 0)
+		error.code = 0;
+	credentials->revoked = error;
+	if (error.code && !before)
+		log_error("peers will not believe this node any more: %s",
+			  error_text(&error, text, sizeof(text)));
+}
+
 // Puts the set that lies in the files into use when it is good and new. `ret_reason`: what is new, NULL: nothing.
 static int adopt(struct credentials *credentials, const struct config_node *node,
 		 const char **ret_reason, struct error *error)
@@ -199,6 +214,7 @@ static int adopt(struct credentials *credentials, const struct config_node *node
 		set_done(&set);
 		return r;
 	}
+	judge_revoked(credentials, &set);
 	set_done(&credentials->set);
 	credentials->set = set;
 	return 0;
@@ -336,16 +352,6 @@ void credentials_look(struct credentials *credentials)
 	watch_again(credentials->watch, 0);
 }
 
-// Peers will refuse us; nothing here depends on it.
-static void judge_revoked(const struct credentials *credentials, const struct set *set)
-{
-	char text[ERROR_TEXT_MAX];
-	struct error error;
-	if (judge_own(credentials->node, set, &error) < 0)
-		log_error("peers will not believe this node any more: %s",
-			  error_text(&error, text, sizeof(text)));
-}
-
 int credentials_set_revocation(struct credentials *credentials, struct revocation *revocation)
 {
 	struct set set = {.credential = credential_get(credentials->set.credential),
@@ -385,7 +391,7 @@ struct trust *credentials_trust(const struct credentials *credentials)
 
 const struct error *credentials_problem(const struct credentials *credentials)
 {
-	return &credentials->problem;
+	return credentials->problem.code ? &credentials->problem : &credentials->revoked;
 }
 
 const struct stapler *credentials_stapler(const struct credentials *credentials)

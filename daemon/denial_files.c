@@ -88,8 +88,10 @@ static void read_files(struct denial_files *files)
 		struct error error = {0};
 		int r = read_file(files, files->paths[i], files->tools.trust(files->tools.data),
 				  &error);
-		// Before the first revocation there is no file.
-		if (r == 0 || r == -ESTALE || r == -ENOENT)
+		// Before the first revocation there is no file. A copy may come later than what peers tell.
+		if (r == -ERANGE)
+			log_info("%s is not the newest: %s", files->paths[i], error.what);
+		if (r == 0 || r == -ESTALE || r == -ERANGE || r == -ENOENT)
 			continue;
 		say(files, files->paths[i], &error);
 		good = false;

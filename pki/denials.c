@@ -253,7 +253,12 @@ static int sign_anew(struct denials *old, struct denial *entry, const struct tru
 	const struct denial *last = denials_last(old);
 	struct revocation_chain signer;
 
-	if (!trust || entry->number != last->number || !entry->signer ||
+	if (entry->number < last->number)
+		return error_set(error, ERANGE,
+				 "the denials of %s end with %llu, while %llu are known",
+				 old->domain, (unsigned long long)entry->number,
+				 (unsigned long long)last->number);
+	if (!trust || !entry->signer ||
 	    (last->signer && denial_signer_end(entry->signer) <= denial_signer_end(last->signer)) ||
 	    check_signature(entry, old->domain, trust, &signer, NULL) < 0 ||
 	    denials_judge(old, NULL, &signer))

@@ -26,7 +26,8 @@ struct trust;
 // signed by a CA certificate that lives longer, takes the place of the one that is there. `trust` NULL: whoever signed it may, for
 // what this node kept itself.
 // Returns a new list. Else nothing of them is believed:
-//   -ESTALE       `old` has all of them
+//   -ESTALE       `old` has exactly these
+//   -ERANGE       `old` has all of them, and more
 //   -ENOENT       entries are missing between `old` and these
 //   -EKEYREJECTED the signature does not fit what `old` holds: another list of the same CA, or a forgery
 //   -ENOTUNIQ     it is another list of the same CA

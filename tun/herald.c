@@ -256,7 +256,7 @@ static int take_entries(struct herald_line *line, const struct message_deny *den
 	uint64_t last = entries[count - 1]->number;
 	int r = denials_add(denial_store_find(tools->store, domain), domain, entries, count,
 			    tools->trust(tools->data), &denials, error);
-	if (r < 0 && r != -ESTALE)
+	if (r < 0 && r != -ESTALE && r != -ERANGE)
 		return refuse(line, domain, entries[0]->number, r, error);
 	if (r == 0) {
 		log_info("denials of %s: %llu are known, from %s", domain,
