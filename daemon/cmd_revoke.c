@@ -124,8 +124,8 @@ static int write_crl(const struct arguments *arguments, struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = NULL;
 	int64_t days = arguments->lifetime_s ? arguments->lifetime_s / DAY_S : CRL_DAYS;
-	uint64_t number;
-	unsigned count;
+	uint64_t number = 0;
+	unsigned count = 0;
 
 	int r = ca_open(arguments->words[0], &ca, error);
 	if (r == 0)

@@ -201,8 +201,8 @@ static int describe(struct ca *ca, const struct ca_subject *subject, bool allow,
 	if (subject->serial)
 		return describe_serial(ca, subject->serial, text, size, error);
 	if (subject->key) {
-		if (strlen(subject->key) != 2 * SPKI_HASH_SIZE ||
-		    strspn(subject->key, "0123456789abcdef") != 2 * SPKI_HASH_SIZE) {
+		if (strlen(subject->key) != KEY_TEXT_MAX - 1 ||
+		    strspn(subject->key, "0123456789abcdef") != KEY_TEXT_MAX - 1) {
 			error_set(error, EINVAL, "\"%.80s\" is not the SHA-256 of a key",
 				  subject->key);
 			return error_expected(error,

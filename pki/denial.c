@@ -79,7 +79,7 @@ size_t denial_name_identity(const char *identity, uint8_t ret[DENIAL_NAME_MAX])
 	if (size > IDENTITY_MAX)
 		return 0;
 	ret[0] = DENIAL_IDENTITY;
-	memcpy(ret + 1, identity, size);
+	memcpy(ret + 1, identity, size); // NOLINT(bugprone-not-null-terminated-result)
 	return 1 + size;
 }
 

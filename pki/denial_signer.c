@@ -108,27 +108,31 @@ static X509 *read_certificate(const char *text, size_t size)
 	return certificate;
 }
 
+// One of the certificates, at the end of the stack.
+static int push_certificate(STACK_OF(X509) * stack, const char *text, size_t size)
+{
+	X509 *certificate = read_certificate(text, size);
+
+	if (certificate && sk_X509_push(stack, certificate))
+		return 0;
+	X509_free(certificate);
+	return -EINVAL;
+}
+
 static int read_stack(const struct denial_signer *signer, STACK_OF(X509) * *ret)
 {
 	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
 	const char *at = signer->text;
+	int r = stack ? 0 : -ENOMEM;
 
-	while (stack) {
+	for (unsigned i = 0; r == 0 && at; i++) {
 		size_t size = strcspn(at, " ");
-		X509 *certificate = sk_X509_num(stack) < DENIAL_SIGNER_CHAIN_MAX
-					    ? read_certificate(at, size)
-					    : NULL;
-		if (!certificate || !sk_X509_push(stack, certificate)) {
-			X509_free(certificate);
-			return -EINVAL;
-		}
-		if (at[size] == '\0') {
-			*ret = take(stack);
-			return 0;
-		}
-		at += size + 1;
+		r = i < DENIAL_SIGNER_CHAIN_MAX ? push_certificate(stack, at, size) : -EINVAL;
+		at = at[size] ? at + size + 1 : NULL;
 	}
-	return -ENOMEM;
+	if (r == 0)
+		*ret = take(stack);
+	return r;
 }
 
 time_t denial_signer_end(const struct denial_signer *signer)

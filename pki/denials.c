@@ -103,6 +103,7 @@ int denials_hash(const struct denials *denials, const char *domain, uint64_t num
 	if (length > IDENTITY_DOMAIN_MAX)
 		return -EINVAL;
 	memcpy(bytes, beginning, sizeof(beginning));
+	// NOLINTNEXTLINE(bugprone-not-null-terminated-result)
 	memcpy(bytes + sizeof(beginning), domain, length);
 	return SHA256(bytes, sizeof(beginning) + length, ret) ? 0 : -ENOMEM;
 }
@@ -251,7 +252,7 @@ static int sign_anew(struct denials *old, struct denial *entry, const struct tru
 		     struct denials **ret, struct error *error)
 {
 	const struct denial *last = denials_last(old);
-	struct revocation_chain signer;
+	struct revocation_chain signer = {0};
 
 	if (entry->number < last->number)
 		return error_set(error, ERANGE,

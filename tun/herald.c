@@ -192,6 +192,8 @@ static int read_entries(const struct message_deny *deny, struct denial ***ret, s
 			    : -E2BIG;
 		count += r == 0;
 	}
+	if (r == 0 && count == 0)
+		r = -EINVAL;
 	if (r == 0) {
 		struct denial *last = entries[count - 1];
 		last->signature = strdup(deny->signature);
@@ -224,10 +226,18 @@ static int settle_fork(struct herald_line *line, size_t place, const char *domai
 	return 0;
 }
 
+// The peer may trust a CA certificate that we do not: that is nobody's fault, a few times.
+static int leave_aside(struct herald_line *line, const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	log_limited(LOG_LEVEL_WARNING, "denials from %s are not taken: %s", line->name,
+		    error_text(error, text, sizeof(text)));
+	return ++line->faults > FAULTS_MAX ? -EPROTO : 0;
+}
+
 static int refuse(struct herald_line *line, const char *domain, uint64_t first, int r,
 		  struct error *error)
 {
-	char text[ERROR_TEXT_MAX];
 	size_t place = place_of(line, domain);
 	switch (-r) {
 	case ENOENT:
@@ -236,10 +246,8 @@ static int refuse(struct herald_line *line, const char *domain, uint64_t first, 
 	case EKEYREJECTED:
 	case ENOTUNIQ:
 		return settle_fork(line, place, domain, first, r, error);
-	case EACCES: // the peer may trust a CA certificate that we do not
-		log_limited(LOG_LEVEL_WARNING, "denials from %s are not taken: %s", line->name,
-			    error_text(error, text, sizeof(text)));
-		return ++line->faults > FAULTS_MAX ? -EPROTO : 0;
+	case EACCES:
+		return leave_aside(line, error);
 	case ENOMEM:
 		return 0;
 	default:
