@@ -461,7 +461,7 @@ static void survives_a_file(void **state)
 			 -EINVAL);
 	assert_non_null(strstr(error.what, "corp.example"));
 	// Rolled back.
-	_cleanup_(freep) char *old = written(two, path);
+	free(written(two, path));
 	assert_int_equal(denials_file_read(path, DOMAIN, four, trust, &none, NULL), -ERANGE);
 	assert_int_equal(denials_file_read("/nonexistent", DOMAIN, NULL, trust, &none, NULL),
 			 -ENOENT);
@@ -484,7 +484,7 @@ static void a_file_of_another_history_is_refused(void **state)
 	struct error error;
 
 	(void)state;
-	_cleanup_(freep) char *text = written(b, path);
+	free(written(b, path));
 	assert_int_equal(denials_file_read(path, DOMAIN, a, trust, &none, &error), -ENOTUNIQ);
 	assert_non_null(strstr(error.what, "two lists"));
 	assert_non_null(strstr(error.where, path));
