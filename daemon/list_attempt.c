@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/job.h"
 #include "base/log.h"
 #include "pki/crl.h"
@@ -24,7 +25,7 @@ char *list_attempt_copy(const char *directory, const char *domain, const char *p
 {
 	_cleanup_(freep) char *text = NULL;
 	unsigned char digest[32];
-	char name[33], *path;
+	char name[HEX_TEXT_MAX(16)], *path;
 
 	if (asprintf(&text, "%s %s", domain, place) < 0) {
 		text = NULL;
@@ -32,8 +33,7 @@ char *list_attempt_copy(const char *directory, const char *domain, const char *p
 	}
 	if (EVP_Q_digest(tls_library(), "SHA256", NULL, text, strlen(text), digest, NULL) != 1)
 		return NULL;
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(name + 2 * (size_t)i, 3, "%02x", digest[i]);
+	hex_text(digest, 16, name);
 	return asprintf(&path, "%s/%s.crl", directory, name) < 0 ? NULL : path;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "client/initiator.h"
 #include "daemon/config.h"
 #include "daemon/credentials.h"
@@ -120,12 +121,11 @@ static json_t *session_report(const struct session *session, const char *link,
 			      const struct prefix *addresses, unsigned address_count,
 			      const struct prefix *routes, unsigned route_count)
 {
-	char id[2 * SESSION_ID_SIZE + 1], endpoint[ENDPOINT_TEXT_MAX];
+	char id[HEX_TEXT_MAX(SESSION_ID_SIZE)], endpoint[ENDPOINT_TEXT_MAX];
 	struct session_status status;
 	json_t *object = json_object();
 	session_status(session, &status);
-	for (unsigned i = 0; i < SESSION_ID_SIZE; i++)
-		snprintf(id + 2 * (size_t)i, 3, "%02x", session->id[i]);
+	hex_text(session->id, SESSION_ID_SIZE, id);
 	json_object_set_new(object, "identity", json_string(session->identity));
 	json_object_set_new(object, "role", json_string(session->initiator ? "gateway" : "client"));
 	json_object_set_new(object, "id", json_string(id));

@@ -9,11 +9,12 @@
 #include <string.h>
 #include <openssl/evp.h>
 
+#include "base/base64.h"
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/identity.h"
 #include "pki/revocation.h"
-
-#define BASE64_SIZE 44u // of 32 bytes, with one "="
 
 struct pins {
 	size_t count;
@@ -102,26 +103,14 @@ size_t pins_distinct(const struct pin_key *keys, size_t count)
 
 static int parse_base64(const char *text, struct pin_key *ret)
 {
-	uint8_t bytes[BASE64_SIZE / 4 * 3];
-	char again[BASE64_SIZE + 1];
+	size_t length = strlen(text), size = 0;
+	_cleanup_(freep) uint8_t *bytes =
+		length < BASE64_TEXT_MAX(SPKI_HASH_SIZE) ? base64_parse(text, length, &size) : NULL;
 
-	if (strlen(text) != BASE64_SIZE ||
-	    EVP_DecodeBlock(bytes, (const unsigned char *)text, BASE64_SIZE) < 0)
-		return -EINVAL;
-	// EVP_DecodeBlock() takes more than base64.
-	EVP_EncodeBlock((unsigned char *)again, bytes, SPKI_HASH_SIZE);
-	if (memcmp(again, text, BASE64_SIZE) != 0)
+	if (size != SPKI_HASH_SIZE)
 		return -EINVAL;
 	memcpy(ret->hash, bytes, SPKI_HASH_SIZE);
 	return 0;
-}
-
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 int pins_parse(const char *text, struct pin_key *ret)
@@ -130,23 +119,17 @@ int pins_parse(const char *text, struct pin_key *ret)
 
 	if (strncmp(text, PINS_TEXT_PREFIX, sizeof(PINS_TEXT_PREFIX) - 1) == 0)
 		return parse_base64(text + sizeof(PINS_TEXT_PREFIX) - 1, ret);
-	if (strlen(text) != 2 * sizeof(key.hash))
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof(key.hash); i++) {
-		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		key.hash[i] = (uint8_t)(high << 4 | low);
-	}
-	*ret = key;
-	return 0;
+	int r = hex_parse(text, strlen(text), key.hash, sizeof(key.hash));
+	if (r == 0)
+		*ret = key;
+	return r;
 }
 
 const char *pins_text(const uint8_t hash[static SPKI_HASH_SIZE], char text[static PINS_TEXT_MAX])
 {
-	char base64[BASE64_SIZE + 1];
+	char base64[BASE64_TEXT_MAX(SPKI_HASH_SIZE)];
 
-	EVP_EncodeBlock((unsigned char *)base64, hash, SPKI_HASH_SIZE);
-	snprintf(text, PINS_TEXT_MAX, PINS_TEXT_PREFIX "%s", base64);
+	snprintf(text, PINS_TEXT_MAX, PINS_TEXT_PREFIX "%s",
+		 base64_text(hash, SPKI_HASH_SIZE, base64));
 	return text;
 }

@@ -11,7 +11,9 @@
 #include <openssl/sha.h>
 #include <sqlite3.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/identity.h"
 #include "pki/journal.h"
 #include "pki/tls.h"
@@ -22,16 +24,7 @@
 #define BYTES_MAX (FIXED + 512u)
 #define ID_BYTES  8
 
-static void statement_finalizep(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
-
-static void to_hex(const uint8_t *bytes, size_t size, char *text)
-{
-	for (size_t i = 0; i < size; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-}
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
 
 char *token_text(const struct token *token)
 {
@@ -118,7 +111,7 @@ void token_done(struct token *token)
 
 void token_password(const struct token *token, char text[TOKEN_PASSWORD_MAX])
 {
-	to_hex(token->secret, TOKEN_SECRET_SIZE, text);
+	hex_text(token->secret, TOKEN_SECRET_SIZE, text);
 }
 
 void token_record_done(struct token_record *record)
@@ -137,17 +130,17 @@ static bool digest_of(const char *password, uint8_t ret[TOKEN_DIGEST_SIZE])
 int token_add(struct journal *journal, const uint8_t secret[TOKEN_SECRET_SIZE],
 	      struct token_record *record, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	char password[TOKEN_PASSWORD_MAX];
 	uint8_t digest[TOKEN_DIGEST_SIZE], id[ID_BYTES];
 
-	to_hex(secret, TOKEN_SECRET_SIZE, password);
+	hex_text(secret, TOKEN_SECRET_SIZE, password);
 	bool good =
 		digest_of(password, digest) && RAND_bytes_ex(tls_library(), id, sizeof(id), 0) == 1;
 	OPENSSL_cleanse(password, sizeof(password));
 	if (!good)
 		return error_set(error, EIO, "no random bytes");
-	to_hex(id, sizeof(id), record->id);
+	hex_text(id, sizeof(id), record->id);
 	if (sqlite3_prepare_v2(journal_database(journal),
 			       "INSERT INTO tokens (id, secret_sha256, identity, created, expires, "
 			       "lifetime_s) VALUES (?, ?, ?, ?, ?, ?)",
@@ -207,7 +200,7 @@ int token_find(struct journal *journal, const char *password,
 	       const uint8_t request[TOKEN_DIGEST_SIZE], time_t now, struct token_record *ret,
 	       struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	uint8_t digest[TOKEN_DIGEST_SIZE];
 
 	if (!digest_of(password, digest))
@@ -239,7 +232,7 @@ int token_find(struct journal *journal, const char *password,
 int token_burn(struct journal *journal, const char *id, const char *serial,
 	       const uint8_t request[TOKEN_DIGEST_SIZE], time_t now, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(
 		    journal_database(journal),
@@ -257,7 +250,7 @@ int token_burn(struct journal *journal, const char *id, const char *serial,
 
 static bool exists(struct journal *journal, const char *id)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 
 	return sqlite3_prepare_v2(journal_database(journal), "SELECT 1 FROM tokens WHERE id = ?",
 				  -1, &statement, NULL) == SQLITE_OK &&
@@ -267,7 +260,7 @@ static bool exists(struct journal *journal, const char *id)
 
 int token_revoke(struct journal *journal, const char *id, time_t now, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(journal_database(journal),
 			       "UPDATE tokens SET revoked = ? "
@@ -287,7 +280,7 @@ int token_revoke(struct journal *journal, const char *id, time_t now, struct err
 int token_walk(struct journal *journal, int (*each)(const struct token_record *record, void *data),
 	       void *data, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	int r;
 
 	if (sqlite3_prepare_v2(journal_database(journal),

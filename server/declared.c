@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "server/lease_db.h"
 
 #define HASH_DIGITS (2ul * ANCHOR_SIZE)
@@ -16,24 +17,18 @@ void declared_put(struct lease_db *db, const char *identity, const struct messag
 	char text[MESSAGE_ANCHORS_MAX * HASH_DIGITS + 1] = "";
 
 	for (size_t i = 0; i < anchors->count; i++)
-		for (size_t j = 0; j < ANCHOR_SIZE; j++)
-			snprintf(text + i * HASH_DIGITS + 2 * j, 3, "%02x", anchors->hashes[i][j]);
+		hex_text(anchors->hashes[i], ANCHOR_SIZE, text + i * HASH_DIGITS);
 	lease_db_declare(db, &(struct declared_row){identity, text, now});
-}
-
-static unsigned nibble(char digit)
-{
-	return (unsigned)(digit >= 'a' ? digit - 'a' + 10 : digit - '0') & 0xf;
 }
 
 static void read_anchors(const char *text, struct message_anchors *ret)
 {
 	size_t count = strlen(text) / HASH_DIGITS;
 
-	ret->count = count < MESSAGE_ANCHORS_MAX ? (unsigned)count : MESSAGE_ANCHORS_MAX;
-	for (size_t i = 0; i < (size_t)ret->count * ANCHOR_SIZE; i++)
-		ret->hashes[i / ANCHOR_SIZE][i % ANCHOR_SIZE] =
-			(uint8_t)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
+	for (ret->count = 0; ret->count < count && ret->count < MESSAGE_ANCHORS_MAX; ret->count++)
+		if (hex_parse(text + ret->count * HASH_DIGITS, HASH_DIGITS, ret->hashes[ret->count],
+			      ANCHOR_SIZE) < 0)
+			return;
 }
 
 struct walk {

@@ -10,8 +10,10 @@
 #include <openssl/evp.h>
 
 #include "base/addr.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 
 #define HEX_MAX 32u // bytes
 
@@ -126,25 +128,6 @@ const char *field_word(struct fields *fields, const char *member)
 	return json_string_value(value);
 }
 
-// 16 for what is none.
-static unsigned hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	const char *at = c ? strchr(digits, c) : NULL;
-	return at ? (unsigned)(at - digits) % 16 : 16;
-}
-
-static bool parse_hex(const char *text, uint8_t *ret, size_t size)
-{
-	bool good = strlen(text) == 2 * size;
-	for (size_t i = 0; good && i < size; i++) {
-		unsigned high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-		ret[i] = (uint8_t)(high << 4 | low);
-		good = high < 16 && low < 16;
-	}
-	return good;
-}
-
 void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t size)
 {
 	char expected[40];
@@ -153,26 +136,8 @@ void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t s
 	if (!text)
 		return;
 	snprintf(expected, sizeof(expected), "%zu hex digits", 2 * size);
-	if (!parse_hex(text, ret, size))
+	if (hex_parse(text, strlen(text), ret, size) < 0)
 		field_fault(fields, member, "is malformed", expected);
-}
-
-// NULL: malformed, or out of memory.
-static uint8_t *parse_base64(const char *text, size_t length, size_t *ret_size)
-{
-	_cleanup_(freep) uint8_t *bytes = malloc(length / 4 * 3 + 1);
-	_cleanup_(freep) char *again = malloc(length + 1);
-	size_t padding = 0;
-
-	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
-		padding++;
-	if (!bytes || !again || length % 4 ||
-	    EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)length) < 0)
-		return NULL;
-	*ret_size = length / 4 * 3 - padding;
-	// EVP_DecodeBlock() takes more than base64.
-	EVP_EncodeBlock((unsigned char *)again, bytes, (int)*ret_size);
-	return memcmp(again, text, length) == 0 ? take(bytes) : NULL;
 }
 
 uint8_t *field_bytes(struct fields *fields, const char *member, size_t max, size_t *ret_size)
@@ -184,7 +149,7 @@ uint8_t *field_bytes(struct fields *fields, const char *member, size_t max, size
 		return NULL;
 	snprintf(expected, sizeof(expected), "1 to %zu bytes in base64", max);
 	uint8_t *bytes = length > 0 && length <= (max + 2) / 3 * 4
-				 ? parse_base64(text, length, ret_size)
+				 ? base64_parse(text, length, ret_size)
 				 : NULL;
 	if (!bytes)
 		field_fault(fields, member, "is malformed or too long", expected);
@@ -214,7 +179,7 @@ unsigned field_hashes(struct fields *fields, const char *member, uint8_t (*ret)[
 	json_t *value;
 	json_array_foreach (array, i, value) {
 		const char *text = json_string_value(value);
-		if (!text || !parse_hex(text, ret[count], FIELD_HASH_SIZE)) {
+		if (!text || hex_parse(text, strlen(text), ret[count], FIELD_HASH_SIZE) < 0) {
 			field_fault(fields, member, "has a malformed element",
 				    "hashes of 64 hex digits");
 			return 0;
@@ -282,19 +247,15 @@ json_t *field_new_text(const char *text, size_t size)
 
 json_t *field_new_bytes(const uint8_t *data, size_t size)
 {
-	_cleanup_(freep) char *text = malloc((size + 2) / 3 * 4 + 1);
-	if (!text)
-		return NULL;
-	EVP_EncodeBlock((unsigned char *)text, data, (int)size);
-	return json_string(text);
+	_cleanup_(freep) char *text = malloc(BASE64_TEXT_MAX(size));
+
+	return text ? json_string(base64_text(data, size, text)) : NULL;
 }
 
 json_t *field_new_hex(const uint8_t *data, size_t size)
 {
-	char text[2 * HEX_MAX + 1] = "";
-	for (size_t i = 0; i < size && i < HEX_MAX; i++)
-		snprintf(text + 2 * i, 3, "%02x", data[i]);
-	return json_string(text);
+	char text[HEX_TEXT_MAX(HEX_MAX)];
+	return json_string(hex_text(data, size < HEX_MAX ? size : HEX_MAX, text));
 }
 
 json_t *field_new_hashes(const uint8_t (*hashes)[FIELD_HASH_SIZE], size_t count)
