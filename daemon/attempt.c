@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "pki/bundle.h"
 #include "pki/ca.h"
+#include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/identity.h"
 #include "pki/probation.h"
@@ -31,11 +32,6 @@ struct attempt {
 	struct trust *trust;
 	struct attempt_result result;
 };
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 static bool is_cancelled(const void *data)
 {
@@ -92,7 +88,7 @@ static int load_trust(struct attempt *attempt, struct error *error)
 // A web server among others, whom the CAs of the web vouch for, does not get to say whom we trust.
 static int refresh_trust(struct attempt *attempt, struct job *job, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *offered = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *offered = NULL;
 	bool changed = false;
 
 	if (attempt->url && !attempt->server)

@@ -21,11 +21,6 @@
 #define WHEN_TEXT_MAX 40
 #define NAME_TEXT_MAX 256
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static const char *when(json_int_t seen, char text[WHEN_TEXT_MAX])
 {
 	char words[32];
@@ -131,7 +126,7 @@ static void print_judged(const json_t *judged)
 static int judge_all(const struct arguments *arguments, struct error *error)
 {
 	_cleanup_(ca_closep) struct ca *ca = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
 	_cleanup_(readiness_freep) struct readiness *readiness = NULL;
 	json_auto_t *list = json_array();
 	const json_t *judged;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "base/hex.h"
 #include "daemon/cmd_ca.h"
 
 #include <ctype.h>
@@ -29,11 +30,6 @@
 #define NAME_TEXT_MAX 256
 
 DEFINE_CLEANUP(X509 *, X509_free);
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 // --- words
 
@@ -325,14 +321,13 @@ static json_t *authority_of(X509 *certificate)
 {
 	char name[NAME_TEXT_MAX], key[TIME_TEXT_MAX], serial[SERIAL_TEXT_MAX];
 	unsigned char hash[EVP_MAX_MD_SIZE];
-	char digits[2 * EVP_MAX_MD_SIZE + 1] = "";
+	char digits[HEX_TEXT_MAX(EVP_MAX_MD_SIZE)];
 	unsigned size = 0;
 	time_t from = 0, to = 0;
 
 	certificate_lifetime(certificate, &from, &to);
 	X509_digest(certificate, EVP_sha256(), hash, &size);
-	for (unsigned i = 0; i < size; i++)
-		snprintf(digits + 2 * (size_t)i, 3, "%02x", hash[i]);
+	hex_text(hash, size, digits);
 	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "name",
 			 certificate_name(X509_get_subject_name(certificate), name, sizeof(name)),
 			 "serial", certificate_serial(certificate, serial), "key",
@@ -364,7 +359,7 @@ static void print_authority(const char *role, const json_t *authority)
 
 static int show_ca(const struct ca *ca, bool json, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
 	_cleanup_(json_decrefp) json_t *roots = json_array();
 	struct count counts = {0};
 	struct rotation rotation = {.step = ROTATION_NONE};

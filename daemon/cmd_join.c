@@ -20,11 +20,13 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "daemon/arguments.h"
 #include "daemon/ask.h"
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/join_files.h"
+#include "pki/bundle.h"
 #include "pki/certificate.h"
 #include "pki/est_client.h"
 #include "pki/identity.h"
@@ -59,11 +61,6 @@ static void join_done(struct join *join)
 	free(join->url);
 	free(join->domain);
 	free(join->identity);
-}
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
 }
 
 static int read_token(struct join *join, const char *text, struct error *error)
@@ -122,7 +119,7 @@ static int load_trust(struct join *join, struct error *error)
 static int find_root(struct join *join, struct error *error)
 {
 	struct est_client client = {.url = join->url, .unverified = true};
-	_cleanup_(stack_freep) STACK_OF(X509) *offered = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *offered = NULL;
 
 	int r = est_cacerts(&client, &offered, error);
 	if (r < 0)
@@ -146,25 +143,14 @@ static int find_root(struct join *join, struct error *error)
 // two.
 static int fetch_trust(struct join *join, const struct est_client *client, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *offered = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *roots = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *offered = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *roots = NULL;
 
 	int r = est_cacerts(client, &offered, error);
-	if (r < 0)
-		return r;
-	for (int i = 0; roots && i < sk_X509_num(offered); i++) {
-		X509 *certificate = sk_X509_value(offered, i);
-		if (X509_self_signed(certificate, 1) != 1)
-			continue;
-		X509_up_ref(certificate);
-		if (!sk_X509_push(roots, certificate)) {
-			X509_free(certificate);
-			return error_set(error, ENOMEM, "out of memory");
-		}
-	}
-	r = roots && sk_X509_num(roots) > 0
-		    ? pem_write_certificates(join->files.new_trust, roots, error)
-		    : error_set(error, EPROTO, "the server sends no root certificate");
+	if (r == 0)
+		r = bundle_roots(offered, &roots, error);
+	if (r == 0)
+		r = pem_write_certificates(join->files.new_trust, roots, error);
 	return r < 0 ? r : load_trust(join, error);
 }
 
@@ -175,8 +161,7 @@ static void name_joining(const char *password, char text[80])
 
 	SHA256((const unsigned char *)password, strlen(password), digest);
 	snprintf(text, 80, "mutun join with token ");
-	for (unsigned i = 0; i < 8; i++)
-		sprintf(text + strlen(text), "%02x", digest[i]);
+	hex_text(digest, 8, text + strlen(text));
 }
 
 // A token is used up also by the run before, which may have been killed at the very end, or forgotten.

@@ -53,14 +53,8 @@ static json_t *pin_of(const uint8_t hash[static SPKI_HASH_SIZE], const char *kin
 static json_t *pin_of_key(const EVP_PKEY *key, const char *kind)
 {
 	uint8_t hash[SPKI_HASH_SIZE];
-	unsigned char *der = NULL;
-	int size = key ? i2d_PUBKEY(key, &der) : -1;
 
-	if (size <= 0)
-		return NULL;
-	SHA256(der, (size_t)size, hash);
-	OPENSSL_free(der);
-	return pin_of(hash, kind, NULL);
+	return key && certificate_key_hash(key, hash) == 0 ? pin_of(hash, kind, NULL) : NULL;
 }
 
 static json_t *pin_of_certificate(const struct block *block)

@@ -18,6 +18,7 @@
 #include "daemon/arguments.h"
 #include "daemon/command.h"
 #include "pki/ca.h"
+#include "pki/certificate.h"
 #include "pki/identity.h"
 #include "pki/tls.h"
 #include "pki/token.h"
@@ -26,11 +27,6 @@
 #define TTL_S	   3600
 #define TTL_MAX_S  (30 * 86400LL)
 #define LIFETIME_S 86400
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 static const char *directory_of(const struct arguments *arguments)
 {
@@ -53,7 +49,7 @@ static int find_server(const struct arguments *arguments, char **ret, struct err
 // The certificate that devices will know the server by.
 static int root_digest(const struct ca *ca, uint8_t ret[TOKEN_DIGEST_SIZE], struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
 	unsigned size = TOKEN_DIGEST_SIZE;
 	int r = ca_trust(ca, &trusted, error);
 

@@ -19,14 +19,9 @@
 
 DEFINE_CLEANUP(BIO *, BIO_free);
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 int bundle_roots(STACK_OF(X509) * offered, STACK_OF(X509) * *ret, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *roots = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *roots = sk_X509_new_null();
 
 	if (!roots)
 		return error_set(error, ENOMEM, "out of memory");
@@ -131,9 +126,9 @@ static int replace(const char *path, BIO *content, const struct credential *cred
 int bundle_update(const char *path, STACK_OF(X509) * offered, const struct credential *credential,
 		  time_t now, bool *ret_changed, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *roots = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *old = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *old_roots = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *roots = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *old = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *old_roots = NULL;
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(BIO_freep) BIO *content = BIO_new(BIO_s_mem());
 	size_t size;

@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca.h"
@@ -34,10 +35,7 @@ struct making {
 	unsigned count;
 };
 
-static void statement_finalizep(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
 
 static int failed(struct error *error)
 {
@@ -48,7 +46,7 @@ static int failed(struct error *error)
 // Number of the next list, kept in the journal. Within a transaction.
 static int next_number(struct ca *ca, time_t now, time_t next, uint64_t *ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	struct sqlite3 *database = journal_database(ca_journal(ca));
 
 	if (sqlite3_prepare_v2(database, "INSERT INTO crls (issued, next) VALUES (?, ?)", -1,

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca.h"
+#include "pki/certificate.h"
 #include "pki/denial_journal.h"
 #include "pki/denials.h"
 #include "pki/record.h"
@@ -23,16 +24,6 @@ static int no_memory(struct error *error)
 int ca_issuer_key(const struct ca *ca, uint8_t ret[SPKI_HASH_SIZE])
 {
 	return certificate_spki_hash(ca_certificate(ca), ret);
-}
-
-static int key_hash(EVP_PKEY *key, uint8_t ret[SPKI_HASH_SIZE])
-{
-	unsigned char *der = NULL;
-	int size = i2d_PUBKEY(key, &der);
-	bool good = size > 0 && SHA256(der, (size_t)size, ret);
-
-	OPENSSL_free(der);
-	return good ? 0 : -ENOMEM;
 }
 
 static int say_denied(const char *what, const struct denial *entry, struct error *error)
@@ -75,7 +66,8 @@ int ca_denied_key(struct ca *ca, EVP_PKEY *key, struct error *error)
 {
 	uint8_t hash[SPKI_HASH_SIZE];
 
-	return key_hash(key, hash) < 0 ? no_memory(error) : ca_denied_hash(ca, hash, error);
+	return certificate_key_hash(key, hash) < 0 ? no_memory(error)
+						   : ca_denied_hash(ca, hash, error);
 }
 
 int ca_denied_certificate(struct ca *ca, const X509 *certificate, struct error *error)

@@ -30,16 +30,6 @@
 
 DEFINE_CLEANUP(GENERAL_NAMES *, GENERAL_NAMES_free);
 
-static int key_hash(EVP_PKEY *key, uint8_t ret[SPKI_HASH_SIZE])
-{
-	unsigned char *der = NULL;
-	int size = i2d_PUBKEY(key, &der);
-	bool good = size > 0 && SHA256(der, (size_t)size, ret);
-
-	OPENSSL_free(der);
-	return good ? 0 : -ENOMEM;
-}
-
 // An answer that was lost is given again, from the journal.
 static int deliver_again(struct ca *ca, const char *serial, X509 **ret, struct error *error)
 {
@@ -82,7 +72,7 @@ static int choose_identity(struct ca *ca, const struct token_record *token,
 		return error_set(error, EPERM, "the token is for %.*s, not for %.*s",
 				 IDENTITY_SHOWN_MAX, token->identity, IDENTITY_SHOWN_MAX,
 				 request->identity);
-	if (key_hash(request->key, hash) < 0)
+	if (certificate_key_hash(request->key, hash) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	int r = journal_other_key(ca_journal(ca), request->identity, hash, clock_wall(), &taken,
 				  error);

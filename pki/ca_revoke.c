@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/ca.h"
 #include "pki/ca_denied.h"
 #include "pki/ca_directory.h"
@@ -30,12 +31,6 @@ DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
 static int no_memory(struct error *error)
 {
 	return error_set(error, ENOMEM, "out of memory");
-}
-
-static void put_hex(const uint8_t *bytes, size_t size, char *text)
-{
-	for (size_t i = 0; i < size; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
 // --- signing
@@ -160,8 +155,8 @@ static int describe_serial(struct ca *ca, const char *serial, char *text, size_t
 	    certificate_lifetime(certificate, &from, &to) < 0 || ca_issuer_key(ca, issuer) < 0 ||
 	    certificate_spki_hash(certificate, own) < 0)
 		return error_set(error, EIO, "the journal's copy of %.60s cannot be read", serial);
-	put_hex(issuer, sizeof(issuer), issuer_text);
-	put_hex(own, sizeof(own), own_text);
+	hex_text(issuer, sizeof(issuer), issuer_text);
+	hex_text(own, sizeof(own), own_text);
 	if (X509_verify(certificate, X509_get0_pubkey(ca_certificate(ca))) == 1)
 		snprintf(text, size, "serial %s %s %lld", issuer_text,
 			 certificate_serial(certificate, serial_text), (long long)to);
@@ -182,7 +177,7 @@ static int check_not_root(const struct ca *ca, const char *key, struct error *er
 		return no_memory(error);
 	if (pem_read_certificate(path, &root, NULL) < 0 || certificate_spki_hash(root, hash) < 0)
 		return 0;
-	put_hex(hash, sizeof(hash), text);
+	hex_text(hash, sizeof(hash), text);
 	if (strcmp(text, key) != 0)
 		return 0;
 	error_set(error, EINVAL,

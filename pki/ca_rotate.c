@@ -18,6 +18,7 @@
 #include "pki/ca_revoke.h"
 #include "pki/ca_settle.h"
 #include "pki/ca_strand.h"
+#include "pki/certificate.h"
 #include "pki/issuer.h"
 #include "pki/journal.h"
 #include "pki/key_uri.h"
@@ -26,11 +27,6 @@
 
 DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 // One command, alone on its CA.
 struct rotate {
@@ -311,7 +307,7 @@ static int make_root(struct rotate *rotate, EVP_PKEY *old_key, struct error *err
 	time_t now = clock_wall();
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	_cleanup_(X509_freep) X509 *root = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *above = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *above = sk_X509_new_null();
 	X509 *cross = NULL;
 
 	int r = make_key(rotate, old, &key, error);
@@ -379,7 +375,7 @@ int ca_rotate_activate(const char *directory, const struct ca_rotate_options *op
 		       struct error *error)
 {
 	_cleanup_(rotate_done) struct rotate rotate = {.options = options, .lock = -1};
-	_cleanup_(stack_freep) STACK_OF(X509) *roots = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *roots = NULL;
 	_cleanup_(EVP_PKEY_freep) EVP_PKEY *root_key = NULL;
 	_cleanup_(X509_freep) X509 *issuer = NULL;
 	_cleanup_(freep) char *stranded = NULL;

@@ -15,14 +15,10 @@
 #include "pki/bundle.h"
 #include "pki/ca.h"
 #include "pki/ca_directory.h"
+#include "pki/certificate.h"
 #include "pki/pem.h"
 #include "pki/profile.h"
 #include "pki/rotation.h"
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 // All certificates of a file; none where there is no file.
 static int read_file(const char *directory, enum ca_file file, STACK_OF(X509) * *ret,
@@ -96,8 +92,8 @@ static int move_issuing_key(const char *directory, struct error *error)
 static int settle_issuer(const struct ca *ca, struct error *error)
 {
 	const char *directory = ca_directory(ca);
-	_cleanup_(stack_freep) STACK_OF(X509) *next = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *current = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *next = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *current = NULL;
 	struct rotation_issuer decided;
 
 	int r = rotation_read_issuer(ca_journal(ca), &decided, error);
@@ -123,7 +119,7 @@ static int settle_issuer(const struct ca *ca, struct error *error)
 // Adds a certificate to what nodes trust, or takes the one with this hash out.
 static int change_trust(const char *directory, X509 *add, const char *remove, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
 	char text[ROTATION_HASH_TEXT];
 	bool changed = false;
 
@@ -162,7 +158,7 @@ static int drop_next_root(const char *directory, struct error *error)
 // The key before its certificate: as long as that is not in its place, a key beside it is the next one's.
 static int move_root(const char *directory, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *old = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *old = NULL;
 
 	int r = read_file(directory, CA_ROOT_CERTIFICATE, &old, error);
 	if (r < 0)
@@ -183,7 +179,7 @@ static int move_root(const char *directory, struct error *error)
 // What is sent above the first certificate of a file is no longer.
 static int keep_first(const char *directory, enum ca_file file, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 
 	int r = read_file(directory, file, &stack, error);
 	if (r < 0 || sk_X509_num(stack) <= 1)
@@ -205,7 +201,7 @@ static int finish(const char *directory, const struct rotation *decided, struct 
 static int settle_root(const struct ca *ca, struct error *error)
 {
 	const char *directory = ca_directory(ca);
-	_cleanup_(stack_freep) STACK_OF(X509) *next = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *next = NULL;
 	struct rotation decided;
 
 	int r = rotation_read(ca_journal(ca), &decided, error);

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/algorithm.h"
 #include "pki/extension.h"
 #include "pki/identity.h"
@@ -32,11 +33,6 @@ DEFINE_CLEANUP(ASN1_BIT_STRING *, ASN1_BIT_STRING_free);
 DEFINE_CLEANUP(EXTENDED_KEY_USAGE *, EXTENDED_KEY_USAGE_free);
 DEFINE_CLEANUP(X509 *, X509_free);
 DEFINE_CLEANUP(BIO *, BIO_free);
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 // The checks below say what is wrong ("has no keyUsage"); this says of whom.
 static int of_whom(struct error *error, const char *whom)
@@ -279,16 +275,29 @@ int certificate_lifetime(const X509 *certificate, time_t *ret_not_before, time_t
 	return 0;
 }
 
+// Takes `der`.
+static int hash_spki(unsigned char *der, int size, uint8_t hash[SPKI_HASH_SIZE])
+{
+	bool good = size > 0 && SHA256(der, (size_t)size, hash);
+
+	OPENSSL_free(der);
+	return good ? 0 : -EINVAL;
+}
+
 int certificate_spki_hash(const X509 *certificate, uint8_t hash[SPKI_HASH_SIZE])
 {
 	unsigned char *der = NULL;
 	int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
 
-	if (size <= 0)
-		return -EINVAL;
-	bool good = SHA256(der, (size_t)size, hash) != NULL;
-	OPENSSL_free(der);
-	return good ? 0 : -EINVAL;
+	return hash_spki(der, size, hash);
+}
+
+int certificate_key_hash(const EVP_PKEY *key, uint8_t hash[SPKI_HASH_SIZE])
+{
+	unsigned char *der = NULL;
+	int size = i2d_PUBKEY(key, &der);
+
+	return hash_spki(der, size, hash);
 }
 
 const char *certificate_serial(const X509 *certificate, char text[SERIAL_TEXT_MAX])
@@ -301,9 +310,9 @@ const char *certificate_serial(const X509 *certificate, char text[SERIAL_TEXT_MA
 
 	if (ASN1_STRING_type(serial) & V_ASN1_NEG)
 		text[at++] = '-';
-	for (int i = 0; i < count; i++)
-		at += snprintf(text + at, (size_t)(SERIAL_TEXT_MAX - at), "%02x", bytes[i]);
-	snprintf(text + at, (size_t)(SERIAL_TEXT_MAX - at), "%s", size > count ? ".." : "");
+	hex_text(bytes, (size_t)count, text + at);
+	if (size > count)
+		strcat(text, "..");
 	return text;
 }
 
@@ -351,7 +360,7 @@ static int read_next(OSSL_LIB_CTX *library, BIO *bio, STACK_OF(X509) * stack)
 int certificate_read_pem(OSSL_LIB_CTX *library, const char *text, size_t size,
 			 STACK_OF(X509) * *ret, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
 	_cleanup_(BIO_freep) BIO *bio = size <= INT_MAX ? BIO_new_mem_buf(text, (int)size) : NULL;
 	unsigned blocks = 0;
 	int r;

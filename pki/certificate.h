@@ -38,11 +38,17 @@ int certificate_lifetime(const X509 *certificate, time_t *ret_not_before, time_t
 
 // SHA-256 of the DER SubjectPublicKeyInfo (RFC 7469, 2.4).
 int certificate_spki_hash(const X509 *certificate, uint8_t hash[SPKI_HASH_SIZE]);
+int certificate_key_hash(const EVP_PKEY *key, uint8_t hash[SPKI_HASH_SIZE]);
 // Serial number as lower-case hexadecimal digits. Returns `text`.
 const char *certificate_serial(const X509 *certificate, char text[SERIAL_TEXT_MAX]);
 
 // A distinguished name as RFC 2253 writes it, cut to fit. Returns `text`.
 const char *certificate_name(const X509_NAME *name, char *text, size_t size);
+
+static inline void certificates_freep(STACK_OF(X509) * *certificates)
+{
+	sk_X509_pop_free(*certificates, X509_free);
+}
 
 // All certificates of a PEM text, in order; other PEM blocks are skipped, garbage between blocks too. -EINVAL when there
 // is none or one cannot be read. Returns a new stack.

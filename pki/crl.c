@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/hex.h"
+#include "pki/certificate.h"
 #include "pki/crl_outline.h"
 #include "pki/crl_signer.h"
 #include "pki/trust.h"
@@ -31,11 +33,6 @@ struct crl {
 };
 
 DEFINE_CLEANUP(BIO *, BIO_free);
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 // --- the file
 
@@ -171,8 +168,7 @@ static int read_number(const X509_CRL *rest, struct crl *crl, struct error *erro
 		good = true;
 		crl->number_size = (size_t)ASN1_STRING_length(number);
 		memcpy(crl->number, ASN1_STRING_get0_data(number), crl->number_size);
-		for (size_t i = 0; i < crl->number_size; i++)
-			snprintf(crl->facts.number + 2 * i, 3, "%02x", crl->number[i]);
+		hex_text(crl->number, crl->number_size, crl->facts.number);
 	}
 	ASN1_INTEGER_free(number);
 	return good ? 0 : error_set(error, EINVAL, "its number cannot be read");
@@ -258,7 +254,7 @@ static STACK_OF(X509) * join(STACK_OF(X509) * a, STACK_OF(X509) * b)
 static int find_signer(struct crl *crl, const struct crl_outline *outline,
 		       const struct crl_scope *scope, time_t now, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *others = join(crl->beside, scope->issuers);
+	_cleanup_(certificates_freep) STACK_OF(X509) *others = join(crl->beside, scope->issuers);
 	struct crl_signature signature = {
 		.issuer = X509_CRL_get_issuer(outline->rest),
 		.data = outline->data,
@@ -319,7 +315,7 @@ int crl_read(const void *data, size_t size, const struct crl_scope *scope, time_
 int crl_judge_again(const struct crl *crl, const struct crl_scope *scope, time_t now,
 		    struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *others = join(crl->beside, scope->issuers);
+	_cleanup_(certificates_freep) STACK_OF(X509) *others = join(crl->beside, scope->issuers);
 
 	if (!others)
 		return error_set(error, ENOMEM, "out of memory");

@@ -22,11 +22,6 @@ DEFINE_CLEANUP(X509_STORE_CTX *, X509_STORE_CTX_free);
 DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free);
 DEFINE_CLEANUP(EVP_PKEY_CTX *, EVP_PKEY_CTX_free);
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static const char *name_text(const X509_NAME *name, char text[160])
 {
 	return certificate_name(name, text, 160);
@@ -133,7 +128,7 @@ int crl_signer_find(const struct crl_signature *signature, const struct trust *t
 		    const char *domain, STACK_OF(X509) * others, time_t now, X509 **ret,
 		    struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *anchors = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *anchors = NULL;
 	X509_STORE *store = trust_store(trust, domain, strlen(domain));
 	char name[160];
 

@@ -2,11 +2,13 @@
 
 #include "pki/denial.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/denial_signer.h"
 
 #define FIELDS_MAX 8
@@ -132,26 +134,21 @@ static int read_time(const struct field *field, time_t *ret)
 	return r;
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
+// In lower case only: as what was signed.
 static int read_hex(const struct field *field, uint8_t *ret, size_t min, size_t max,
 		    size_t *ret_size)
 {
-	if (field->size % 2 || field->size / 2 < min || field->size / 2 > max)
+	size_t size = field->size / 2;
+
+	if (size < min || size > max)
 		return -EINVAL;
-	for (size_t i = 0; i < field->size / 2; i++) {
-		int high = digit(field->text[2 * i]), low = digit(field->text[2 * i + 1]);
-		if (high < 0 || low < 0)
+	for (size_t i = 0; i < field->size; i++)
+		if (isupper((unsigned char)field->text[i]))
 			return -EINVAL;
-		ret[i] = (uint8_t)(high << 4 | low);
-	}
-	*ret_size = field->size / 2;
-	return 0;
+	int r = hex_parse(field->text, field->size, ret, size);
+	if (r == 0)
+		*ret_size = size;
+	return r;
 }
 
 static int read_name(const struct field *fields, enum denial_kind kind,
@@ -265,12 +262,6 @@ struct denial *denial_put(struct denial *denial)
 	return NULL;
 }
 
-static void put_hex(const uint8_t *bytes, size_t size, char *text)
-{
-	for (size_t i = 0; i < size; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-}
-
 const char *denial_subject(const struct denial *denial, char text[DENIAL_SUBJECT_MAX])
 {
 	char key[2 * SPKI_HASH_SIZE + 1], serial[SERIAL_TEXT_MAX] = "";
@@ -278,11 +269,11 @@ const char *denial_subject(const struct denial *denial, char text[DENIAL_SUBJECT
 
 	switch (denial->kind) {
 	case DENIAL_SERIAL:
-		put_hex(body + SPKI_HASH_SIZE, denial->name_size - 1 - SPKI_HASH_SIZE, serial);
+		hex_text(body + SPKI_HASH_SIZE, denial->name_size - 1 - SPKI_HASH_SIZE, serial);
 		snprintf(text, DENIAL_SUBJECT_MAX, "certificate %s", serial);
 		break;
 	case DENIAL_KEY:
-		put_hex(body, SPKI_HASH_SIZE, key);
+		hex_text(body, SPKI_HASH_SIZE, key);
 		snprintf(text, DENIAL_SUBJECT_MAX, "key %s", key);
 		break;
 	case DENIAL_IDENTITY:
@@ -291,4 +282,26 @@ const char *denial_subject(const struct denial *denial, char text[DENIAL_SUBJECT
 		break;
 	}
 	return text;
+}
+
+int denial_entries_push(struct denial_entries *entries, struct denial *entry)
+{
+	if (entries->count == entries->capacity) {
+		size_t capacity = entries->capacity ? entries->capacity * 2 : 64;
+		struct denial **list =
+			reallocarray(entries->list, capacity, sizeof(struct denial *));
+		if (!list)
+			return -ENOMEM;
+		entries->list = list;
+		entries->capacity = capacity;
+	}
+	entries->list[entries->count++] = entry;
+	return 0;
+}
+
+void denial_entries_done(struct denial_entries *entries)
+{
+	for (size_t i = 0; i < entries->count; i++)
+		denial_put(entries->list[i]);
+	free(entries->list);
 }

@@ -76,6 +76,15 @@ struct denial *denial_get(struct denial *denial);
 struct denial *denial_put(struct denial *denial); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct denial *, denial_put);
 
+// As they come, one after another, to be made a list.
+struct denial_entries {
+	struct denial **list;
+	size_t count, capacity;
+};
+int denial_entries_push(struct denial_entries *entries,
+			struct denial *entry); // takes it on success; -ENOMEM
+void denial_entries_done(struct denial_entries *entries);
+
 // Who is meant, for people: "certificate 1f3a...", "key 77ab...", "spiffe://...", cut to fit. Returns `text`.
 #define DENIAL_SUBJECT_MAX (IDENTITY_SHOWN_MAX + 1)
 const char *denial_subject(const struct denial *denial, char text[DENIAL_SUBJECT_MAX]);

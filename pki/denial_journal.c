@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sqlite3.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "pki/denial.h"
 #include "pki/denial_signer.h"
@@ -16,22 +17,7 @@
 
 #define COLUMNS "text, hash, signature, signer"
 
-struct entries {
-	struct denial **list;
-	size_t count, capacity;
-};
-
-static void entries_done(struct entries *entries)
-{
-	for (size_t i = 0; i < entries->count; i++)
-		denial_put(entries->list[i]);
-	free(entries->list);
-}
-
-static void statement_finalizep(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
 
 static int prepare(struct journal *journal, const char *text, sqlite3_stmt **ret,
 		   struct error *error)
@@ -82,7 +68,7 @@ static int read_one(struct journal *journal, sqlite3_stmt *statement, struct den
 
 int denial_journal_last(struct journal *journal, struct denial **ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	int r = prepare(journal, "SELECT " COLUMNS " FROM denials ORDER BY number DESC LIMIT 1",
 			&statement, error);
 
@@ -92,7 +78,7 @@ int denial_journal_last(struct journal *journal, struct denial **ret, struct err
 int denial_journal_find(struct journal *journal, const uint8_t *name, size_t size,
 			struct denial **ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	int r = prepare(journal,
 			"SELECT " COLUMNS
 			" FROM denials WHERE name = ? ORDER BY number DESC LIMIT 1",
@@ -106,7 +92,7 @@ int denial_journal_find(struct journal *journal, const uint8_t *name, size_t siz
 int denial_journal_find_serial(struct journal *journal, const uint8_t *serial, size_t size,
 			       struct denial **ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	int r = prepare(journal,
 			"SELECT " COLUMNS " FROM denials WHERE substr(name, 1, 1) = x'00' AND "
 			"substr(name, 34) = ? LIMIT 1",
@@ -121,7 +107,7 @@ int denial_journal_find_serial(struct journal *journal, const uint8_t *serial, s
 
 int denial_journal_add(struct journal *journal, const struct denial *entry, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	int r = prepare(journal,
 			"INSERT INTO denials (number, name, text, hash, signature, signer) "
 			"VALUES (?, ?, ?, ?, ?, ?)",
@@ -146,7 +132,7 @@ int denial_journal_add(struct journal *journal, const struct denial *entry, stru
 
 int denial_journal_sign(struct journal *journal, const struct denial *entry, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	int r = prepare(journal, "UPDATE denials SET signature = ?, signer = ? WHERE number = ?",
 			&statement, error);
 
@@ -161,26 +147,11 @@ int denial_journal_sign(struct journal *journal, const struct denial *entry, str
 	return 0;
 }
 
-static int push(struct entries *entries, struct denial *entry)
-{
-	if (entries->count == entries->capacity) {
-		size_t capacity = entries->capacity ? entries->capacity * 2 : 64;
-		struct denial **list =
-			reallocarray(entries->list, capacity, sizeof(struct denial *));
-		if (!list)
-			return -ENOMEM;
-		entries->list = list;
-		entries->capacity = capacity;
-	}
-	entries->list[entries->count++] = entry;
-	return 0;
-}
-
 int denial_journal_load(struct journal *journal, const char *domain, struct denials **ret,
 			struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-	_cleanup_(entries_done) struct entries entries = {0};
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(denial_entries_done) struct denial_entries entries = {0};
 	int step = SQLITE_DONE;
 	int r = prepare(journal, "SELECT " COLUMNS " FROM denials ORDER BY number", &statement,
 			error);
@@ -190,7 +161,7 @@ int denial_journal_load(struct journal *journal, const char *domain, struct deni
 			entries.count ? entries.list[entries.count - 1] : NULL;
 		struct denial *entry;
 		r = read_row(statement, before, &entry, error);
-		if (r == 0 && push(&entries, entry) < 0) {
+		if (r == 0 && denial_entries_push(&entries, entry) < 0) {
 			denial_put(entry);
 			r = error_set(error, ENOMEM, "out of memory");
 		}

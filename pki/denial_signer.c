@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "pki/certificate.h"
 #include "pki/denial.h"
 #include "pki/est.h"
 #include "pki/tls.h"
@@ -27,11 +28,6 @@ struct denial_signer {
 DEFINE_CLEANUP(X509_STORE_CTX *, X509_STORE_CTX_free);
 DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free);
 DEFINE_CLEANUP(NAME_CONSTRAINTS *, NAME_CONSTRAINTS_free);
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 struct denial_signer *denial_signer_new(const char *text, size_t size)
 {
@@ -121,7 +117,7 @@ static int push_certificate(STACK_OF(X509) * stack, const char *text, size_t siz
 
 static int read_stack(const struct denial_signer *signer, STACK_OF(X509) * *ret)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
 	const char *at = signer->text;
 	int r = stack ? 0 : -ENOMEM;
 
@@ -137,7 +133,7 @@ static int read_stack(const struct denial_signer *signer, STACK_OF(X509) * *ret)
 
 time_t denial_signer_end(const struct denial_signer *signer)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	time_t from, to;
 
 	if (read_stack(signer, &stack) < 0 ||
@@ -229,7 +225,7 @@ int denial_signer_check(const struct denial_signer *signer, const char *domain,
 			const struct trust *trust, time_t time, struct revocation_chain *ret,
 			struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *context = NULL;
 	X509_STORE *anchors = trust_store(trust, domain, strlen(domain));
 
@@ -271,7 +267,7 @@ static const char *digest_for(EVP_PKEY *key)
 int denial_signer_verify(const struct denial_signer *signer, const char *domain, uint64_t number,
 			 const uint8_t *hash, const char *signature, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	_cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
 	_cleanup_(freep) uint8_t *bytes = NULL;
 	uint8_t text[SIGNED_MAX];

@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "pki/denial.h"
 #include "pki/denial_signer.h"
 #include "pki/denials.h"
 
@@ -21,22 +22,10 @@ struct signers {
 	size_t count;
 };
 
-struct entries {
-	struct denial **list;
-	size_t count, capacity;
-};
-
 static void signers_done(struct signers *signers)
 {
 	for (size_t i = 0; i < signers->count; i++)
 		denial_signer_put(signers->list[i]);
-}
-
-static void entries_done(struct entries *entries)
-{
-	for (size_t i = 0; i < entries->count; i++)
-		denial_put(entries->list[i]);
-	free(entries->list);
 }
 
 // --- writing
@@ -256,24 +245,9 @@ static int read_entry(const struct line *line, const struct signers *signers, st
 	return 0;
 }
 
-static int push(struct entries *entries, struct denial *entry)
-{
-	if (entries->count == entries->capacity) {
-		size_t capacity = entries->capacity ? entries->capacity * 2 : 64;
-		struct denial **list =
-			reallocarray(entries->list, capacity, sizeof(struct denial *));
-		if (!list)
-			return -ENOMEM;
-		entries->list = list;
-		entries->capacity = capacity;
-	}
-	entries->list[entries->count++] = entry;
-	return 0;
-}
-
 // From the last line to the entry after `have`, then turned around. Where the file ends before that, its last entry stands alone.
 static int read_entries(const char *begin, const char *end, uint64_t have,
-			const struct signers *signers, struct entries *ret)
+			const struct signers *signers, struct denial_entries *ret)
 {
 	struct line line;
 	struct denial *entry;
@@ -281,7 +255,7 @@ static int read_entries(const char *begin, const char *end, uint64_t have,
 
 	while (previous_line(begin, &at, &line)) {
 		int r = read_entry(&line, signers, &entry);
-		if (r == 0 && (r = push(ret, entry)) < 0)
+		if (r == 0 && (r = denial_entries_push(ret, entry)) < 0)
 			denial_put(entry);
 		if (r < 0)
 			return r;
@@ -300,7 +274,7 @@ static int add(const char *begin, const char *end, const char *domain,
 	       const struct signers *signers, struct denials *old, uint64_t have,
 	       const struct trust *trust, struct denials **ret, struct error *error)
 {
-	_cleanup_(entries_done) struct entries entries = {0};
+	_cleanup_(denial_entries_done) struct denial_entries entries = {0};
 	int r = read_entries(begin, end, have, signers, &entries);
 
 	if (r < 0)

@@ -17,11 +17,6 @@
 
 DEFINE_CLEANUP(PKCS7 *, PKCS7_free);
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 char *est_encode(const uint8_t *data, size_t size, bool lines)
 {
 	size_t count = (size + LINE - 1) / LINE;
@@ -122,7 +117,7 @@ int est_read_certs(const char *text, size_t size, STACK_OF(X509) * *ret, struct 
 		if (i2d_X509(sk_X509_value(held, i), NULL) > CERTIFICATE_MAX)
 			return error_set(error, EINVAL, "a certificate of more than %d bytes",
 					 CERTIFICATE_MAX);
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = X509_chain_up_ref(held);
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = X509_chain_up_ref(held);
 	if (!stack)
 		return error_set(error, ENOMEM, "out of memory");
 	*ret = take(stack);

@@ -12,12 +12,13 @@
 #include <unistd.h>
 #include <sqlite3.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/ca.h"
 
 #define BUSY_MS	       5000
 #define SCHEMA_VERSION 3
-#define SPKI_TEXT_SIZE (2 * SPKI_HASH_SIZE + 1)
 
 struct journal {
 	sqlite3 *database;
@@ -72,10 +73,7 @@ static const char third[] = "BEGIN IMMEDIATE;"
 
 static const char *const upgrades[] = {[1] = second, [2] = third}; // from each format to the next
 
-static void statement_finalizep(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
 
 // Says what SQLite says, as an errno.
 int journal_failed(const struct journal *journal, struct error *error)
@@ -99,7 +97,7 @@ int journal_failed(const struct journal *journal, struct error *error)
 
 static int read_version(const struct journal *journal, int *ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(journal->database, "PRAGMA user_version", -1, &statement, NULL) !=
 		    SQLITE_OK ||
@@ -206,12 +204,6 @@ struct journal *journal_close(struct journal *journal)
 	return NULL;
 }
 
-static void spki_text(const uint8_t hash[SPKI_HASH_SIZE], char text[SPKI_TEXT_SIZE])
-{
-	for (size_t i = 0; i < SPKI_HASH_SIZE; i++)
-		snprintf(text + 2 * i, 3, "%02x", hash[i]);
-}
-
 static int bind_text(sqlite3_stmt *statement, int index, const char *text)
 {
 	return text ? sqlite3_bind_text(statement, index, text, -1, SQLITE_TRANSIENT)
@@ -220,10 +212,10 @@ static int bind_text(sqlite3_stmt *statement, int index, const char *text)
 
 int journal_add(struct journal *journal, const struct journal_record *record, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-	char spki[SPKI_TEXT_SIZE];
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
+	char spki[HEX_TEXT_MAX(SPKI_HASH_SIZE)];
 
-	spki_text(record->spki_hash, spki);
+	hex_text(record->spki_hash, SPKI_HASH_SIZE, spki);
 	if (sqlite3_prepare_v2(journal->database,
 			       "INSERT INTO certificates (serial, identity, dns, issued, "
 			       "not_before, not_after, spki_sha256, issued_by, certificate) "
@@ -260,7 +252,7 @@ int journal_end(struct journal *journal, bool commit, struct error *error)
 int journal_certificate(struct journal *journal, const char *serial, uint8_t **ret,
 			size_t *ret_size, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(journal->database,
 			       "SELECT certificate FROM certificates WHERE serial = ?", -1,
@@ -287,10 +279,10 @@ int journal_other_key(struct journal *journal, const char *identity,
 		      const uint8_t spki_hash[SPKI_HASH_SIZE], time_t now, bool *ret,
 		      struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-	char spki[SPKI_TEXT_SIZE];
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
+	char spki[HEX_TEXT_MAX(SPKI_HASH_SIZE)];
 
-	spki_text(spki_hash, spki);
+	hex_text(spki_hash, SPKI_HASH_SIZE, spki);
 	if (sqlite3_prepare_v2(journal->database,
 			       "SELECT 1 FROM certificates WHERE identity = ? AND not_after > ? "
 			       "AND spki_sha256 <> ? LIMIT 1",
@@ -310,7 +302,7 @@ int journal_other_key(struct journal *journal, const char *identity,
 static int ask_number(struct journal *journal, const char *query, const char *identity,
 		      unsigned count, int64_t *ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(journal->database, query, -1, &statement, NULL) != SQLITE_OK ||
 	    bind_text(statement, 1, identity) != SQLITE_OK ||

@@ -23,24 +23,6 @@ static void store_closep(OSSL_STORE_CTX **store)
 	OSSL_STORE_close(*store);
 }
 
-struct asked {
-	const struct passphrase *passphrase;
-	bool asked;
-};
-
-static int give_passphrase(char *buffer, int size, int writing, void *data)
-{
-	struct asked *asked = data;
-
-	(void)writing;
-	asked->asked = true;
-	size_t length = asked->passphrase ? strlen(asked->passphrase->text) : 0;
-	if (!asked->passphrase || size < 0 || length > (size_t)size)
-		return -1;
-	memcpy(buffer, asked->passphrase->text, length);
-	return (int)length;
-}
-
 // The module that the provider speaks to is its own affair: PKCS11_PROVIDER_MODULE, else p11-kit.
 static int load_provider(const char *uri, struct error *error)
 {
@@ -53,7 +35,7 @@ static int load_provider(const char *uri, struct error *error)
 	return error_remedy(error, "install the package pkcs11-provider");
 }
 
-static int refuse(const char *uri, const struct asked *asked, struct error *error)
+static int refuse(const char *uri, const struct passphrase_asked *asked, struct error *error)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
@@ -69,9 +51,9 @@ static int refuse(const char *uri, const struct asked *asked, struct error *erro
 int key_uri_open(const char *uri, const struct passphrase *passphrase, EVP_PKEY **ret,
 		 struct error *error)
 {
-	struct asked asked = {.passphrase = passphrase};
+	struct passphrase_asked asked = {.passphrase = passphrase};
 	_cleanup_(UI_destroy_methodp) UI_METHOD *ui =
-		UI_UTIL_wrap_read_pem_callback(give_passphrase, 0);
+		UI_UTIL_wrap_read_pem_callback(passphrase_give, 0);
 	EVP_PKEY *key = NULL;
 
 	int r = load_provider(uri, error);

@@ -25,11 +25,6 @@
 
 #define ATTEMPTS 3 // for an answer that was lost: the CA gives the same one again
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 void obtained_done(struct obtained *obtained)
 {
 	EVP_PKEY_free(obtained->key);
@@ -162,7 +157,7 @@ static int finish(struct obtained *obtained, STACK_OF(X509) * stack, const char 
 static int complete(const struct est_client *client, STACK_OF(X509) * stack,
 		    struct obtained *obtained)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *more = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *more = NULL;
 	int r = sort_out(stack, obtained);
 
 	if (r < 0 || sk_X509_num(obtained->above) > 0)
@@ -184,7 +179,7 @@ static int ask(const struct est_client *client, struct obtained *obtained, const
 	       size_t size, const char *identity, struct trust *trust, time_t now,
 	       struct obtained *ret, struct est_meta *ret_meta, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	int r = -EHOSTUNREACH;
 
 	for (int i = 0; i < ATTEMPTS && r == -EHOSTUNREACH; i++)
@@ -244,7 +239,7 @@ int obtain_here(const char *directory, const char *passphrase_path, X509 *old, s
 		time_t now, struct obtained *ret, struct error *error)
 {
 	_cleanup_(obtained_done) struct obtained obtained = {0};
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
 	_cleanup_(freep) uint8_t *request = NULL;
 	_cleanup_(freep) char *identity = NULL;
 	size_t size;

@@ -67,3 +67,16 @@ void passphrase_done(struct passphrase *passphrase)
 {
 	OPENSSL_cleanse(passphrase->text, sizeof(passphrase->text));
 }
+
+int passphrase_give(char *buffer, int size, int writing, void *data)
+{
+	struct passphrase_asked *asked = data;
+
+	(void)writing;
+	asked->asked = true;
+	size_t length = asked->passphrase ? strlen(asked->passphrase->text) : 0;
+	if (!asked->passphrase || size < 0 || length > (size_t)size)
+		return -1;
+	memcpy(buffer, asked->passphrase->text, length);
+	return (int)length;
+}

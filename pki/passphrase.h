@@ -2,6 +2,8 @@
 // The passphrase of a CA's keys, from a file: never from a terminal or the command line.
 #pragma once
 
+#include <stdbool.h>
+
 struct error;
 
 #define PASSPHRASE_MAX 1024u
@@ -16,3 +18,10 @@ struct passphrase {
 //   -ENOKEY  `path` is NULL and there is no credential      -EPERM  others may read it      -EINVAL  empty, or too long
 int passphrase_read(const char *path, struct passphrase *ret, struct error *error);
 void passphrase_done(struct passphrase *passphrase); // wipes it
+
+// A pem_password_cb for OpenSSL, whose `data` is a struct passphrase_asked: what we have, or failure. The terminal is not ours to read.
+struct passphrase_asked {
+	const struct passphrase *passphrase; // NULL: none
+	bool asked;			     // set when OpenSSL wanted one
+};
+int passphrase_give(char *buffer, int size, int writing, void *data);

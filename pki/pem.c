@@ -120,26 +120,7 @@ int pem_write_locked_key(const char *path, EVP_PKEY *key, const struct passphras
 	return error_where(error, "%s", path);
 }
 
-// A passphrase is not asked for: the terminal is not ours to read.
-struct asked {
-	const struct passphrase *passphrase;
-	bool asked;
-};
-
-static int give_passphrase(char *buffer, int size, int writing, void *data)
-{
-	struct asked *asked = data;
-
-	(void)writing;
-	asked->asked = true;
-	size_t length = asked->passphrase ? strlen(asked->passphrase->text) : 0;
-	if (!asked->passphrase || size < 0 || length > (size_t)size)
-		return -1;
-	memcpy(buffer, asked->passphrase->text, length);
-	return (int)length;
-}
-
-static int refuse_key(const char *path, const struct asked *asked, struct error *error)
+static int refuse_key(const char *path, const struct passphrase_asked *asked, struct error *error)
 {
 	if (!asked->asked) {
 		error_set(error, EINVAL, "no private key that can be read");
@@ -161,7 +142,7 @@ int pem_read_key(const char *path, EVP_PKEY **ret, struct error *error)
 int pem_read_locked_key(const char *path, const struct passphrase *passphrase, EVP_PKEY **ret,
 			struct error *error)
 {
-	struct asked asked = {.passphrase = passphrase};
+	struct passphrase_asked asked = {.passphrase = passphrase};
 	char *text = NULL;
 	size_t size;
 
@@ -171,7 +152,7 @@ int pem_read_locked_key(const char *path, const struct passphrase *passphrase, E
 		return error_where(error, "%s", path);
 	}
 	BIO *bio = BIO_new_mem_buf(text, (int)size);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, give_passphrase, &asked,
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey_ex(bio, NULL, passphrase_give, &asked,
 							 tls_library(), NULL)
 			    : NULL;
 	BIO_free(bio);

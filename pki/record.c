@@ -19,10 +19,7 @@ static const char query[] =
 	"certificate FROM certificates WHERE (?1 IS NULL OR serial = ?1) AND not_after > ?2 "
 	"ORDER BY rowid DESC";
 
-static void statement_finalizep(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
 
 static const char *text_of(sqlite3_stmt *statement, int column)
 {
@@ -67,7 +64,7 @@ int record_walk(struct journal *journal, const struct record_filter *filter,
 		int (*each)(const struct record *record, void *data), void *data,
 		struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	struct record record;
 	int r;
 

@@ -10,9 +10,10 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "pki/journal.h"
 
-#define KEY_ID_TEXT (2 * 64 + 1)
+#define KEY_ID_SIZE 64u
 
 // Made when it is first needed: an older mutun that knows nothing of it does not mind.
 static const char schema[] = "CREATE TABLE IF NOT EXISTS rotations ("
@@ -32,21 +33,11 @@ static const char *const step_names[] = {
 	[ROTATION_ABORTED] = "aborted",
 };
 
-static void statement_finalizep(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
 
 const char *rotation_step_name(enum rotation_step step)
 {
 	return step_names[step];
-}
-
-static void to_hex(const unsigned char *bytes, size_t count, char *text, size_t size)
-{
-	text[0] = '\0';
-	for (size_t i = 0; i < count && 2 * i + 2 < size; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
 const char *rotation_hash(const X509 *certificate, char text[ROTATION_HASH_TEXT])
@@ -55,8 +46,7 @@ const char *rotation_hash(const X509 *certificate, char text[ROTATION_HASH_TEXT]
 	unsigned size = 0;
 
 	X509_digest(certificate, EVP_sha256(), hash, &size);
-	to_hex(hash, size, text, ROTATION_HASH_TEXT);
-	return text;
+	return hex_text(hash, size, text);
 }
 
 static int prepare(struct journal *journal, const char *query, sqlite3_stmt **ret,
@@ -89,7 +79,7 @@ static int read_step(const char *name, enum rotation_step *ret)
 
 int rotation_read(struct journal *journal, struct rotation *ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	struct rotation rotation = {.step = ROTATION_NONE};
 
 	int r = prepare(journal,
@@ -118,7 +108,7 @@ int rotation_read(struct journal *journal, struct rotation *ret, struct error *e
 
 int rotation_read_issuer(struct journal *journal, struct rotation_issuer *ret, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	struct rotation_issuer issuer = {0};
 
 	int r = prepare(journal,
@@ -147,7 +137,7 @@ struct row {
 
 static int add(struct journal *journal, const struct row *row, struct error *error)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
 	const char *texts[] = {row->what, row->step,   row->who,     row->old,
 			       row->new,  row->key_id, row->stranded};
 
@@ -181,19 +171,18 @@ int rotation_add(struct journal *journal, const struct rotation *rotation, const
 	return add(journal, &row, error);
 }
 
-static const char *key_id_text(const ASN1_OCTET_STRING *id, char text[KEY_ID_TEXT])
+static const char *key_id_text(const ASN1_OCTET_STRING *id, char text[HEX_TEXT_MAX(KEY_ID_SIZE)])
 {
-	text[0] = '\0';
-	if (id)
-		to_hex(ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id), text,
-		       KEY_ID_TEXT);
-	return text;
+	size_t size = id ? (size_t)ASN1_STRING_length(id) : 0;
+
+	return hex_text(id ? ASN1_STRING_get0_data(id) : NULL,
+			size < KEY_ID_SIZE ? size : KEY_ID_SIZE, text);
 }
 
 int rotation_add_issuer(struct journal *journal, const struct rotation_issuer *issuer,
 			const X509 *certificate, struct error *error)
 {
-	char key_id[KEY_ID_TEXT];
+	char key_id[HEX_TEXT_MAX(KEY_ID_SIZE)];
 	struct row row = {
 		.what = "issuing",
 		.step = "replaced",
@@ -208,8 +197,8 @@ int rotation_add_issuer(struct journal *journal, const struct rotation_issuer *i
 
 bool rotation_signed_since(struct journal *journal, int64_t id, const X509 *leaf)
 {
-	_cleanup_(statement_finalizep) sqlite3_stmt *statement = NULL;
-	char key_id[KEY_ID_TEXT];
+	_cleanup_(sqlite3_finalizep) sqlite3_stmt *statement = NULL;
+	char key_id[HEX_TEXT_MAX(KEY_ID_SIZE)];
 
 	key_id_text(X509_get0_authority_key_id((X509 *)leaf), key_id);
 	return prepare(journal,

@@ -44,11 +44,6 @@ struct trust {
 	struct trust *base; // whose domains these are; NULL: our own
 };
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static struct trust_domain *find(const struct trust *trust, const char *domain, size_t length)
 {
 	for (size_t i = 0; i < trust->count; i++) {
@@ -123,7 +118,7 @@ static int check_lifetimes(STACK_OF(X509) * stack, time_t now, struct error *err
 static int add_bundle(struct trust *trust, struct trust_domain *domain, const char *text,
 		      size_t size, time_t now, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 
 	int r = certificate_read_pem(trust->library, text, size, &stack, error);
 	if (r < 0)

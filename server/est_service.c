@@ -31,11 +31,6 @@
 
 DEFINE_CLEANUP(X509 *, X509_free);
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 struct est_service {
 	char *directory, *passphrase_path;
 	struct ca *ca;	     // open from one request to the next, as long as nobody changes it
@@ -162,8 +157,8 @@ static int put_certs(struct est_answer *answer, STACK_OF(X509) * certificates, s
 // The certificates above the devices' own, the issuing one first. While one root follows another, both are among them.
 static int answer_cacerts(struct ca *ca, struct est_answer *answer, struct error *error)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *trusted = NULL;
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
 	int r = ca_trust(ca, &trusted, error);
 
 	if (r < 0)
@@ -182,7 +177,7 @@ static int answer_cacerts(struct ca *ca, struct est_answer *answer, struct error
 static int put_leaf(struct ca *ca, X509 *leaf, struct est_answer *answer, struct error *error)
 {
 	_cleanup_(X509_freep) X509 *mine = leaf;
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
 
 	if (!stack || !sk_X509_push(stack, leaf))
 		return error_set(error, ENOMEM, "out of memory");

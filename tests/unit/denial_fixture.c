@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "base/hex.h"
 #include "unit/denial_fixture.h"
 
 #include <stdio.h>
@@ -71,8 +72,7 @@ static void put_key(X509 *certificate, char text[2 * SPKI_HASH_SIZE + 1])
 	uint8_t hash[SPKI_HASH_SIZE];
 
 	need(certificate_spki_hash(certificate, hash) == 0, "key");
-	for (size_t i = 0; i < sizeof(hash); i++)
-		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+	hex_text(hash, sizeof(hash), text);
 }
 
 char *fixture_deny_key(const struct fixture *fixture)

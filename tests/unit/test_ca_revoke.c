@@ -15,6 +15,7 @@
 #include <openssl/x509.h>
 #include <sqlite3.h>
 
+#include "base/hex.h"
 #include "pki/ca_crl.h"
 #include "pki/ca_denied.h"
 #include "pki/ca_enrol.h"
@@ -54,8 +55,7 @@ static void key_text(X509 *certificate, char text[2 * SPKI_HASH_SIZE + 1])
 {
 	uint8_t hash[SPKI_HASH_SIZE];
 	assert_int_equal(certificate_spki_hash(certificate, hash), 0);
-	for (size_t i = 0; i < sizeof(hash); i++)
-		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+	hex_text(hash, sizeof(hash), text);
 }
 
 static int withdraw(struct place *place, struct ca *ca, struct ca_subject subject)

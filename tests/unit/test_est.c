@@ -12,15 +12,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "pki/certificate.h"
 #include "pki/est.h"
 #include "unit/pki_fixture.h"
 
 #define ALICE "spiffe://corp.example/laptop/alice"
-
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
 
 static void expect_decoded(const char *text, int code, const void *bytes, size_t size)
 {
@@ -98,7 +94,7 @@ static void carries_certificates(void **state)
 	_cleanup_(fixture_freep) struct fixture *issuing =
 		fixture_intermediate(root, "issuing", "corp.example", 0);
 	_cleanup_(fixture_freep) struct fixture *leaf = fixture_leaf(issuing, ALICE);
-	_cleanup_(stack_freep) STACK_OF(X509) *read = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *read = NULL;
 	_cleanup_(freep) char *text = NULL;
 	STACK_OF(X509) *stack = sk_X509_new_null();
 

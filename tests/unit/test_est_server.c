@@ -51,11 +51,6 @@ struct place {
 	char *body;		 // a request of a new key, in base64
 };
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static char *new_password(struct journal *journal, uint8_t first)
 {
 	struct token token = {.secret = {first}};
@@ -218,7 +213,7 @@ static const char *post(struct place *place, bool known, const char *head, const
 
 static void expect_leaf(const char *answer, const char *identity)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	_cleanup_(freep) char *found = NULL;
 	const char *body = strstr(answer, "\r\n\r\n");
 
@@ -234,7 +229,7 @@ static void expect_leaf(const char *answer, const char *identity)
 
 static void tells_everybody_its_certificates(void **state)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	const char *text = exchange(*state, false, CACERTS);
 	const char *body = strstr(text, "\r\n\r\n");
 
@@ -431,7 +426,7 @@ static void says_when_the_ca_is_away(void **state)
 
 static int certificates_in(const char *answer)
 {
-	_cleanup_(stack_freep) STACK_OF(X509) *stack = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
 	const char *body = strstr(answer, "\r\n\r\n");
 
 	expect_says(answer, "HTTP/1.1 200 OK");

@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "pki/certificate.h"
 #include "pki/crl.h"
 #include "pki/crl_list.h"
 #include "pki/path.h"
@@ -299,11 +300,6 @@ DEFINE_CLEANUP(CMS_ContentInfo *, CMS_ContentInfo_free);
 
 static struct trust *trust;
 
-static void stack_freep(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static int set_up(void **state)
 {
 	struct fixture root = {0};
@@ -369,7 +365,7 @@ static int judge_lists(CMS_ContentInfo *mail, STACK_OF(X509) * sent, STACK_OF(X5
 static int judge(const struct row *row, int purpose, int *lists, struct error *error)
 {
 	_cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *mail = read_mail(row);
-	_cleanup_(stack_freep) STACK_OF(X509) *sent = CMS_get1_certs(mail);
+	_cleanup_(certificates_freep) STACK_OF(X509) *sent = CMS_get1_certs(mail);
 	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *store =
 		X509_STORE_CTX_new_ex(tls_library(), NULL);
 	struct reason_context context = {"pkits", DOMAIN, strlen(DOMAIN), 1, NOW};
