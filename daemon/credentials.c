@@ -190,7 +190,7 @@ static void judge_revoked(struct credentials *credentials, const struct set *set
 static int adopt(struct credentials *credentials, const struct config_node *node,
 		 const char **ret_reason, struct error *error)
 {
-	struct set set;
+	struct set set = {0};
 	int r = load_set(node, credentials->revocation, &set, error);
 	if (r < 0)
 		return r;

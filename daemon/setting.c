@@ -35,8 +35,8 @@ static const char *const phrases[] = {
 	[SETTING_NAME] = NULL,
 	[SETTING_TEXT] = NULL,
 	[SETTING_KEYS] =
-		"a pin such as \"sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=\", or 64 "
-		"hexadecimal digits",
+		("a pin such as \"sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=\", or 64 "
+		 "hexadecimal digits"),
 	[SETTING_MODE] = "\"soft\" or \"hard\"",
 	[SETTING_CRYPTO] = "\"auto\" or \"openssl\"",
 	[SETTING_LEVEL] = "one of \"error\", \"warning\", \"info\", \"debug\"",

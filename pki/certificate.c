@@ -312,7 +312,7 @@ const char *certificate_serial(const X509 *certificate, char text[SERIAL_TEXT_MA
 		text[at++] = '-';
 	hex_text(bytes, (size_t)count, text + at);
 	if (size > count)
-		strcat(text, "..");
+		memcpy(text + at + 2ul * (size_t)count, "..", 3);
 	return text;
 }
 

@@ -159,7 +159,7 @@ int denial_journal_load(struct journal *journal, const char *domain, struct deni
 	while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
 		const struct denial *before =
 			entries.count ? entries.list[entries.count - 1] : NULL;
-		struct denial *entry;
+		struct denial *entry = NULL;
 		r = read_row(statement, before, &entry, error);
 		if (r == 0 && denial_entries_push(&entries, entry) < 0) {
 			denial_put(entry);

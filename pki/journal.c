@@ -128,7 +128,7 @@ static int upgrade(const struct journal *journal, int *version, struct error *er
 
 static int check_schema(const struct journal *journal, struct error *error)
 {
-	int version;
+	int version = 0;
 	int r = read_version(journal, &version, error);
 	while (r == 0 && version > 0 && version < SCHEMA_VERSION)
 		r = upgrade(journal, &version, error);
@@ -172,7 +172,7 @@ int journal_create(const char *path, struct error *error)
 	}
 	_cleanup_(journal_closep) struct journal *journal = NULL;
 	int r = open_file(path, &journal, error);
-	if (r < 0)
+	if (!journal)
 		return r;
 	r = change(journal, schema, error);
 	for (int version = 1; r == 0 && version < SCHEMA_VERSION; version++)
@@ -185,7 +185,7 @@ int journal_open(const char *path, struct journal **ret, struct error *error)
 	_cleanup_(journal_closep) struct journal *journal = NULL;
 
 	int r = open_file(path, &journal, error);
-	if (r < 0)
+	if (!journal)
 		return r;
 	r = check_schema(journal, error);
 	if (r < 0)

@@ -159,6 +159,11 @@ int revocation_add_list(struct revocation *revocation, const struct crl_list *li
 	return 0;
 }
 
+static bool is_of(const struct crl_list *list, const char *domain, size_t length)
+{
+	return strlen(list->domain) == length && memcmp(list->domain, domain, length) == 0;
+}
+
 // First who is named, by any list, as that says more; then whether all that must tell can.
 static int check_lists(const struct revocation *revocation, const char *identity,
 		       const struct revocation_chain *chain, time_t now, struct error *error)
@@ -167,14 +172,12 @@ static int check_lists(const struct revocation *revocation, const char *identity
 	size_t length = identity_domain(identity, &domain);
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < 2 * revocation->list_count; i++) {
-		const struct crl_list *list = &revocation->lists[i % revocation->list_count];
-		if (strlen(list->domain) != length || memcmp(list->domain, domain, length) != 0)
-			continue;
-		r = i < revocation->list_count
-			    ? crl_list_judge(list, identity, chain, now, error)
-			    : crl_list_current(list, identity, chain, now, error);
-	}
+	for (size_t i = 0; r == 0 && i < revocation->list_count; i++)
+		if (is_of(&revocation->lists[i], domain, length))
+			r = crl_list_judge(&revocation->lists[i], identity, chain, now, error);
+	for (size_t i = 0; r == 0 && i < revocation->list_count; i++)
+		if (is_of(&revocation->lists[i], domain, length))
+			r = crl_list_current(&revocation->lists[i], identity, chain, now, error);
 	return r;
 }
 

@@ -81,7 +81,7 @@ struct table *table_new(void)
 		return NULL;
 	if (getrandom(table->key, sizeof(table->key), 0) != sizeof(table->key))
 		return NULL;
-	table->slots = calloc(TABLE_FIRST, sizeof(*table->slots));
+	table->slots = calloc(TABLE_FIRST, sizeof(struct entry *));
 	if (!table->slots)
 		return NULL;
 	table->slot_count = TABLE_FIRST;
@@ -116,7 +116,7 @@ static struct entry **find(const struct table *table, const void *key, size_t si
 static void grow(struct table *table)
 {
 	size_t count = table->slot_count * 2;
-	struct entry **slots = calloc(count, sizeof(*slots)); // NOLINT(bugprone-sizeof-expression)
+	struct entry **slots = calloc(count, sizeof(struct entry *));
 	if (!slots)
 		return; // slower, but right
 	for (size_t i = 0; i < table->slot_count; i++) {
