@@ -3,7 +3,6 @@
 #include "daemon/engine.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,22 +14,19 @@
 #include "base/clock_watch.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "client/apply.h"
 #include "daemon/client_role.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
-#include "daemon/revocation_role.h"
 #include "daemon/evidence.h"
 #include "daemon/gateway_role.h"
 #include "daemon/renewer.h"
 #include "daemon/rescue.h"
+#include "daemon/revocation_role.h"
+#include "daemon/tunnel.h"
 #include "pki/credential.h"
 #include "server/gateway.h"
 #include "tun/dataplane.h"
-#include "tun/host.h"
-#include "tun/offload.h"
-#include "tun/seal.h"
 #include "tun/session.h"
 
 #define COLLECT_US 1000000u
@@ -40,9 +36,7 @@ struct engine {
 	struct config *config;
 	sd_event *event;
 	sd_event_source *collect;
-	struct host *host;
-	struct dataplane *dataplane;
-	struct apply *apply;
+	struct tunnel tunnel;
 	struct credentials *credentials;
 	struct revocation_role *revocation_role;
 	struct gateway_role *gateway_role;
@@ -50,12 +44,13 @@ struct engine {
 	struct renewer *renewer;
 	struct clock_watch *clock_watch;
 	struct control *control;
-	struct seal_choice crypto;
 };
 
 // --- what happens
 
-void engine_judge(struct engine *engine, bool whole, const char *reason)
+// Every live session is judged again, soon: by what was withdrawn alone, or as a `whole` (trust or the clock changed). With a `reason`
+// for people, those that stay prove their identity again.
+static void judge(struct engine *engine, bool whole, const char *reason)
 {
 	struct gateway *gateway = gateway_role_gateway(engine->gateway_role);
 	if (gateway)
@@ -70,7 +65,7 @@ void engine_judge(struct engine *engine, bool whole, const char *reason)
 static void on_credentials(const char *reason, void *data)
 {
 	struct engine *engine = data;
-	engine_judge(engine, true, reason);
+	judge(engine, true, reason);
 	revocation_role_trust_changed(engine->revocation_role);
 	if (engine->renewer)
 		renewer_tick(engine->renewer); // the plan is for the certificate in use
@@ -78,7 +73,7 @@ static void on_credentials(const char *reason, void *data)
 
 static void on_revoked(void *data)
 {
-	engine_judge(data, false, NULL);
+	judge(data, false, NULL);
 }
 
 static void on_unknown_anchor(void *data)
@@ -115,7 +110,7 @@ static void on_clock_stepped(int64_t step_s, void *data)
 static int on_collect(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct engine *engine = data;
-	dataplane_collect(engine->dataplane);
+	dataplane_collect(engine->tunnel.dataplane);
 	clock_watch_look(engine->clock_watch);
 	renewer_tick(engine->renewer);
 	sd_event_source_set_time(source, usec + COLLECT_US);
@@ -209,76 +204,6 @@ unsigned engine_disconnect(struct engine *engine, const char *identity)
 
 // --- life
 
-// By default one core is left to handshakes, control, and those who send and receive what the tunnel carries.
-static unsigned worker_count(const struct config *config)
-{
-	cpu_set_t set;
-	unsigned count = config->interface.workers;
-	if (count == 0 && sched_getaffinity(0, sizeof(set), &set) == 0)
-		count = (unsigned)CPU_COUNT(&set) - 1;
-	if (count == 0)
-		count = 1;
-	return count < PACKET_LANES_MAX ? count : PACKET_LANES_MAX;
-}
-
-static unsigned wanted_offloads(const struct config_offload *offload)
-{
-	return (unsigned)offload->tso << OFFLOAD_TSO | (unsigned)offload->uso << OFFLOAD_USO |
-	       (unsigned)offload->join << OFFLOAD_JOIN |
-	       (unsigned)offload->segment << OFFLOAD_SEGMENT |
-	       (unsigned)offload->gro << OFFLOAD_GRO | (unsigned)offload->steer << OFFLOAD_STEER;
-}
-
-unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted)
-{
-	*ret_wanted = wanted_offloads(&engine->config->offload);
-	return host_offloads(engine->host) | dataplane_offloads(engine->dataplane);
-}
-
-static void choose_crypto(struct engine *engine)
-{
-	struct seal_choice *choice = &engine->crypto;
-	seal_choose(engine->config->interface.only_openssl, choice);
-	log_debug(
-		"AES-GCM by %s: %u ns by OpenSSL, %u ns by ipsec-mb (0: not there) for 1400 bytes",
-		seal_engine_name(choice->engine), choice->openssl_ns, choice->ipsec_mb_ns);
-}
-
-const struct seal_choice *engine_crypto(const struct engine *engine)
-{
-	return &engine->crypto;
-}
-
-static int start_host(struct engine *engine, struct error *error)
-{
-	const struct config_interface *interface = &engine->config->interface;
-	struct host_options options = {
-		.interface = interface->name,
-		.table = interface->table,
-		.rule_priority = interface->rule_priority,
-		.mark = interface->mark,
-		.queues = worker_count(engine->config),
-		.mtu = interface->mtu,
-		.offloads = wanted_offloads(&engine->config->offload),
-	};
-	int r = host_new(engine->event, &options, on_network, engine, &engine->host, error);
-	if (r < 0)
-		return r;
-	struct dataplane_options dataplane = {
-		.host = engine->host,
-		.workers = options.queues,
-		.mtu = interface->mtu,
-		.mark = interface->mark,
-		.offloads = options.offloads,
-	};
-	choose_crypto(engine);
-	r = dataplane_new(&dataplane, &engine->dataplane, error);
-	if (r < 0)
-		return r;
-	engine->apply = apply_new(engine->host);
-	return engine->apply ? 0 : error_set(error, ENOMEM, "out of memory");
-}
-
 // Before anybody is believed.
 static int start_revocation(struct engine *engine, struct error *error)
 {
@@ -295,8 +220,8 @@ static int start_gateway(struct engine *engine, struct error *error)
 {
 	struct gateway_role_tools tools = {
 		.event = engine->event,
-		.dataplane = engine->dataplane,
-		.apply = engine->apply,
+		.dataplane = engine->tunnel.dataplane,
+		.apply = engine->tunnel.apply,
 		.herald = revocation_role_herald(engine->revocation_role),
 		.identity = credential_identity(credentials_credential(engine->credentials)),
 		.state = engine->config->node.state,
@@ -314,9 +239,9 @@ static int start_links(struct engine *engine, struct error *error)
 {
 	struct initiator_tools tools = {
 		.event = engine->event,
-		.dataplane = engine->dataplane,
-		.host = engine->host,
-		.apply = engine->apply,
+		.dataplane = engine->tunnel.dataplane,
+		.host = engine->tunnel.host,
+		.apply = engine->tunnel.apply,
 		.herald = revocation_role_herald(engine->revocation_role),
 		.unknown_anchor = on_unknown_anchor,
 		.data = engine,
@@ -380,7 +305,7 @@ static int start_parts(struct engine *engine, struct error *error)
 				 config->node.state);
 	r = start_revocation(engine, error);
 	if (r == 0)
-		r = start_host(engine, error);
+		r = tunnel_start(&engine->tunnel, engine->event, config, on_network, engine, error);
 	if (r == 0)
 		r = start_gateway(engine, error);
 	if (r == 0)
@@ -424,9 +349,7 @@ struct engine *engine_free(struct engine *engine)
 	renewer_free(engine->renewer);
 	client_role_free(engine->client_role);
 	gateway_role_free(engine->gateway_role);
-	apply_free(engine->apply);
-	dataplane_free(engine->dataplane);
-	host_free(engine->host);
+	tunnel_done(&engine->tunnel);
 	revocation_role_free(engine->revocation_role);
 	credentials_free(engine->credentials);
 	sd_event_source_disable_unref(engine->collect);
@@ -473,9 +396,9 @@ int engine_renew(struct engine *engine, unsigned *ret_attempt, struct error *err
 	return renewer_now(engine->renewer, ret_attempt, error);
 }
 
-struct dataplane *engine_dataplane(const struct engine *engine)
+const struct tunnel *engine_tunnel(const struct engine *engine)
 {
-	return engine->dataplane;
+	return &engine->tunnel;
 }
 
 struct gateway *engine_gateway(const struct engine *engine)

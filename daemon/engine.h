@@ -3,21 +3,17 @@
 // beside the old, stops in reverse.
 #pragma once
 
-#include <stdbool.h>
-
 #include "base/cleanup.h"
 
-struct apply;
 struct config;
 struct credentials;
-struct dataplane;
-struct revocation_role;
 struct engine;
 struct error;
 struct gateway;
 struct initiator;
 struct renewer;
-struct seal_choice;
+struct revocation_role;
+struct tunnel;
 
 // Takes the configuration (on failure too), whose path is copied for reloads. Everything is up when it returns; the error
 // says what to do.
@@ -38,20 +34,13 @@ unsigned engine_disconnect(struct engine *engine, const char *identity);
 
 // Begins a renewal of our certificate, as renewer_now().
 int engine_renew(struct engine *engine, unsigned *ret_attempt, struct error *error);
-// Every live session is judged again, soon: by what was withdrawn alone, or as a `whole` (trust or the clock changed). With a `reason`
-// for people, those that stay prove their identity again.
-void engine_judge(struct engine *engine, bool whole, const char *reason);
 
 // For reports. Borrowed.
 const struct renewer *engine_renewer(const struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 const struct credentials *engine_credentials(const struct engine *engine);
 const struct revocation_role *engine_revocation(const struct engine *engine);
-// Which library encrypts, and why.
-const struct seal_choice *engine_crypto(const struct engine *engine);
-// OFFLOAD_BIT()s of those that work; `ret_wanted`: those that the configuration allows.
-unsigned engine_offloads(const struct engine *engine, unsigned *ret_wanted);
-struct dataplane *engine_dataplane(const struct engine *engine);
+const struct tunnel *engine_tunnel(const struct engine *engine);
 struct gateway *engine_gateway(const struct engine *engine); // NULL: none
 // NULL past the end.
 struct initiator *engine_initiator(const struct engine *engine, unsigned position);

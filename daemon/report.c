@@ -12,9 +12,10 @@
 #include "daemon/config.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
-#include "daemon/stapler.h"
 #include "daemon/report_renewal.h"
 #include "daemon/report_revocation.h"
+#include "daemon/stapler.h"
+#include "daemon/tunnel.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/staple.h"
@@ -240,7 +241,7 @@ static json_t *offloads(const struct engine *engine)
 {
 	json_t *object = json_object();
 	unsigned wanted;
-	unsigned working = engine_offloads(engine, &wanted);
+	unsigned working = tunnel_offloads(engine_tunnel(engine), engine_config(engine), &wanted);
 	for (unsigned i = 0; i < OFFLOAD_COUNT; i++) {
 		const char *state = "missing";
 		if (working & OFFLOAD_BIT(i))
@@ -254,7 +255,7 @@ static json_t *offloads(const struct engine *engine)
 
 static json_t *crypto(const struct engine *engine)
 {
-	const struct seal_choice *choice = engine_crypto(engine);
+	const struct seal_choice *choice = &engine_tunnel(engine)->crypto;
 	return json_pack("{s:s,s:i,s:o}", "engine", seal_engine_name(choice->engine), "openssl_ns",
 			 (int)choice->openssl_ns, "ipsec_mb_ns",
 			 choice->ipsec_mb_ns ? json_integer(choice->ipsec_mb_ns) : json_null());
@@ -264,7 +265,7 @@ json_t *report_status(const struct engine *engine)
 {
 	const struct config *config = engine_config(engine);
 	const struct credentials *credentials = engine_credentials(engine);
-	struct dataplane *dataplane = engine_dataplane(engine);
+	struct dataplane *dataplane = engine_tunnel(engine)->dataplane;
 	uint64_t counts[DROP_LAST + 1];
 	dataplane_drops(dataplane, counts);
 	json_t *status =
@@ -299,7 +300,7 @@ json_t *report_sessions(const struct engine *engine)
 
 json_t *report_routes(const struct engine *engine)
 {
-	const struct routes *routes = dataplane_routes(engine_dataplane(engine));
+	const struct routes *routes = dataplane_routes(engine_tunnel(engine)->dataplane);
 	json_t *array = json_array();
 	struct session *session;
 	struct prefix prefix;
