@@ -14,6 +14,33 @@
 
 DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free);
 
+int admit_open_leases(const struct admit_options *options, const char *path, struct leases **leases,
+		      struct error *error)
+{
+	_cleanup_(freep) struct lease_fixed *fixed =
+		calloc(options->peer_count + 1, sizeof(*fixed));
+	struct lease_options lease = {
+		.path = path,
+		.pools = options->pools,
+		.pool_count = options->pool_count,
+		.fixed = fixed,
+	};
+
+	if (!fixed)
+		return error_set(error, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < options->peer_count; i++) {
+		const struct admit_peer *peer = &options->peers[i];
+		if (peer->address_count == 0)
+			continue;
+		fixed[lease.fixed_count++] = (struct lease_fixed){
+			.identity = peer->identity,
+			.addresses = peer->addresses,
+			.address_count = peer->address_count,
+		};
+	}
+	return *leases ? leases_reload(*leases, &lease, error) : leases_open(&lease, leases, error);
+}
+
 bool admit_allows(const struct admit_options *options, const char *identity)
 {
 	for (unsigned i = 0; i < options->pattern_count; i++)

@@ -49,6 +49,11 @@ struct grant_routes {
 
 #define GRANT_DIGEST_SIZE 32u
 
+// Opens the database of leases, or, where it is open already, lets it follow these options: pools, and addresses that are fixed. On
+// failure nothing changed. As leases_open() and leases_reload().
+int admit_open_leases(const struct admit_options *options, const char *path, struct leases **leases,
+		      struct error *error);
+
 bool admit_allows(const struct admit_options *options, const char *identity);
 // -EACCES not admitted, -ENOSPC no address or too many routes.
 int admit_grant(const struct admit_options *options, struct leases *leases, const char *identity,

@@ -228,40 +228,6 @@ static void on_opened(struct connection *connection, void *data)
 	guest_add(&gateway->guests, connection);
 }
 
-static struct lease_options lease_options_of(const struct gateway_options *options,
-					     struct lease_fixed *fixed)
-{
-	struct lease_options lease = {
-		.path = options->lease_path,
-		.pools = options->admit.pools,
-		.pool_count = options->admit.pool_count,
-		.fixed = fixed,
-	};
-	for (unsigned i = 0; i < options->admit.peer_count; i++) {
-		const struct admit_peer *peer = &options->admit.peers[i];
-		if (peer->address_count == 0)
-			continue;
-		fixed[lease.fixed_count++] = (struct lease_fixed){
-			.identity = peer->identity,
-			.addresses = peer->addresses,
-			.address_count = peer->address_count,
-		};
-	}
-	return lease;
-}
-
-static int open_leases(struct gateway *gateway, const struct gateway_options *options,
-		       struct error *error)
-{
-	_cleanup_(freep) struct lease_fixed *fixed =
-		calloc(options->admit.peer_count + 1, sizeof(*fixed));
-	if (!fixed)
-		return error_set(error, ENOMEM, "out of memory");
-	struct lease_options lease = lease_options_of(options, fixed);
-	return gateway->leases ? leases_reload(gateway->leases, &lease, error)
-			       : leases_open(&lease, &gateway->leases, error);
-}
-
 static void on_distrusted(struct member *member, const struct message_bye *bye, void *data)
 {
 	remove_member(data, member, bye);
@@ -306,7 +272,7 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 	gateway->review = new_review(gateway);
 	if (!gateway->by_identity || !gateway->review)
 		return error_set(error, ENOMEM, "out of memory");
-	int r = open_leases(gateway, options, error);
+	int r = admit_open_leases(&options->admit, options->lease_path, &gateway->leases, error);
 	if (r == 0 && options->ca)
 		r = enrol_new(event, options->ca, options->ca_passphrase, &gateway->options.admit,
 			      &gateway->enrol, error);
@@ -382,7 +348,8 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 		r = dataplane_listen(gateway->dataplane, options->listen, options->listen_count,
 				     error);
 	if (r == 0)
-		r = open_leases(gateway, options, error);
+		r = admit_open_leases(&options->admit, options->lease_path, &gateway->leases,
+				      error);
 	if (r < 0) {
 		listener_set_endpoints(gateway->listener, gateway->options.listen,
 				       gateway->options.listen_count, NULL);
