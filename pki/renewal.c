@@ -107,19 +107,6 @@ enum renewal_alarm renewal_alarm(const struct renewal *renewal, time_t now)
 	return alarm;
 }
 
-time_t renewal_alarm_next(const struct renewal *renewal, time_t now)
-{
-	enum renewal_alarm alarm = renewal_alarm(renewal, now);
-
-	if (alarm == RENEWAL_EXPIRED)
-		return 0;
-	do {
-		alarm++;
-	} while (alarm < RENEWAL_EXPIRED && threshold(renewal, alarm) == 0);
-	// "Less than" begins a second after "as much as".
-	return renewal->to - threshold(renewal, alarm) + (alarm < RENEWAL_EXPIRED);
-}
-
 const char *renewal_alarm_name(enum renewal_alarm alarm)
 {
 	static const char *const names[] = {"fine", "quarter", "tenth", "hour", "expired"};

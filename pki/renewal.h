@@ -40,6 +40,4 @@ void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t 
 // is left of the certificate now.
 void renewal_stepped(struct renewal *renewal, time_t now);
 enum renewal_alarm renewal_alarm(const struct renewal *renewal, time_t now);
-// When the alarm becomes worse than it is at `now`; 0: it is the worst.
-time_t renewal_alarm_next(const struct renewal *renewal, time_t now);
 const char *renewal_alarm_name(enum renewal_alarm alarm); // "fine", "quarter", ...

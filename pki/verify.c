@@ -30,7 +30,6 @@ struct verdict {
 	X509 *leaf;
 	STACK_OF(X509) * untrusted; // the intermediates as the peer sent them
 	char serial[SERIAL_TEXT_MAX];
-	char issuer[256];
 	struct revocation_chain chain;
 	time_t not_after;
 	time_t leaf_not_after;
@@ -108,7 +107,6 @@ static int verdict_new(X509 *leaf, STACK_OF(X509) * untrusted, STACK_OF(X509) * 
 	if (!verdict->untrusted)
 		return -ENOMEM;
 	certificate_serial(leaf, verdict->serial);
-	certificate_name(X509_get_issuer_name(leaf), verdict->issuer, sizeof(verdict->issuer));
 	if (revocation_chain(chain, &verdict->chain) < 0 ||
 	    earliest_end(chain, &verdict->not_after, &verdict->leaf_not_after) < 0)
 		return -EINVAL;
@@ -295,11 +293,6 @@ const char *verdict_identity(const struct verdict *verdict)
 const char *verdict_serial(const struct verdict *verdict)
 {
 	return verdict->serial;
-}
-
-const char *verdict_issuer(const struct verdict *verdict)
-{
-	return verdict->issuer;
 }
 
 const uint8_t *verdict_spki_hash(const struct verdict *verdict)

@@ -51,7 +51,6 @@ DEFINE_CLEANUP(struct verdict *, verdict_put);
 X509 *verdict_leaf(const struct verdict *verdict); // borrowed
 const char *verdict_identity(const struct verdict *verdict);
 const char *verdict_serial(const struct verdict *verdict); // hexadecimal
-const char *verdict_issuer(const struct verdict *verdict); // RFC 2253 name
 const uint8_t *verdict_spki_hash(const struct verdict *verdict);
 time_t verdict_not_after(
 	const struct verdict *verdict); // the earliest of the verified chain, anchor included

@@ -173,11 +173,6 @@ bool prefix_covers(const struct prefix *prefix, const struct prefix *inner)
 	return inner->length >= prefix->length && prefix_contains(prefix, &inner->addr);
 }
 
-bool prefix_overlaps(const struct prefix *a, const struct prefix *b)
-{
-	return prefix_covers(a, b) || prefix_covers(b, a);
-}
-
 bool addr_add(const struct addr *addr, uint64_t n, struct addr *ret)
 {
 	struct addr sum = *addr;

@@ -50,7 +50,6 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 // Whether `prefix` holds the address (families must be equal), or the whole of `inner`.
 bool prefix_contains(const struct prefix *prefix, const struct addr *addr);
 bool prefix_covers(const struct prefix *prefix, const struct prefix *inner);
-bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
 // The prefix with its host bits cleared.
 struct prefix prefix_masked(const struct prefix *prefix);
 struct prefix prefix_of(const struct addr *addr); // full length

@@ -167,33 +167,35 @@ static void alarms_follow_each_other(void **unused)
 			time_t left;
 			enum renewal_alarm alarm;
 		} steps[5];
+		unsigned last;
 	} cases[] = {
 		{100 * HOUR,
 		 {{100 * HOUR, RENEWAL_FINE},
 		  {25 * HOUR - 1, RENEWAL_QUARTER},
 		  {10 * HOUR - 1, RENEWAL_TENTH},
 		  {HOUR - 1, RENEWAL_HOUR},
-		  {0, RENEWAL_EXPIRED}}},
+		  {0, RENEWAL_EXPIRED}},
+		 4},
 		{400,
 		 {{400, RENEWAL_FINE},
 		  {99, RENEWAL_QUARTER},
 		  {39, RENEWAL_TENTH},
-		  {0, RENEWAL_EXPIRED}}},
+		  {0, RENEWAL_EXPIRED}},
+		 3},
 	};
 
 	(void)unused;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct renewal renewal = planned(cases[i].life);
-		time_t now = NOW;
-		for (unsigned step = 0; now; step++) {
-			assert_int_equal(renewal.to - now, cases[i].steps[step].left);
-			assert_int_equal(renewal_alarm(&renewal, now), cases[i].steps[step].alarm);
-			time_t next = renewal_alarm_next(&renewal, now);
-			if (next)
-				assert_int_equal(renewal_alarm(&renewal, next - 1),
-						 cases[i].steps[step].alarm);
-			now = next;
+		unsigned step = 0;
+		assert_int_equal(renewal.to - NOW, cases[i].life);
+		for (time_t left = cases[i].life; left >= 0; left--) {
+			if (step < cases[i].last && left == cases[i].steps[step + 1].left)
+				step++;
+			assert_int_equal(renewal_alarm(&renewal, renewal.to - left),
+					 cases[i].steps[step].alarm);
 		}
+		assert_int_equal(step, cases[i].last);
 	}
 	struct renewal renewal = planned(100 * HOUR);
 	assert_int_equal(renewal_alarm(&renewal, renewal.to + DAY), RENEWAL_EXPIRED);
