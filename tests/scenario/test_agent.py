@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lib.est import Est, certificates_in
-from lib.host import SLOW, Failed, wait_for
+from lib.host import SLOW, wait_for
 from lib.node import binary
 from lib.pki import Authority, Credential, write
 from lib.traffic import Probes

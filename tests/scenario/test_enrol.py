@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from lib.host import SLOW, Failed, run, wait_for
+from lib.host import SLOW, run, wait_for
 from lib.node import Node, binary
 from lib.other_est import OtherEst
 from lib.pki import Authority, Credential

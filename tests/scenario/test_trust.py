@@ -2,7 +2,6 @@
 """Whom a node believes, beyond the chain: pinned keys, names of foreign PKIs, OCSP answers, and a bundle that changes."""
 
 import datetime
-import subprocess
 import time
 
 import pytest
@@ -10,7 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lib.foreign import dial
 from lib.host import Failed, run, wait_for

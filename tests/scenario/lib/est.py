@@ -3,7 +3,6 @@
 runs it on a host of the test's network."""
 
 import base64
-import datetime
 import http.server
 import json
 import signal
@@ -14,9 +13,10 @@ import time
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lib.pki import leaf
 
 ROOT = "/.well-known/est/"
 
@@ -55,7 +55,8 @@ class Est:
         temporary.replace(self.state)
 
     def start(self):
-        self.process = self.host.start(sys.executable, __file__, json.dumps(self.settings), stderr=subprocess.PIPE)
+        self.process = self.host.start(sys.executable, "-m", "lib.est", json.dumps(self.settings), stderr=subprocess.PIPE,
+                                       cwd=Path(__file__).parents[1])
         self.host.wait_listening(self.port)
 
     def stop(self):
@@ -79,30 +80,9 @@ def certificates_in(path):
 
 
 def sign(settings, request, offset):
-    directory = Path(settings["ca"])
-    issuer = x509.load_pem_x509_certificate((directory / "issuing.crt").read_bytes())
-    signer = serialization.load_pem_private_key((directory / "issuing.key").read_bytes(), None)
-    start = datetime.datetime.utcnow() + datetime.timedelta(seconds=offset)
     names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign",
-                           "crl_sign", "encipher_only", "decipher_only"), False)
     domain = names.get_values_for_type(x509.UniformResourceIdentifier)[0].split("/")[2]
-    leaf = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, domain)]))
-        .issuer_name(issuer.subject)
-        .public_key(request.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(seconds=settings["seconds"] - min(offset, 0)))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
-        .sign(signer, hashes.SHA256()))
-    return [leaf, issuer]
+    return list(leaf(Path(settings["ca"]), request.public_key(), domain, names, offset, max(offset, 0) + settings["seconds"]))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -4,7 +4,6 @@ would never issue."""
 
 import datetime
 import os
-import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -13,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lib.host import run
+
+BOTH = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
 
 
 def write(path, data, mode=0o644):
@@ -46,6 +47,32 @@ class Credential:
         write(self.certificate, other.certificate.read_bytes())
 
 
+def leaf(directory, public_key, domain, names, not_before, not_after, usages=BOTH):
+    """A certificate with the profile of `mutun ca issue` but any times, uses and names, signed by the CA in this directory, and
+    the one that signed it. Times are seconds from now."""
+    issuer = x509.load_pem_x509_certificate((directory / "issuing.crt").read_bytes())
+    signer = serialization.load_pem_private_key((directory / "issuing.key").read_bytes(), None)
+    now = datetime.datetime.utcnow()
+    flags = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign",
+                           "crl_sign", "encipher_only", "decipher_only"), False)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, domain)]))
+        .issuer_name(issuer.subject)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(seconds=not_before))
+        .not_valid_after(now + datetime.timedelta(seconds=not_after))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=True, **flags), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256()))
+    return made, issuer
+
+
 class Authority:
     def __init__(self, tool, directory, domain):
         self.tool = tool
@@ -69,40 +96,15 @@ class Authority:
         self.staged += 1
         return self.issue(self.directory / f"staged-{self.staged}", path, *options)
 
-    def forge(self, path, not_before=-300, not_after=3600, usages=(ExtendedKeyUsageOID.CLIENT_AUTH,
-                                                                    ExtendedKeyUsageOID.SERVER_AUTH), uris=None,
-              names=None):
-        """A certificate with the profile of `mutun ca issue` but any times, uses and names, signed by the same CA."""
+    def forge(self, path, not_before=-300, not_after=3600, usages=BOTH, uris=None, names=None):
+        """What leaf() makes, with a key of its own."""
         self.staged += 1
         prefix = self.directory / f"staged-{self.staged}"
-        issuer = x509.load_pem_x509_certificate((self.directory / "issuing.crt").read_bytes())
-        signer = serialization.load_pem_private_key((self.directory / "issuing.key").read_bytes(), None)
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.utcnow()
         names = names or [x509.UniformResourceIdentifier(uri) for uri in uris or [self.identity(path)]]
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.domain)]))
-            .issuer_name(issuer.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now + datetime.timedelta(seconds=not_before))
-            .not_valid_after(now + datetime.timedelta(seconds=not_after))
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.KeyUsage(digital_signature=True, content_commitment=False, key_encipherment=False,
-                                         data_encipherment=False, key_agreement=False, key_cert_sign=False,
-                                         crl_sign=False, encipher_only=False, decipher_only=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
-        )
+        made, issuer = leaf(self.directory, key.public_key(), self.domain, names, not_before, not_after, usages)
         credential = Credential(prefix, self.identity(path))
         pem = serialization.Encoding.PEM
         write(credential.key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()), 0o600)
-        write(credential.certificate,
-              builder.sign(signer, hashes.SHA256()).public_bytes(pem) + issuer.public_bytes(pem))
+        write(credential.certificate, made.public_bytes(pem) + issuer.public_bytes(pem))
         return credential
-
-    def destroy(self):
-        shutil.rmtree(self.directory, ignore_errors=True)
