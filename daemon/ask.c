@@ -15,7 +15,7 @@
 
 static const char *socket_path;
 
-const char *ask_socket(void)
+static const char *socket_to_ask(void)
 {
 	const char *path = socket_path ? socket_path : getenv("MUTUN_SOCKET");
 	return path ? path : ASK_SOCKET;
@@ -30,7 +30,7 @@ static int open_socket(struct error *error)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	struct timeval wait = {.tv_sec = WAIT_S};
-	const char *path = ask_socket();
+	const char *path = socket_to_ask();
 	if (strlen(path) >= sizeof(name.sun_path))
 		return error_set(error, ENAMETOOLONG, "the socket path %s is too long", path);
 	memcpy(name.sun_path, path, strlen(path));
@@ -89,7 +89,7 @@ int ask(json_t *request, json_t **ret, struct error *error)
 	json_decref(request);
 	json_t *answer = r < 0 ? NULL : receive_answer(fd);
 	if (!answer)
-		return error_set(error, EIO, "mutund at %s gave no answer", ask_socket());
+		return error_set(error, EIO, "mutund at %s gave no answer", socket_to_ask());
 	if (json_is_true(json_object_get(answer, "ok"))) {
 		*ret = json_incref(json_object_get(answer, "result"));
 		json_decref(answer);

@@ -8,9 +8,8 @@ struct error;
 
 #define ASK_SOCKET "/run/mutun/mutund.sock"
 
-// The socket to ask: what `mutun --socket` said, else MUTUN_SOCKET in the environment, else ASK_SOCKET. Borrowed.
-const char *ask_socket(void);
-void ask_set_socket(const char *path); // borrowed until the process ends
+// The socket to ask (`mutun --socket`), borrowed until the process ends; else it is MUTUN_SOCKET in the environment, else ASK_SOCKET.
+void ask_set_socket(const char *path);
 
 // Takes the request. 0 and the result (a new reference); -ECONNREFUSED: no daemon there; -EREMOTEIO: it said no, and why.
 int ask(json_t *request, json_t **ret, struct error *error);

@@ -65,7 +65,8 @@ static bool errors_grow(struct config_errors *errors)
 	return true;
 }
 
-struct error *config_errors_add(struct config_errors *errors, const struct config_source *source,
+// Room for one more error at a place, until the next call; the caller fills it. Never NULL.
+static struct error *errors_add(struct config_errors *errors, const struct config_source *source,
 				unsigned line)
 {
 	if (errors->count >= CONFIG_ERRORS_MAX || !errors_grow(errors)) {
@@ -158,7 +159,7 @@ struct error *config_fault(struct config_errors *errors, const config_setting_t 
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
 	struct error *error =
-		config_errors_add(errors, config_source_of(at), config_setting_source_line(at));
+		errors_add(errors, config_source_of(at), config_setting_source_line(at));
 	path_write(at, path);
 	error_set(error, EINVAL, "%s", what);
 	error_where(error, "%s%s%s", config_place_text(at, place), *path ? ": " : "", path);
@@ -173,7 +174,7 @@ struct error *config_fault_line(struct config_errors *errors, const struct confi
 	va_start(arguments, format);
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	struct error *error = config_errors_add(errors, source, line);
+	struct error *error = errors_add(errors, source, line);
 	error_set(error, EINVAL, "%s", what);
 	error_where(error, "%s", place_write(source->path, line, place));
 	return error;

@@ -18,9 +18,6 @@ struct error;
 
 // Empty; NULL: out of memory.
 struct config_errors *config_errors_new(void);
-// Room for one more error at a place, until the next call; the caller fills it. Never NULL.
-struct error *config_errors_add(struct config_errors *errors, const struct config_source *source,
-				unsigned line);
 // Puts them into the order of the files and says how many were too many.
 void config_errors_finish(struct config_errors *errors);
 

@@ -41,8 +41,6 @@ enum denial_reason {
 };
 const char *denial_reason_name(enum denial_reason reason);	    // "keyCompromise" ...
 int denial_reason_parse(const char *name, enum denial_reason *ret); // -EINVAL
-#define DENIAL_REASONS \
-	"unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn"
 
 // What is denied, as bytes that can be compared: the kind, then key and serial, key, or identity.
 #define DENIAL_NAME_MAX (1u + IDENTITY_MAX)

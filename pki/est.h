@@ -16,7 +16,6 @@ struct error;
 #define EST_CERTS_MAX  16     // certificates in an answer
 #define EST_PATH       "/.well-known/est"
 #define EST_TYPE_P10   "application/pkcs10"
-#define EST_TYPE_P7    "application/pkcs7-mime"
 #define EST_TYPE_CERTS "application/pkcs7-mime; smime-type=certs-only"
 
 // Base64, with a newline after each 64 characters and at the end where `lines`. Returns a new string; NULL: out of memory.
