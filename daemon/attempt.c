@@ -13,7 +13,6 @@
 #include "pki/ca.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
-#include "pki/identity.h"
 #include "pki/probation.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
@@ -69,13 +68,9 @@ static int load_trust(struct attempt *attempt, struct error *error)
 {
 	_cleanup_(trust_putp) struct trust *fresh = NULL;
 	struct trust *trust;
-	const char *domain;
-	size_t length = identity_domain(credential_identity(attempt->credential), &domain);
-	_cleanup_(freep) char *own = strndup(domain, length);
-	struct trust_source source = {.domain = own, .path = attempt->trust_path};
 
-	int r = own ? trust_load(tls_library(), &source, 1, clock_wall(), &fresh, error)
-		    : error_set(error, ENOMEM, "out of memory");
+	int r = trust_load_file(tls_library(), credential_identity(attempt->credential),
+				attempt->trust_path, clock_wall(), &fresh, error);
 	if (r < 0)
 		return r;
 	if (trust_revise(fresh, trust_revocation(attempt->trust), &trust) < 0)

@@ -325,6 +325,11 @@ static const char *value_text(const struct config *config, const struct setting 
 	return text;
 }
 
+bool config_same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
 int config_reloadable(const struct config *old, const struct config *new, struct error *error)
 {
 	const struct setting *setting;

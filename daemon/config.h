@@ -164,5 +164,7 @@ int config_parse(const char *text, const char *path, struct config **ret,
 struct config *config_free(struct config *config); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct config *, config_free);
 
+// Of two settings that may be unset: both are, or they are equal.
+bool config_same_text(const char *a, const char *b);
 // -EBUSY and the first setting that differs and cannot be changed without a restart in `error`. 0: all can.
 int config_reloadable(const struct config *old, const struct config *new, struct error *error);

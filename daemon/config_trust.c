@@ -178,19 +178,15 @@ int config_trust_load(const struct config_node *node, const char *identity, stru
 	return trust_load(tls_library(), sources.list, sources.count, clock_wall(), ret, error);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static bool same_names(const struct config_name *a, unsigned a_count, const struct config_name *b,
 		       unsigned b_count)
 {
 	bool same = a_count == b_count;
 
 	for (unsigned i = 0; same && i < a_count; i++)
-		same = same_text(a[i].dns, b[i].dns) && same_text(a[i].email, b[i].email) &&
-		       same_text(a[i].identity, b[i].identity);
+		same = config_same_text(a[i].dns, b[i].dns) &&
+		       config_same_text(a[i].email, b[i].email) &&
+		       config_same_text(a[i].identity, b[i].identity);
 	return same;
 }
 

@@ -156,14 +156,10 @@ static const char *difference(const struct set *old, const struct set *new)
 	return trust ? "trust of this node changed" : NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static bool same_staple(const struct config_node *a, const struct config_node *b)
 {
-	return same_text(a->staple, b->staple) && same_text(a->responder, b->responder);
+	return config_same_text(a->staple, b->staple) &&
+	       config_same_text(a->responder, b->responder);
 }
 
 static bool same_files(const struct config_node *a, const struct config_node *b)

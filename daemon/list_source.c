@@ -372,17 +372,13 @@ void list_source_look(struct list_source *source)
 	look(source);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : !a && !b;
-}
-
 bool list_source_is(const struct list_source *source, const struct config_list *config)
 {
-	return same_text(source->is_file ? source->place : NULL, config->file) &&
-	       same_text(source->is_file ? NULL : source->place, config->url) &&
-	       same_text(source->domain, config->domain ? config->domain : source->tools.domain) &&
-	       same_text(source->issuer, config->issuer);
+	return config_same_text(source->is_file ? source->place : NULL, config->file) &&
+	       config_same_text(source->is_file ? NULL : source->place, config->url) &&
+	       config_same_text(source->domain,
+				config->domain ? config->domain : source->tools.domain) &&
+	       config_same_text(source->issuer, config->issuer);
 }
 
 bool list_source_set(struct list_source *source, const struct config_list *config)

@@ -3,7 +3,6 @@
 #include "daemon/rescue.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -12,7 +11,6 @@
 #include "daemon/renewer.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
-#include "pki/identity.h"
 #include "pki/obtain.h"
 #include "pki/pem.h"
 #include "pki/probation.h"
@@ -25,16 +23,10 @@ static int load_trust(const struct config_node *node, X509 *leaf, struct trust *
 		      struct error *error)
 {
 	_cleanup_(freep) char *identity = NULL;
-	_cleanup_(freep) char *own = NULL;
-	const char *domain;
 	int r = certificate_identity(leaf, &identity, error);
-	if (r < 0)
-		return r;
-	size_t length = identity_domain(identity, &domain);
-	own = strndup(domain, length);
-	struct trust_source source = {.domain = own, .path = node->trust};
-	return own ? trust_load(tls_library(), &source, 1, clock_wall(), ret, error)
-		   : error_set(error, ENOMEM, "out of memory");
+	return r < 0 ? r
+		     : trust_load_file(tls_library(), identity, node->trust, clock_wall(), ret,
+				       error);
 }
 
 static int renew_here(const struct config *config, struct error *error)

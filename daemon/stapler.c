@@ -351,16 +351,11 @@ struct stapler *stapler_free(struct stapler *stapler)
 	return NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static bool same(const struct stapler *stapler, const struct config_node *node,
 		 const struct verdict *own)
 {
-	return stapler->own && same_text(stapler->file, node->staple) &&
-	       same_text(stapler->url, node->responder) && stapler->mark == node->mark &&
+	return stapler->own && config_same_text(stapler->file, node->staple) &&
+	       config_same_text(stapler->url, node->responder) && stapler->mark == node->mark &&
 	       X509_cmp(verdict_leaf(stapler->own), verdict_leaf(own)) == 0 &&
 	       X509_cmp(verdict_issuer_certificate(stapler->own),
 			verdict_issuer_certificate(own)) == 0;

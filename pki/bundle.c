@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
-#include "pki/identity.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
 #include "pki/verify.h"
@@ -81,13 +80,9 @@ static int try_out(const char *path, const struct credential *credential, time_t
 {
 	static const enum verify_role roles[] = {VERIFY_PEER_IS_CLIENT, VERIFY_PEER_IS_SERVER};
 	_cleanup_(trust_putp) struct trust *trust = NULL;
-	const char *domain;
-	size_t length = identity_domain(credential_identity(credential), &domain);
-	_cleanup_(freep) char *own = strndup(domain, length);
-	struct trust_source source = {.domain = own, .path = path};
 
-	int r = own ? trust_load(tls_library(), &source, 1, now, &trust, error)
-		    : error_set(error, ENOMEM, "out of memory");
+	int r = trust_load_file(tls_library(), credential_identity(credential), path, now, &trust,
+				error);
 	for (unsigned i = 0; r == 0 && i < 2; i++) {
 		_cleanup_(verdict_putp) struct verdict *verdict = NULL;
 		r = verify_chain(trust, credential_leaf(credential), credential_chain(credential),

@@ -291,6 +291,18 @@ int trust_load(OSSL_LIB_CTX *library, const struct trust_source *sources, size_t
 	return 0;
 }
 
+int trust_load_file(OSSL_LIB_CTX *library, const char *identity, const char *path, time_t now,
+		    struct trust **ret, struct error *error)
+{
+	const char *domain;
+	size_t length = identity_domain(identity, &domain);
+	_cleanup_(freep) char *own = strndup(domain, length);
+	struct trust_source source = {.domain = own, .path = path};
+
+	return own ? trust_load(library, &source, 1, now, ret, error)
+		   : error_set(error, ENOMEM, "out of memory");
+}
+
 struct trust *trust_get(struct trust *trust)
 {
 	atomic_fetch_add_explicit(&trust->references, 1, memory_order_relaxed);

@@ -40,6 +40,9 @@ struct trust_source {
 // the call. Errors name the file. Returns a new reference. -errno of reading, or -EINVAL.
 int trust_load(OSSL_LIB_CTX *library, const struct trust_source *sources, size_t count, time_t now,
 	       struct trust **ret, struct error *error);
+// The CA certificates in one file, for the trust domain of `identity`. As trust_load().
+int trust_load_file(OSSL_LIB_CTX *library, const char *identity, const char *path, time_t now,
+		    struct trust **ret, struct error *error);
 // The same CA certificates with another revocation state (a reference is taken; NULL: nothing is revoked). Returns a new
 // reference. -ENOMEM.
 int trust_revise(struct trust *trust, struct revocation *revocation, struct trust **ret);
