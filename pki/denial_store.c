@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "pki/denials.h"
 
 struct denial_store {
@@ -72,7 +71,6 @@ int denial_store_put(struct denial_store *store, struct denials *denials, const 
 	struct denials *old = entry->denials;
 	entry->denials = denials_get(denials);
 	denials_put(old);
-	entry->since_ms = clock_ms();
 	entry->problem.code = 0;
 	snprintf(entry->source, sizeof(entry->source), "%s", source);
 	if (store->changed)

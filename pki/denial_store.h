@@ -17,7 +17,6 @@ struct denials;
 struct denial_entry {
 	struct denials *denials;	// never NULL
 	char source[DENIAL_SOURCE_MAX]; // "FILE", or the identity of a peer
-	uint64_t since_ms;		// monotonic: when it came
 	struct error problem;		// of later ones; code 0: none
 };
 

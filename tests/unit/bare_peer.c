@@ -7,12 +7,7 @@
 #include <openssl/err.h>
 
 #include "pki/tls.h"
-
-#define must(condition)           \
-	do {                      \
-		if (!(condition)) \
-			abort();  \
-	} while (0)
+#include "unit/must.h"
 
 DEFINE_CLEANUP(STACK_OF(X509) *, sk_X509_free);
 

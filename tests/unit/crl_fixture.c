@@ -5,22 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
+#include "unit/must.h"
 #include "unit/pki_fixture.h"
-
-#define must(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			ERR_print_errors_fp(stderr);                                    \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static X509_EXTENSION *extension_of(const char *text)
 {

@@ -9,16 +9,9 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "pki/denial_signer.h"
+#include "unit/must.h"
 
 #define ENTRIES_MAX 16
-
-static void need(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "denial fixture: %s\n", what);
-	abort();
-}
 
 struct denial *fixture_denial(const char *domain, uint64_t number, time_t time, const char *words,
 			      const uint8_t *before, const struct fixture *signer)
@@ -29,21 +22,19 @@ struct denial *fixture_denial(const char *domain, uint64_t number, time_t time, 
 	int size = snprintf(text, sizeof(text), "%llu %lld %s", (unsigned long long)number,
 			    (long long)time, words);
 
-	need(denial_parse(text, (size_t)size, &entry, NULL) == 0, words);
-	need(before || denials_hash(NULL, domain, 0, start) == 0, "hash");
-	need(denials_hash_next(before ? before : start, text, (size_t)size, entry->hash) == 0,
-	     "hash");
+	must(denial_parse(text, (size_t)size, &entry, NULL) == 0);
+	must(before || denials_hash(NULL, domain, 0, start) == 0);
+	must(denials_hash_next(before ? before : start, text, (size_t)size, entry->hash) == 0);
 	if (!signer)
 		return entry;
 	STACK_OF(X509) *stack = sk_X509_new_null();
-	need(stack && sk_X509_push(stack, signer->certificate), "stack");
+	must(stack && sk_X509_push(stack, signer->certificate));
 	for (const struct fixture *f = signer->issuer; f && f->issuer; f = f->issuer)
-		need(sk_X509_push(stack, f->certificate) > 0, "stack");
+		must(sk_X509_push(stack, f->certificate) > 0);
 	entry->signer = denial_signer_of(stack);
 	sk_X509_free(stack);
-	need(entry->signer && denial_sign(signer->key, domain, number, entry->hash,
-					  &entry->signature, NULL) == 0,
-	     "signature");
+	must(entry->signer &&
+	     denial_sign(signer->key, domain, number, entry->hash, &entry->signature, NULL) == 0);
 	return entry;
 }
 
@@ -54,14 +45,13 @@ struct denials *fixture_denials(struct denials *old, const char *domain, const c
 	struct denials *list = NULL;
 	uint8_t hash[DENIAL_HASH_SIZE];
 
-	need(count <= ENTRIES_MAX && denials_hash(old, domain, denials_number(old), hash) == 0,
-	     "hash");
+	must(count <= ENTRIES_MAX && denials_hash(old, domain, denials_number(old), hash) == 0);
 	for (size_t i = 0; i < count; i++) {
 		entries[i] = fixture_denial(domain, denials_number(old) + 1 + i, clock_wall(),
 					    words[i], hash, signer);
 		memcpy(hash, entries[i]->hash, sizeof(hash));
 	}
-	need(denials_append(old, domain, entries, count, &list, NULL) == 0, "list");
+	must(denials_append(old, domain, entries, count, &list, NULL) == 0);
 	for (size_t i = 0; i < count; i++)
 		denial_put(entries[i]);
 	return list;
@@ -71,7 +61,7 @@ static void put_key(X509 *certificate, char text[2 * SPKI_HASH_SIZE + 1])
 {
 	uint8_t hash[SPKI_HASH_SIZE];
 
-	need(certificate_spki_hash(certificate, hash) == 0, "key");
+	must(certificate_spki_hash(certificate, hash) == 0);
 	hex_text(hash, sizeof(hash), text);
 }
 
@@ -80,7 +70,7 @@ char *fixture_deny_key(const struct fixture *fixture)
 	char key[2 * SPKI_HASH_SIZE + 1], *text;
 
 	put_key(fixture->certificate, key);
-	need(asprintf(&text, "deny key %s 0 keyCompromise", key) > 0, "memory");
+	must(asprintf(&text, "deny key %s 0 keyCompromise", key) > 0);
 	return text;
 }
 
@@ -89,8 +79,7 @@ char *fixture_deny_serial(const struct fixture *fixture)
 	char key[2 * SPKI_HASH_SIZE + 1], serial[SERIAL_TEXT_MAX], *text;
 
 	put_key(fixture->issuer->certificate, key);
-	need(asprintf(&text, "deny serial %s %s 0 keyCompromise", key,
-		      certificate_serial(fixture->certificate, serial)) > 0,
-	     "memory");
+	must(asprintf(&text, "deny serial %s %s 0 keyCompromise", key,
+		      certificate_serial(fixture->certificate, serial)) > 0);
 	return text;
 }

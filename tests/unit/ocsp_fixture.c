@@ -2,23 +2,13 @@
 
 #include "unit/ocsp_fixture.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <openssl/err.h>
 #include <openssl/ocsp.h>
 
 #include "base/clock.h"
-
-#define must(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			ERR_print_errors_fp(stderr);                                    \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
+#include "unit/must.h"
 
 static const EVP_MD *digest_or(const char *name, const char *fallback)
 {

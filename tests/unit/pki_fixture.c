@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -19,15 +18,7 @@
 #include "pki/credential.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
-
-#define must(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			ERR_print_errors_fp(stderr);                                    \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
+#include "unit/must.h"
 
 static EVP_PKEY *explicit_key(void)
 {
