@@ -22,7 +22,6 @@
 
 #define DAY_S	   86400
 #define LIFETIME_S DAY_S
-#define SCHEMA	   1 // of all answers in JSON
 
 DEFINE_CLEANUP(X509 *, X509_free);
 
@@ -54,7 +53,7 @@ int cmd_ca_init(int argc, char **argv)
 		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:s,s:o}", "schema", SCHEMA, "directory",
+			json_pack("{s:i,s:s,s:s,s:o}", "schema", COMMAND_SCHEMA, "directory",
 				  arguments.words[0], "domain", arguments.domain, "trust",
 				  json_sprintf("%s/trust.crt", arguments.words[0]));
 		arguments_print(result);
@@ -85,7 +84,7 @@ static int print_issued(const struct ca_request *request, bool json, struct erro
 	certificate_serial(leaf, serial);
 	if (json) {
 		_cleanup_(json_decrefp) json_t *result = json_pack(
-			"{s:i,s:s,s:s,s:I,s:I,s:s,s:s*}", "schema", SCHEMA, "identity",
+			"{s:i,s:s,s:s,s:I,s:I,s:s,s:s*}", "schema", COMMAND_SCHEMA, "identity",
 			request->identity, "serial", serial, "not_before", (json_int_t)from,
 			"not_after", (json_int_t)to, "certificate", request->certificate_path,
 			"key", request->csr_path ? NULL : request->key_path);

@@ -17,7 +17,6 @@
 #include "pki/certificate.h"
 #include "pki/readiness.h"
 
-#define SCHEMA	      1 // of all answers in JSON
 #define WHEN_TEXT_MAX 40
 #define NAME_TEXT_MAX 256
 
@@ -145,7 +144,7 @@ static int judge_all(const struct arguments *arguments, struct error *error)
 	if (r < 0)
 		return r;
 	if (arguments->json) {
-		json_auto_t *result = json_pack("{s:i,s:s,s:O}", "schema", SCHEMA, "domain",
+		json_auto_t *result = json_pack("{s:i,s:s,s:O}", "schema", COMMAND_SCHEMA, "domain",
 						ca_domain(ca), "certificates", list);
 		arguments_print(result);
 		return 0;

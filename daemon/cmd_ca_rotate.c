@@ -22,8 +22,6 @@
 #include "pki/certificate.h"
 #include "pki/readiness.h"
 
-#define SCHEMA 1 // of all answers in JSON
-
 struct rotation_command {
 	const char *name;
 	int (*run)(const char *directory, const struct ca_rotate_options *options,
@@ -116,8 +114,8 @@ static int print_step(const struct rotation_command *command, const struct argum
 		return r;
 	if (arguments->json) {
 		char serial[SERIAL_TEXT_MAX];
-		json_auto_t *result = json_pack("{s:i,s:o,s:s,s:O}", "schema", SCHEMA, "root",
-						describe(&rotation), "issuing",
+		json_auto_t *result = json_pack("{s:i,s:o,s:s,s:O}", "schema", COMMAND_SCHEMA,
+						"root", describe(&rotation), "issuing",
 						certificate_serial(ca_certificate(ca), serial),
 						"stranded", stranded);
 		arguments_print(result);
@@ -230,7 +228,7 @@ static int show_status(const struct arguments *arguments, struct error *error)
 	if (r < 0)
 		return r;
 	json_auto_t *result =
-		json_pack("{s:i,s:o,s:o}", "schema", SCHEMA, "root", describe(&rotation),
+		json_pack("{s:i,s:o,s:o}", "schema", COMMAND_SCHEMA, "root", describe(&rotation),
 			  "stranded", next_strands(arguments, ca, &rotation));
 	if (arguments->json)
 		arguments_print(result);

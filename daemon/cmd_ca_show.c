@@ -25,7 +25,6 @@
 #include "pki/record.h"
 #include "pki/rotation.h"
 
-#define SCHEMA	      1 // of all answers in JSON
 #define TIME_TEXT_MAX 40
 #define NAME_TEXT_MAX 256
 
@@ -206,8 +205,8 @@ int cmd_ca_list(int argc, char **argv)
 		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:O}", "schema", SCHEMA, "domain", ca_domain(ca),
-				  "certificates", list);
+			json_pack("{s:i,s:s,s:O}", "schema", COMMAND_SCHEMA, "domain",
+				  ca_domain(ca), "certificates", list);
 		arguments_print(result);
 	} else {
 		print_list(&arguments, list);
@@ -302,8 +301,8 @@ static int show_certificates(struct ca *ca, const char *what, bool json, struct 
 	}
 	if (json) {
 		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:O}", "schema", SCHEMA, "domain", ca_domain(ca),
-				  "certificates", list);
+			json_pack("{s:i,s:s,s:O}", "schema", COMMAND_SCHEMA, "domain",
+				  ca_domain(ca), "certificates", list);
 		arguments_print(result);
 		return 0;
 	}
@@ -377,7 +376,7 @@ static int show_ca(const struct ca *ca, bool json, struct error *error)
 	for (int i = 0; i < sk_X509_num(trusted); i++)
 		json_array_append_new(roots, authority_of(sk_X509_value(trusted, i)));
 	_cleanup_(json_decrefp) json_t *result =
-		json_pack("{s:i,s:s,s:o,s:O,s:{s:I,s:I},s:s}", "schema", SCHEMA, "domain",
+		json_pack("{s:i,s:s,s:o,s:O,s:{s:I,s:I},s:s}", "schema", COMMAND_SCHEMA, "domain",
 			  ca_domain(ca), "issuing", authority_of(ca_certificate(ca)), "trust",
 			  roots, "certificates", "issued", counts.issued, "valid", counts.valid,
 			  "rotation", rotation_step_name(rotation.step));

@@ -37,7 +37,6 @@
 #include "pki/token.h"
 #include "pki/trust.h"
 
-#define SCHEMA	  1
 #define STATE	  "/var/lib/mutun"
 #define TOKEN_MAX 1024
 
@@ -269,7 +268,7 @@ static void print_json(const struct join *join, const struct obtained *obtained,
 	char serial[SERIAL_TEXT_MAX], before[SERIAL_TEXT_MAX];
 
 	_cleanup_(json_decrefp) json_t *result = json_pack(
-		"{s:i,s:s,s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:b}", "schema", SCHEMA, "identity",
+		"{s:i,s:s,s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:b}", "schema", COMMAND_SCHEMA, "identity",
 		identity, "serial", certificate_serial(obtained->leaf, serial), "not_after",
 		(json_int_t)obtained->not_after, "replaced",
 		files->before ? certificate_serial(files->before, before) : NULL, "certificate",

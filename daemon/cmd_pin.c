@@ -21,7 +21,6 @@
 #include "pki/pins.h"
 #include "pki/tls.h"
 
-#define SCHEMA	 1
 #define FILE_MAX (1u << 20)
 
 DEFINE_CLEANUP(BIO *, BIO_free);
@@ -148,7 +147,7 @@ int cmd_pin(int argc, char **argv)
 		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:O}", "schema", SCHEMA, "pins", pins);
+			json_pack("{s:i,s:O}", "schema", COMMAND_SCHEMA, "pins", pins);
 		arguments_print(result);
 		return COMMAND_DONE;
 	}

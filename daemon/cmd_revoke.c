@@ -16,7 +16,6 @@
 #include "pki/ca_revoke.h"
 #include "pki/denial.h"
 
-#define SCHEMA	 1 // of all answers in JSON
 #define CRL_DAYS 7
 #define DAY_S	 86400
 
@@ -41,7 +40,7 @@ static void print_entry(const struct arguments *arguments, const struct denial *
 	denial_subject(entry, subject);
 	if (arguments->json) {
 		_cleanup_(json_decrefp) json_t *result = json_pack(
-			"{s:i,s:s,s:b,s:s,s:I,s:I}", "schema", SCHEMA, "subject", subject,
+			"{s:i,s:s,s:b,s:s,s:I,s:I}", "schema", COMMAND_SCHEMA, "subject", subject,
 			"revoked", !entry->allow, "reason", denial_reason_name(entry->reason),
 			"number", (json_int_t)entry->number, "time", (json_int_t)entry->time);
 		arguments_print(result);
@@ -135,9 +134,10 @@ static int write_crl(const struct arguments *arguments, struct error *error)
 	if (r < 0)
 		return r;
 	if (arguments->json) {
-		_cleanup_(json_decrefp) json_t *result = json_pack(
-			"{s:i,s:s,s:I,s:i,s:I}", "schema", SCHEMA, "file", arguments->out, "number",
-			(json_int_t)number, "certificates", (int)count, "days", (json_int_t)days);
+		_cleanup_(json_decrefp) json_t *result =
+			json_pack("{s:i,s:s,s:I,s:i,s:I}", "schema", COMMAND_SCHEMA, "file",
+				  arguments->out, "number", (json_int_t)number, "certificates",
+				  (int)count, "days", (json_int_t)days);
 		arguments_print(result);
 		return 0;
 	}

@@ -23,7 +23,6 @@
 #include "pki/tls.h"
 #include "pki/token.h"
 
-#define SCHEMA	   1 // of all answers in JSON
 #define TTL_S	   3600
 #define TTL_MAX_S  (30 * 86400LL)
 #define LIFETIME_S 86400
@@ -104,9 +103,9 @@ static void print_json(const struct token_record *record, const char *server, co
 
 	token_password(token, password);
 	_cleanup_(json_decrefp) json_t *result =
-		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:I}", "schema", SCHEMA, "id", record->id,
-			  "identity", record->identity, "server", server, "token", text, "password",
-			  password, "expires", (json_int_t)record->expires);
+		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:I}", "schema", COMMAND_SCHEMA, "id",
+			  record->id, "identity", record->identity, "server", server, "token", text,
+			  "password", password, "expires", (json_int_t)record->expires);
 	arguments_print(result);
 	OPENSSL_cleanse(password, sizeof(password));
 }
@@ -247,7 +246,7 @@ int cmd_token_list(int argc, char **argv)
 		return arguments_refused(&error);
 	if (arguments.json) {
 		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:O}", "schema", SCHEMA, "tokens", list);
+			json_pack("{s:i,s:O}", "schema", COMMAND_SCHEMA, "tokens", list);
 		arguments_print(result);
 	} else if (json_array_size(list) == 0) {
 		printf("No tokens yet. Next: mutun enrol-token --identity laptop/NAME\n");
@@ -277,8 +276,8 @@ int cmd_token_revoke(int argc, char **argv)
 	if (r < 0)
 		return arguments_refused(&error);
 	if (arguments.json) {
-		_cleanup_(json_decrefp) json_t *result =
-			json_pack("{s:i,s:s,s:s}", "schema", SCHEMA, "id", id, "state", "revoked");
+		_cleanup_(json_decrefp) json_t *result = json_pack(
+			"{s:i,s:s,s:s}", "schema", COMMAND_SCHEMA, "id", id, "state", "revoked");
 		arguments_print(result);
 	} else {
 		printf("token %s is revoked\n", id);

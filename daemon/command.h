@@ -2,6 +2,8 @@
 // One command of the tool `mutun`.
 #pragma once
 
+#define COMMAND_SCHEMA 1 // of all answers in JSON
+
 // What the tool ends with.
 enum command_exit { COMMAND_DONE, COMMAND_REFUSED, COMMAND_USAGE, COMMAND_NO_DAEMON };
 

@@ -27,7 +27,6 @@
 #include "tun/seal.h"
 #include "tun/session.h"
 
-#define SCHEMA 1
 #define POLICY "none, every admitted peer reaches everything"
 
 static json_t *text_or_null(const char *text)
@@ -270,7 +269,7 @@ json_t *report_status(const struct engine *engine)
 	dataplane_drops(dataplane, counts);
 	json_t *status =
 		json_pack("{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i,s:o},s:o,s:i,s:o,s:o,s:o}",
-			  "schema", SCHEMA, "version", MUTUN_VERSION, "identity",
+			  "schema", REPORT_SCHEMA, "version", MUTUN_VERSION, "identity",
 			  credential_identity(credentials_credential(credentials)), "policy",
 			  POLICY, "certificate", own_certificate(engine), "trust", "certificates",
 			  (int)trust_count(credentials_trust(credentials)), "problem",
@@ -289,13 +288,13 @@ json_t *report_status(const struct engine *engine)
 
 json_t *report_certificate(const struct engine *engine)
 {
-	return json_pack("{s:i,s:o,s:o}", "schema", SCHEMA, "certificate", own_certificate(engine),
-			 "renewal", report_renewal(engine));
+	return json_pack("{s:i,s:o,s:o}", "schema", REPORT_SCHEMA, "certificate",
+			 own_certificate(engine), "renewal", report_renewal(engine));
 }
 
 json_t *report_sessions(const struct engine *engine)
 {
-	return json_pack("{s:i,s:o}", "schema", SCHEMA, "sessions", sessions(engine));
+	return json_pack("{s:i,s:o}", "schema", REPORT_SCHEMA, "sessions", sessions(engine));
 }
 
 json_t *report_routes(const struct engine *engine)
@@ -310,5 +309,5 @@ json_t *report_routes(const struct engine *engine)
 				      json_pack("{s:s,s:s}", "prefix", prefix_text(&prefix, text),
 						"identity", session->identity));
 	}
-	return json_pack("{s:i,s:o}", "schema", SCHEMA, "routes", array);
+	return json_pack("{s:i,s:o}", "schema", REPORT_SCHEMA, "routes", array);
 }

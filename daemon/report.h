@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 
+#define REPORT_SCHEMA 1
+
 struct engine;
 
 // Each returns a new reference, NULL without memory.

@@ -9,12 +9,11 @@
 #include "base/clock.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
+#include "daemon/report.h"
 #include "pki/credential.h"
 #include "server/gateway.h"
 #include "tun/anchor.h"
 #include "tun/field.h"
-
-#define SCHEMA 1
 
 // Nearly all nodes trust the same: what one said is written once, and shared by those after it.
 struct listing {
@@ -69,8 +68,8 @@ json_t *report_readiness(const struct engine *engine)
 		r = gateway_each_declared(gateway, add_node, &listing);
 	json_decref(listing.hashes);
 	if (r == 0)
-		return json_pack("{s:i,s:s,s:o}", "schema", SCHEMA, "identity", self.identity,
-				 "nodes", listing.nodes);
+		return json_pack("{s:i,s:s,s:o}", "schema", REPORT_SCHEMA, "identity",
+				 self.identity, "nodes", listing.nodes);
 	json_decref(listing.nodes);
 	return NULL;
 }

@@ -5,6 +5,10 @@
 
 #include <openssl/x509.h>
 
+// For X509_VERIFY_PARAM_set_auth_level(), wherever a chain is judged: 112 bits; RSA 2048 passes, SHA-1 does not
+// (SSL_CTX_set_security_level(3)).
+#define ALGORITHM_AUTH_LEVEL 2
+
 struct error;
 
 // A key on the named curve P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 4096 bits. -EINVAL with a sentence that has

@@ -17,12 +17,12 @@
 #include "pki/ca_directory.h"
 #include "pki/ca_denied.h"
 #include "pki/denials.h"
+#include "pki/issuer.h"
 #include "pki/journal.h"
 #include "pki/record.h"
 #include "pki/tls.h"
 
-#define DAY_S	   86400
-#define BACKDATE_S 300
+#define DAY_S 86400
 
 DEFINE_CLEANUP(X509_CRL *, X509_CRL_free);
 DEFINE_CLEANUP(BIO *, BIO_free_all);
@@ -151,7 +151,7 @@ static int make(struct making *making, struct ca *ca, time_t next, uint64_t numb
 
 	if (!making->crl || X509_CRL_set_version(making->crl, X509_CRL_VERSION_2) != 1 ||
 	    X509_CRL_set_issuer_name(making->crl, X509_get_subject_name(issuer)) != 1 ||
-	    !set_times(making->crl, making->now - BACKDATE_S, next) ||
+	    !set_times(making->crl, making->now - ISSUER_BACKDATE_S, next) ||
 	    !add_extensions(making->crl, issuer, number))
 		return failed(error);
 	struct record_filter filter = {.ends_after = making->now};

@@ -16,6 +16,7 @@
 #include "pki/ca_denied.h"
 #include "pki/certificate.h"
 #include "pki/identity.h"
+#include "pki/issuer.h"
 #include "pki/journal.h"
 #include "pki/request.h"
 #include "pki/tls.h"
@@ -23,7 +24,6 @@
 #include "pki/trust.h"
 #include "pki/verify.h"
 
-#define BACKDATE_S  300 // the device's clock may be as much behind ours
 #define OFTEN_COUNT 10u // certificates of one identity ...
 #define LIFETIMES_SEEN \
 	64u // certificates of an identity among which the lifetime that it had is sought
@@ -102,7 +102,7 @@ static int enrol(struct ca *ca, const struct token_record *token, const struct r
 	char by[64], serial[SERIAL_TEXT_MAX];
 	struct ca_leaf leaf = {.dns = request->dns,
 			       .lifetime_s = token->lifetime_s,
-			       .not_before_s = -BACKDATE_S,
+			       .not_before_s = -ISSUER_BACKDATE_S,
 			       .key = request->key,
 			       .issued_by = by};
 
@@ -242,7 +242,7 @@ static int choose_lifetime(struct ca *ca, X509 *old, STACK_OF(X509) * above, con
 			: 0;
 	if (longest < to - from)
 		longest = to - from;
-	*ret = longest - BACKDATE_S;
+	*ret = longest - ISSUER_BACKDATE_S;
 	// One that came from another CA has a start of its own.
 	if (ca_lifetime_check(*ret, NULL) < 0)
 		*ret = longest;
@@ -271,7 +271,7 @@ static int renew(struct ca *ca, X509 *old, STACK_OF(X509) * above, const struct 
 	snprintf(by, sizeof(by), "renewal of %s", certificate_serial(old, serial));
 	struct ca_leaf leaf = {.identity = identity,
 			       .dns = dns,
-			       .not_before_s = -BACKDATE_S,
+			       .not_before_s = -ISSUER_BACKDATE_S,
 			       .key = request->key,
 			       .issued_by = by};
 	r = check_often(ca, identity, error);

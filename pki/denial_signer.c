@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "pki/algorithm.h"
 #include "pki/certificate.h"
 #include "pki/denial.h"
 #include "pki/est.h"
@@ -17,7 +18,6 @@
 #include "pki/trust.h"
 
 #define CONTEXT	   "mutun denial" // with its NUL, before what is signed
-#define AUTH_LEVEL 2
 #define SIGNED_MAX (sizeof(CONTEXT) + IDENTITY_DOMAIN_MAX + 1 + 8 + DENIAL_HASH_SIZE)
 
 struct denial_signer {
@@ -197,7 +197,7 @@ static int check_path(X509_STORE_CTX *context, time_t time, struct error *error)
 
 	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
 	X509_VERIFY_PARAM_set_depth(param, DENIAL_SIGNER_CHAIN_MAX);
-	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_auth_level(param, ALGORITHM_AUTH_LEVEL);
 	X509_VERIFY_PARAM_set_time(param, time);
 	bool good = X509_verify_cert(context) == 1;
 	ERR_clear_error();

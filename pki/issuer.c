@@ -8,8 +8,6 @@
 #include "pki/certificate.h"
 #include "pki/profile.h"
 
-#define BACKDATE_S 300 // clocks of nodes may be as much behind ours
-
 static int sign(enum profile_kind kind, struct profile_subject *subject, X509 *issuer,
 		EVP_PKEY *issuer_key, X509 **ret, struct error *error)
 {
@@ -33,7 +31,7 @@ int issuer_root(const char *domain, unsigned generation, EVP_PKEY *key, time_t n
 	struct profile_subject subject = {.domain = domain,
 					  .generation = generation,
 					  .key = key,
-					  .not_before = now - BACKDATE_S,
+					  .not_before = now - ISSUER_BACKDATE_S,
 					  .not_after = now + ISSUER_ROOT_S};
 
 	return profile_sign(PROFILE_ROOT, &subject, NULL, NULL, ret, error);
@@ -45,7 +43,7 @@ int issuer_cross(const char *domain, X509 *root, X509 *old_root, EVP_PKEY *old_k
 	struct profile_subject subject = {.domain = domain,
 					  .generation = profile_generation(root),
 					  .key = X509_get0_pubkey(root),
-					  .not_before = now - BACKDATE_S,
+					  .not_before = now - ISSUER_BACKDATE_S,
 					  .not_after = now + ISSUER_ROOT_S};
 
 	return sign(PROFILE_CROSS, &subject, old_root, old_key, ret, error);
@@ -57,7 +55,7 @@ int issuer_intermediate(const char *domain, unsigned generation, EVP_PKEY *key, 
 	struct profile_subject subject = {.domain = domain,
 					  .generation = generation,
 					  .key = key,
-					  .not_before = now - BACKDATE_S,
+					  .not_before = now - ISSUER_BACKDATE_S,
 					  .not_after = now + ISSUER_ISSUING_S};
 
 	return sign(PROFILE_INTERMEDIATE, &subject, root, root_key, ret, error);

@@ -9,6 +9,8 @@
 
 struct error;
 
+#define ISSUER_BACKDATE_S \
+	300 // clocks of nodes may be as much behind the CA's: what it signs is valid from then on
 #define ISSUER_ROOT_S	 (3650LL * 86400)
 #define ISSUER_ISSUING_S (90LL * 86400)
 #define ISSUER_WARN_S \

@@ -8,10 +8,9 @@
 #include <openssl/x509v3.h>
 
 #include "base/error.h"
+#include "pki/algorithm.h"
 #include "pki/certificate.h"
 #include "pki/reason.h"
-
-#define AUTH_LEVEL 2 // 112 bits: RSA 2048 passes, SHA-1 does not (SSL_CTX_set_security_level(3))
 
 static int check_intermediates(STACK_OF(X509) * chain, int *code, struct error *error)
 {
@@ -38,7 +37,7 @@ int path_check(X509_STORE_CTX *store, const struct reason_context *context, int 
 						   X509_V_FLAG_POLICY_CHECK);
 	X509_VERIFY_PARAM_add0_policy(param, OBJ_nid2obj(NID_any_policy));
 	X509_VERIFY_PARAM_set_depth(param, PATH_INTERMEDIATES_MAX);
-	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_auth_level(param, ALGORITHM_AUTH_LEVEL);
 	X509_VERIFY_PARAM_set_time(param, context->now);
 	X509_STORE_CTX_set_purpose(store, purpose);
 	bool good = X509_verify_cert(store) == 1;

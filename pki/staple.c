@@ -13,10 +13,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "pki/algorithm.h"
 #include "pki/identity.h"
 
-#define SKEW_S	   300 // of the responder's clock
-#define AUTH_LEVEL 2   // as for certificates
+#define SKEW_S 300 // of the responder's clock
 
 DEFINE_CLEANUP(OCSP_RESPONSE *, OCSP_RESPONSE_free);
 DEFINE_CLEANUP(OCSP_BASICRESP *, OCSP_BASICRESP_free);
@@ -82,7 +82,7 @@ static int check_signature(OCSP_BASICRESP *basic, X509 *issuer, time_t now, stru
 		return error_set(error, ENOMEM, "cannot be checked: out of memory");
 	X509_VERIFY_PARAM *param = X509_STORE_get0_param(store);
 	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_auth_level(param, ALGORITHM_AUTH_LEVEL);
 	X509_VERIFY_PARAM_set_time(param, now);
 	bool good = OCSP_basic_verify(basic, known, store, OCSP_TRUSTOTHER | OCSP_NOEXPLICIT) == 1;
 	ERR_clear_error();
