@@ -85,7 +85,7 @@ SSL_CTX *platform_context(const struct identity *own)
 
 void platform_pair(SSL_CTX *client_context, SSL_CTX *server_context, SSL **client, SSL **server)
 {
-	BIO *up, *down;
+	BIO *up = NULL, *down = NULL;
 
 	*client = SSL_new(client_context);
 	*server = SSL_new(server_context);
