@@ -92,6 +92,13 @@ static void leave(struct connection *connection)
 	connection->left = NULL;
 }
 
+// Edge-triggered, and asked for anew after each step, which has the kernel look again. Level-triggered, the loop would be given
+// every socket that is ready before each single event that it delivers: with thousands at once it did nothing else.
+static int watch_io(struct connection *connection, uint32_t events)
+{
+	return sd_event_source_set_io_events(connection->io, events ? events | EPOLLET : 0);
+}
+
 // Asks for the events that matter now. Nothing where it is detached.
 static void rearm(struct connection *connection)
 {
@@ -104,7 +111,7 @@ static void rearm(struct connection *connection)
 		events |= EPOLLOUT;
 	if (connection->over)
 		events = 0;
-	sd_event_source_set_io_events(connection->io, events);
+	watch_io(connection, events);
 	sd_event_source_set_enabled(connection->io, events ? SD_EVENT_ON : SD_EVENT_OFF);
 	// The time itself is never set again: that would take back what is pending, and so a peer that always has a byte ready
 	// would keep its deadline from ever being seen.
@@ -227,7 +234,7 @@ static void linger(struct connection *connection)
 	uint32_t events = connection->ended ? 0 : EPOLLIN;
 	if (!connection->finished)
 		events |= EPOLLOUT;
-	sd_event_source_set_io_events(connection->io, events);
+	watch_io(connection, events);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -369,7 +376,7 @@ static bool begin_linger(struct connection *connection)
 	uint64_t deadline = clock_ms() + CONNECTION_LINGER_MS;
 	if (sd_event_source_set_time(connection->timer, deadline * 1000) < 0 ||
 	    sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT) < 0 ||
-	    sd_event_source_set_io_events(connection->io, EPOLLIN | EPOLLOUT) < 0 ||
+	    watch_io(connection, EPOLLIN | EPOLLOUT) < 0 ||
 	    sd_event_source_set_enabled(connection->io, SD_EVENT_ON) < 0 ||
 	    sd_event_source_set_destroy_callback(connection->io, on_gone) < 0)
 		return false;
