@@ -21,12 +21,12 @@
 #include "server/est_server.h"
 #include "tun/connection.h"
 
-// Those who have shown no certificate cannot take the place of those who have.
-#define STRANGERS_MAX	     64u
-#define STRANGERS_SOURCE_MAX 8u
-#define KNOWN_MAX	     128u
-#define CALL_US		     30000000u
-#define RECEIVED_MAX	     131072u // bytes of all requests on one connection
+// Those who have shown no certificate cannot take the place of those who have, nor one of either that of all others.
+#define STRANGERS_MAX 64u
+#define KNOWN_MAX     128u
+#define SAME_MAX      8u // strangers of one source; connections of one identity
+#define CALL_US	      30000000u
+#define RECEIVED_MAX  131072u // bytes of all requests on one connection
 
 // One connection, and the socket on whose other end the EST service is.
 struct call {
@@ -68,10 +68,13 @@ static void forward(struct call *call, const uint8_t *data, size_t size)
 		call_free(call);
 		return;
 	}
-	if (call->deaf || send(call->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size)
+	if (call->deaf)
+		return;
+	ssize_t n = send(call->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n == (ssize_t)size)
 		return;
 	// It has answered before it had heard all, and closed. Else it is far behind.
-	call->deaf = errno == EPIPE;
+	call->deaf = n < 0 && errno == EPIPE;
 	if (!call->deaf)
 		call_free(call);
 }
@@ -129,16 +132,34 @@ static bool same_source(const struct addr *a, const struct addr *b)
 	return prefix_contains(&near, b);
 }
 
-static bool may_enter(const struct enrol *enrol, const struct endpoint *peer, bool known)
+static struct verdict *verdict_of(const struct connection *connection)
 {
+	return channel_verdict(connection_channel(connection));
+}
+
+static bool same_caller(const struct call *call, const struct endpoint *peer,
+			const struct verdict *verdict)
+{
+	return verdict ? strcmp(verdict_identity(verdict_of(call->connection)),
+				verdict_identity(verdict)) == 0
+		       : same_source(&call->peer.addr, &peer->addr);
+}
+
+// `verdict` NULL: a stranger.
+static bool may_enter(const struct enrol *enrol, const struct endpoint *peer,
+		      const struct verdict *verdict)
+{
+	bool known = verdict;
 	const struct call *call;
 	unsigned count = 0, same = 0;
 
 	cds_list_for_each_entry (call, &enrol->calls, list) {
-		count += call->known == known;
-		same += call->known == known && same_source(&call->peer.addr, &peer->addr);
+		if (call->known != known)
+			continue;
+		count++;
+		same += same_caller(call, peer, verdict);
 	}
-	return known ? count < KNOWN_MAX : count < STRANGERS_MAX && same < STRANGERS_SOURCE_MAX;
+	return count < (known ? KNOWN_MAX : STRANGERS_MAX) && same < SAME_MAX;
 }
 
 // The gateway itself renews here, too, whomever it admits.
@@ -178,15 +199,15 @@ static int call_start(struct enrol *enrol, struct call *call)
 static struct call *call_new(struct enrol *enrol, struct connection *connection)
 {
 	struct endpoint peer = connection_peer(connection);
-	bool known = channel_verdict(connection_channel(connection));
-	struct call *call = may_enter(enrol, &peer, known) ? calloc(1, sizeof(*call)) : NULL;
+	const struct verdict *verdict = verdict_of(connection);
+	struct call *call = may_enter(enrol, &peer, verdict) ? calloc(1, sizeof(*call)) : NULL;
 
 	if (!call)
 		return NULL;
 	call->enrol = enrol;
 	call->connection = connection;
 	call->peer = peer;
-	call->known = known;
+	call->known = verdict;
 	call->fd = -1;
 	cds_list_add(&call->list, &enrol->calls);
 	return call;
