@@ -247,6 +247,13 @@ static int withdrawn_signer(const char *domain, struct error *error)
 			 domain);
 }
 
+// The same one, which comes from each peer once more, costs next to nothing.
+static bool lives_longer(const struct denial_signer *one, const struct denial_signer *other)
+{
+	return strcmp(denial_signer_text(one), denial_signer_text(other)) != 0 &&
+	       denial_signer_end(one) > denial_signer_end(other);
+}
+
 // The last entry of `old` once more: a CA that got another certificate signs it anew for those who do not know the one before.
 static int sign_anew(struct denials *old, struct denial *entry, const struct trust *trust,
 		     struct denials **ret, struct error *error)
@@ -260,7 +267,7 @@ static int sign_anew(struct denials *old, struct denial *entry, const struct tru
 				 old->domain, (unsigned long long)entry->number,
 				 (unsigned long long)last->number);
 	if (!trust || !entry->signer ||
-	    (last->signer && denial_signer_end(entry->signer) <= denial_signer_end(last->signer)) ||
+	    (last->signer && !lives_longer(entry->signer, last->signer)) ||
 	    check_signature(entry, old->domain, trust, &signer, NULL) < 0 ||
 	    denials_judge(old, NULL, &signer))
 		return error_set(error, ESTALE, "there is nothing new in the denials of %s",

@@ -20,6 +20,9 @@
 
 #define SLICE_NS   5000000u
 #define FAULTS_MAX 3u // lists of one channel whose signer is not known here
+// Messages of one peer that bring nothing and cost us all the same: at once, and in each second.
+#define IDLE_BURST 200u
+#define IDLE_RATE  20u
 
 struct herald {
 	struct herald_tools tools;
@@ -37,8 +40,12 @@ struct herald_line {
 	const struct connection
 		*spoken; // what was said, was said there; NULL: the peer does not speak DENY
 	unsigned faults;
+	unsigned idle; // messages that may still bring nothing, as of `idle_ms`
+	uint64_t idle_ms;
 	struct {
 		uint64_t number; // how far the peer knows the list of this place in the store
+		uint64_t said;	 // how far it said so itself
+		uint64_t have;	 // how long our own was when it last brought nothing
 		bool waits;	 // for its word, before it gets more
 		bool asked;	 // it was asked for all of its own
 	} known[DENIAL_STORE_MAX];
@@ -154,6 +161,7 @@ static void note_state(struct herald_line *line, size_t place, const struct mess
 	bool ahead = state->number > denials_number(own);
 	bool fits = same && memcmp(same->hash, state->head, DENIAL_HASH_SIZE) == 0;
 	line->known[place].number = ahead || fits ? state->number : 0;
+	line->known[place].said = state->number;
 	line->known[place].waits = false;
 }
 
@@ -255,6 +263,28 @@ static int refuse(struct herald_line *line, const char *domain, uint64_t first, 
 	}
 }
 
+// A message that brought nothing. -EPROTO: there were too many of them. Not counted as long as the list grows: two peers may tell
+// the same at once.
+static int count_idle(struct herald_line *line, const char *domain, struct error *error)
+{
+	size_t place = place_of(line, domain);
+	uint64_t have = denials_number(denial_store_find(line->herald->tools.store, domain));
+	if (place < DENIAL_STORE_MAX && have > line->known[place].have) {
+		line->known[place].have = have;
+		return 0;
+	}
+	uint64_t now = clock_ms(), more = (now - line->idle_ms) * IDLE_RATE / 1000;
+	if (more > 0) {
+		line->idle_ms = now;
+		line->idle =
+			more < IDLE_BURST - line->idle ? line->idle + (unsigned)more : IDLE_BURST;
+	}
+	if (line->idle == 0)
+		return error_set(error, EPROTO, "the same denials come again and again");
+	line->idle--;
+	return 0;
+}
+
 static int take_entries(struct herald_line *line, const struct message_deny *deny,
 			struct denial **entries, size_t count, struct error *error)
 {
@@ -264,6 +294,8 @@ static int take_entries(struct herald_line *line, const struct message_deny *den
 	uint64_t last = entries[count - 1]->number;
 	int r = denials_add(denial_store_find(tools->store, domain), domain, entries, count,
 			    tools->trust(tools->data), &denials, error);
+	if (r < 0 && count_idle(line, domain, error) < 0)
+		return -EPROTO;
 	if (r < 0 && r != -ESTALE && r != -ERANGE)
 		return refuse(line, domain, entries[0]->number, r, error);
 	if (r == 0) {
@@ -280,6 +312,20 @@ static int take_entries(struct herald_line *line, const struct message_deny *den
 	return 0;
 }
 
+// Who says that it has no more than before gets the same again.
+static int hear_state(struct herald_line *line, const struct message_list *state,
+		      struct error *error)
+{
+	size_t place = place_of(line, state->domain);
+	if (place == DENIAL_STORE_MAX)
+		return 0;
+	if (state->number <= line->known[place].said && count_idle(line, state->domain, error) < 0)
+		return -EPROTO;
+	note_state(line, place, state);
+	tell(line);
+	return 0;
+}
+
 int herald_line_heard(struct herald_line *line, const struct message_deny *deny,
 		      struct error *error)
 {
@@ -289,14 +335,8 @@ int herald_line_heard(struct herald_line *line, const struct message_deny *deny,
 	if (!line || !trust_store(line->herald->tools.trust(line->herald->tools.data), domain,
 				  strlen(domain)))
 		return 0;
-	if (!deny->entries) {
-		size_t place = place_of(line, domain);
-		if (place < DENIAL_STORE_MAX) {
-			note_state(line, place, &deny->list);
-			tell(line);
-		}
-		return 0;
-	}
+	if (!deny->entries)
+		return hear_state(line, &deny->list, error);
 	int r = read_entries(deny, &entries, &count, error);
 	if (r < 0)
 		return r == -ENOMEM ? 0 : r;
@@ -356,6 +396,8 @@ struct herald_line *herald_line_new(struct herald *herald, struct connection *co
 		return NULL;
 	line->herald = herald;
 	line->channel = channel;
+	line->idle = IDLE_BURST;
+	line->idle_ms = clock_ms();
 	line->name = strdup(name);
 	if (line->name && add_line(herald, line) == 0)
 		return line;

@@ -23,12 +23,13 @@
 #include "unit/context_fixture.h"
 #include "unit/denial_fixture.h"
 
-#define DENY_A	    "deny identity spiffe://corp.example/a 0 keyCompromise"
-#define DENY_B	    "deny identity spiffe://corp.example/b 0 superseded"
-#define DENY_C	    "deny identity spiffe://corp.example/c 0 superseded"
-#define PATIENCE_MS 20000u
-#define QUIET_MS    60u
-#define MANY	    2000u
+#define DENY_A	      "deny identity spiffe://corp.example/a 0 keyCompromise"
+#define DENY_B	      "deny identity spiffe://corp.example/b 0 superseded"
+#define DENY_C	      "deny identity spiffe://corp.example/c 0 superseded"
+#define PATIENCE_MS   20000u
+#define QUIET_MS      60u
+#define MANY	      2000u
+#define IDLE_PATIENCE 100000u
 
 struct node;
 
@@ -400,6 +401,52 @@ static void what_is_missing_is_asked_for(void **state)
 	node_stop(&a);
 }
 
+// Says the same until it is refused, which takes a while.
+static void expect_refused_in_the_end(struct end *end, const struct message_deny *message)
+{
+	struct error error = {0};
+	unsigned borne = 0;
+	while (borne < IDLE_PATIENCE && herald_line_heard(end->line, message, &error) == 0)
+		borne++;
+	assert_in_range(borne, 100, IDLE_PATIENCE - 1);
+	assert_int_equal(error.code, EPROTO);
+	assert_non_null(strstr(error.what, "again and again"));
+}
+
+static void who_brings_nothing_is_not_heard_forever(void **state)
+{
+	static const char *const words[] = {DENY_A, DENY_B};
+	struct message_deny message = {.list.domain = FIXTURE_DOMAIN};
+	const struct denial *last;
+	struct buffer text;
+	struct node a, b;
+	struct end ab, ba;
+	(void)state;
+	node_start(&a);
+	node_start(&b);
+	learn(&b, words, 2, issuing);
+	join(&a, &b, &ab, &ba, true);
+	wait_known(&a, 2);
+	// Wants all of it, each time.
+	expect_refused_in_the_end(&ba, &message);
+	part(&ab, &ba);
+	// Brings what is known.
+	join(&a, &b, &ab, &ba, true);
+	buffer_init(&text, 1 << 16, false);
+	assert_int_equal(
+		denials_text(denial_store_find(b.store, FIXTURE_DOMAIN), 0, 1 << 15, &text, &last),
+		0);
+	assert_int_equal(buffer_put(&text, "", 1), 0);
+	message.entries = (char *)buffer_head(&text);
+	message.signature = last->signature;
+	message.signer = (char *)denial_signer_text(last->signer);
+	expect_refused_in_the_end(&ba, &message);
+	buffer_done(&text);
+	part(&ab, &ba);
+	node_stop(&b);
+	node_stop(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +456,7 @@ int main(void)
 		cmocka_unit_test(what_is_forged_changes_nothing),
 		cmocka_unit_test(of_two_histories_each_keeps_its_own),
 		cmocka_unit_test(what_is_missing_is_asked_for),
+		cmocka_unit_test(who_brings_nothing_is_not_heard_forever),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
