@@ -311,16 +311,19 @@ static void on_message(struct initiator *initiator, struct connection *connectio
 }
 
 // Before HELLO, so that the gateway does not move a session to this channel: that one goes on with what was said before, unless
-// the gateway is found revoked.
+// it is by the very certificate that is found revoked. Who holds another one, such as a stolen one, cannot end it.
 static void refuse_gateway(struct initiator *initiator, const struct error *error)
 {
 	bool revoked = error->code == EKEYREVOKED;
+	bool ends = revoked && initiator->session &&
+		    verdict_same_leaf(channel_verdict(connection_channel(initiator->next)),
+				      session_verdict(initiator->session));
 	struct message_bye bye = {.code = revoked ? BYE_REVOKED : BYE_UNTRUSTED};
 	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
 	conversation_error(initiator, error);
 	connection_close(take(initiator->next), &bye);
 	link_failed(initiator->link, 0, clock_ms());
-	if (revoked)
+	if (ends)
 		conversation_end(initiator, BYE_REVOKED, error->what);
 }
 

@@ -261,6 +261,11 @@ int verify_staple(const struct trust *trust, const struct verdict *verdict, cons
 	return r;
 }
 
+bool verdict_same_leaf(const struct verdict *verdict, const struct verdict *other)
+{
+	return other && X509_cmp(verdict->leaf, other->leaf) == 0;
+}
+
 struct verdict *verdict_get(struct verdict *verdict)
 {
 	atomic_fetch_add_explicit(&verdict->references, 1, memory_order_relaxed);

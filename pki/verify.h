@@ -3,6 +3,7 @@
 // rules, lifetime, revocation. Handshakes and live sessions are judged by the same code.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 #include <openssl/x509.h>
@@ -45,6 +46,8 @@ int verify_staple(const struct trust *trust, const struct verdict *verdict, cons
 int verdict_revoked(const struct verdict *verdict, const struct trust *trust, time_t now,
 		    struct error *error);
 
+// Whether both are of one certificate. `other` may be NULL.
+bool verdict_same_leaf(const struct verdict *verdict, const struct verdict *other);
 struct verdict *verdict_get(struct verdict *verdict);
 struct verdict *verdict_put(struct verdict *verdict); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct verdict *, verdict_put);

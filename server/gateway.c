@@ -145,7 +145,8 @@ static int judge_guest(const struct gateway *gateway, const struct guest *guest,
 	return verify_again(trust, channel_verdict(channel), clock_wall(), &verdict, error);
 }
 
-// Whoever is found revoked goes, also where a session of his lives on.
+// Whoever is found revoked goes, also where a session of his lives on: one by this certificate. Somebody else may hold an older one
+// of the same identity; what was withdrawn beyond that ends sessions in the review.
 static void refuse_judged(struct gateway *gateway, struct guest *guest, enum bye_code code,
 			  const struct error *error)
 {
@@ -153,7 +154,8 @@ static void refuse_judged(struct gateway *gateway, struct guest *guest, enum bye
 	struct member *member = find_member(gateway, verdict_identity(verdict));
 	struct message_bye bye = {.code = code, .retry_after_s = REFUSED_RETRY_S};
 	snprintf(bye.text, sizeof(bye.text), "%.255s", error->what);
-	if (member && code == BYE_REVOKED)
+	if (member && code == BYE_REVOKED &&
+	    verdict_same_leaf(verdict, session_verdict(member_session(member))))
 		remove_member(gateway, member, &bye);
 	guest_refuse(guest, code, code == BYE_REVOKED ? REFUSED_RETRY_S : STATUS_RETRY_S,
 		     error->what);

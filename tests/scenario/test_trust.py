@@ -242,6 +242,24 @@ class TestStaples:
         wait_for("the end of the session", lambda: not alice.sessions(), 10)
         wait_error(alice, "gateway/gateway was revoked")
 
+    def test_stolen(self, pair):
+        """Who has an old pair of alice's, and says himself that it is revoked, gets nowhere and does not end her session."""
+        gate, alice = pair.gate, pair.alice
+        thief = pair.client("thief", gate, node={"staple": pair.files / "thief.der"})
+        pair.pki.issue(thief.credential.prefix, "laptop/alice")
+        self.put(pair, thief, "thief.der", "revoked")
+        self.put(pair, gate, "gate.der")
+        self.put(pair, alice, "alice.der")
+        gate.start()
+        alice.start()
+        alice.wait_up(30)
+        session = gate.session()["id"]
+        thief.start()
+        gate.wait_log(f"refused: certificate of {alice.identity} was revoked")
+        wait_error(thief, "was revoked")
+        assert gate.session()["id"] == session
+        assert alice.host.ping(gate.inner(), count=1) == 1
+
     def test_responder(self, world):
         """Both ask `openssl ocsp` about themselves; what is not required is let in, and "revoked" is heeded all the same."""
         pki = world.pki
