@@ -86,10 +86,11 @@ static int choose_identity(struct ca *ca, const struct token_record *token,
 // A device that runs wild does not fill the journal, nor wear out the disk.
 static int check_often(struct ca *ca, const char *identity, struct error *error)
 {
-	time_t when = 0;
+	time_t when = 0, now = clock_wall();
 	int r = journal_issued(ca_journal(ca), identity, OFTEN_COUNT, &when, error);
 
-	if (r < 0 || when <= clock_wall() - CA_OFTEN_S)
+	// What was signed while this clock was ahead keeps nobody out once it is right.
+	if (r < 0 || when <= now - CA_OFTEN_S || when > now)
 		return r;
 	return error_set(error, EAGAIN, "%.*s got %u certificates within %u s", IDENTITY_SHOWN_MAX,
 			 identity, OFTEN_COUNT, CA_OFTEN_S);
@@ -210,7 +211,9 @@ static int judge(struct ca *ca, X509 *old, STACK_OF(X509) * above, struct error 
 			 error);
 	if (r < 0 && error)
 		error->code = EPERM;
-	return r < 0 ? -EPERM : 0;
+	// A connection may be older than the revocation of the CA below which its certificate stands.
+	return r < 0 ? -EPERM
+		     : ca_denied_certificate(ca, verdict_issuer_certificate(verdict), error);
 }
 
 // Whether it ends with the certificate that issued it.

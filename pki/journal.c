@@ -82,7 +82,7 @@ int journal_failed(const struct journal *journal, struct error *error)
 	int number = code == SQLITE_BUSY || code == SQLITE_LOCKED     ? EBUSY
 		     : code == SQLITE_NOMEM			      ? ENOMEM
 		     : code == SQLITE_FULL			      ? ENOSPC
-		     : code == SQLITE_READONLY || code == SQLITE_PERM ? EACCES
+		     : code == SQLITE_READONLY || code == SQLITE_PERM ? EROFS
 								      : EIO;
 
 	error_set(error, number, "the journal cannot be used: %s",

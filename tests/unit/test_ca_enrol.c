@@ -10,12 +10,16 @@
 #include <string.h>
 #include <cmocka.h>
 #include <openssl/x509v3.h>
+#include <sqlite3.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "pki/ca.h"
 #include "pki/ca_enrol.h"
+#include "pki/ca_revoke.h"
+#include "pki/ca_rotate.h"
 #include "pki/certificate.h"
+#include "pki/denial.h"
 #include "pki/journal.h"
 #include "pki/pem.h"
 #include "pki/profile.h"
@@ -317,6 +321,21 @@ static void journals_the_token(void **state)
 	OPENSSL_free(mine);
 }
 
+// Nobody is told that a good token is none, and to throw it away.
+static void says_when_the_journal_cannot_be_written(void **state)
+{
+	struct place *place = *state;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *certificate = NULL;
+	sqlite3 *database = journal_database(ca_journal(place->ca));
+
+	new_token(place, ALICE);
+	assert_int_equal(sqlite3_exec(database, "PRAGMA query_only = 1", NULL, NULL, NULL), 0);
+	expect_refused(place, &asked, -EROFS, "the journal cannot be used");
+	assert_int_equal(sqlite3_exec(database, "PRAGMA query_only = 0", NULL, NULL, NULL), 0);
+	assert_int_equal(enrol(place, &asked, &certificate), 0);
+}
+
 // --- renewal
 
 static struct verdict *judged(struct place *place, X509 *leaf)
@@ -438,6 +457,36 @@ static void renews_nothing_of_another_ca(void **state)
 	}
 }
 
+// Also where the gateway judged it before that was known.
+static void renews_nothing_below_a_denied_issuer(void **state)
+{
+	struct place *place = *state;
+	struct ca_rotate_options options = {0};
+	_cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	_cleanup_(asked_done) struct asked asked = ask(NULL, NULL);
+	_cleanup_(asked_done) struct asked again = ask(NULL, NULL);
+	_cleanup_(X509_freep) X509 *first = NULL;
+	_cleanup_(denial_putp) struct denial *denial = NULL;
+	uint8_t hash[SPKI_HASH_SIZE];
+	char text[2 * SPKI_HASH_SIZE + 1];
+	X509 *certificate = NULL;
+
+	assert_int_equal(profile_key(&key, NULL), 0);
+	_cleanup_(verdict_putp) struct verdict *old = old_one(place, key, NULL, DAY_S);
+	assert_int_equal(certificate_spki_hash(ca_certificate(place->ca), hash), 0);
+	for (size_t i = 0; i < sizeof(hash); i++)
+		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+	ca_close(place->ca);
+	assert_int_equal(ca_rotate_issuing(place->path, &options, NULL), 0);
+	assert_int_equal(ca_open(place->path, &place->ca, NULL), 0);
+	assert_int_equal(renew(place, old, &asked, &first), 0);
+	struct ca_subject subject = {.key = text};
+	assert_int_equal(ca_revoke(place->ca, &subject, DENIAL_CA_COMPROMISE, &denial, NULL), 0);
+	assert_int_equal(renew(place, old, &again, &certificate), -EPERM);
+	expect_what(place, "was revoked");
+	assert_null(certificate);
+}
+
 // A new issuing certificate, as a roll-over makes it.
 static void replace_issuing(struct place *place, time_t from, time_t to)
 {
@@ -502,6 +551,10 @@ static void limits_how_often(void **state)
 	expect_what(place, "10 certificates within 60 s");
 	new_token(place, ALICE);
 	expect_refused(place, &asked, -EAGAIN, "10 certificates within 60 s");
+	_cleanup_(X509_freep) X509 *back = NULL;
+	clock_set_wall(now - HOUR_S);
+	new_token(place, ALICE);
+	assert_int_equal(enrol(place, &asked, &back), 0);
 	clock_set_wall(now + CA_OFTEN_S + 1);
 	assert_int_equal(renew(place, old, &asked, &late), 0);
 }
@@ -519,10 +572,12 @@ int main(void)
 		TEST(lets_a_pattern_choose_among_free_names),
 		TEST(lets_an_exact_token_replace_a_device),
 		TEST(journals_the_token),
+		TEST(says_when_the_journal_cannot_be_written),
 		TEST(renews_names_and_lifetime),
 		TEST(renews_no_other_names_and_not_the_old_key),
 		TEST(renews_nothing_that_has_expired),
 		TEST(renews_nothing_of_another_ca),
+		TEST(renews_nothing_below_a_denied_issuer),
 		TEST(renews_at_full_length_after_a_cut),
 		TEST(limits_how_often),
 	};
