@@ -39,8 +39,11 @@ void refresh_failed(struct refresh *refresh, time_t next_update, unsigned retry_
 	refresh->failures++;
 	// A quarter less or not: machines that lost a server together do not come back together.
 	wait -= (int64_t)(random % 1000) * (wait / 4) / 1000;
-	if (retry_after_s > RETRY_MAX_S)
-		retry_after_s = RETRY_MAX_S;
+	// Over plain HTTP anybody may have said it: there is time for another look.
+	most = next_update ? within((next_update - now) * 3 / 4, FAILED_MAX_S, RETRY_MAX_S)
+			   : RETRY_MAX_S;
+	if (retry_after_s > most)
+		retry_after_s = (unsigned)most;
 	refresh->at = now + (wait > retry_after_s ? wait : retry_after_s);
 	if (refresh->at <= now)
 		refresh->at = now + 1;

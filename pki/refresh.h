@@ -18,6 +18,7 @@ struct refresh {
 void refresh_plan(struct refresh *refresh, time_t this_update, time_t next_update, time_t now,
 		  uint64_t random);
 // It failed. Waits begin at min_s and double, with jitter, up to an hour or a tenth of what is left until `next_update` (0: there is no
-// list): ten tries fit at least. `retry_after_s` (0: none) is what the server said, honoured up to a day.
+// list): ten tries fit at least. `retry_after_s` (0: none) is what the server said, honoured up to a day; where there is a list, up to
+// an hour or three quarters of what is left.
 void refresh_failed(struct refresh *refresh, time_t next_update, unsigned retry_after_s, time_t now,
 		    uint64_t random);

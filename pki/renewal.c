@@ -44,6 +44,14 @@ static uint64_t ceiling(const struct renewal *renewal, time_t now)
 	return left / ATTEMPTS_LEFT > WAIT_S ? (uint64_t)left / ATTEMPTS_LEFT : WAIT_S;
 }
 
+// What a server may ask for at most: no certificate runs out because one says "tomorrow".
+static uint64_t patience(const struct renewal *renewal, time_t now)
+{
+	time_t left = renewal->to - now;
+
+	return left > 0 && left < (time_t)DAY_S ? (uint64_t)left * 3 / 4 : DAY_S;
+}
+
 void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t retry_after_s,
 		    time_t now, uint64_t random)
 {
@@ -54,8 +62,8 @@ void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t 
 
 	if (wait > most)
 		wait = most;
-	if (retry_after_s > DAY_S)
-		retry_after_s = DAY_S;
+	if (retry_after_s > patience(renewal, now))
+		retry_after_s = patience(renewal, now);
 	if (wait < retry_after_s)
 		wait = retry_after_s;
 	renewal->failures++;

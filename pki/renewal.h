@@ -33,7 +33,8 @@ struct renewal {
 void renewal_plan(struct renewal *renewal, time_t not_before, time_t not_after, time_t now,
 		  uint64_t random);
 // The attempt failed. Decorrelated jitter from 5 s (60 s where refused) up to an hour or a tenth of what is left: ten attempts
-// fit at least. `retry_after_s` (0: none) is what the CA said, honoured up to a day.
+// fit at least. `retry_after_s` (0: none) is what the CA said, honoured up to a day, and to three quarters
+// of what is left.
 void renewal_failed(struct renewal *renewal, enum renewal_failure why, uint64_t retry_after_s,
 		    time_t now, uint64_t random);
 // The clock was set. A moment chosen by renewal_plan() stays; a wait between attempts gets no longer by it, and is cut to what

@@ -85,6 +85,12 @@ static void after_failures(void **state)
 	refresh_plan(&refresh, now, now + DAY, now, 0);
 	refresh_failed(&refresh, now + DAY, 0, now, 0);
 	assert_int_equal(refresh.at, now + 60);
+	refresh_failed(&refresh, now + 8 * HOUR, UINT32_MAX, now, 0);
+	assert_int_equal(refresh.at, now + 6 * HOUR);
+	refresh_failed(&refresh, now + 8 * HOUR, 7200, now, 0);
+	assert_int_equal(refresh.at, now + 7200);
+	refresh_failed(&refresh, now - 8 * HOUR, UINT32_MAX, now, 0);
+	assert_int_equal(refresh.at, now + HOUR);
 }
 
 int main(void)

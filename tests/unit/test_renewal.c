@@ -132,8 +132,11 @@ static void retry_after_is_the_least(void **unused)
 	renewal = planned(90);
 	renewal_failed(&renewal, RENEWAL_LATER, 30, NOW + 40, 0);
 	assert_int_equal(renewal.at, NOW + 70);
-	renewal_failed(&renewal, RENEWAL_LATER, UINT32_MAX, NOW, 0);
-	assert_int_equal(renewal.at, NOW + DAY);
+	// But the certificate does not run out over it.
+	renewal_failed(&renewal, RENEWAL_LATER, UINT32_MAX, renewal.to - 80, 0);
+	assert_int_equal(renewal.at, renewal.to - 20);
+	renewal_failed(&renewal, RENEWAL_LATER, UINT32_MAX, renewal.to, 0);
+	assert_int_equal(renewal.at, renewal.to + DAY);
 }
 
 static void a_clock_that_was_set_prolongs_no_wait(void **unused)
