@@ -142,7 +142,7 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
 	int r = config_reloadable(engine->config, config, error);
 	if (r == 0)
-		r = revocation_role_set(engine->revocation_role, config, error);
+		r = revocation_role_prepare(engine->revocation_role, config, error);
 	if (r < 0)
 		return r;
 	r = gateway_role_set(engine->gateway_role, config, engine->config, context, error);
@@ -154,9 +154,10 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 			on_credentials(reason, engine);
 	}
 	if (r < 0) {
-		revocation_role_set(engine->revocation_role, engine->config, NULL);
+		revocation_role_prepare(engine->revocation_role, engine->config, NULL);
 		return r;
 	}
+	revocation_role_adopt(engine->revocation_role, config);
 	return client_role_set(engine->client_role, config,
 			       credentials_context(engine->credentials, TLS_CLIENT), error);
 }

@@ -367,11 +367,6 @@ void list_source_load(struct list_source *source)
 	source->tried = true;
 }
 
-void list_source_look(struct list_source *source)
-{
-	look(source);
-}
-
 bool list_source_is(const struct list_source *source, const struct config_list *config)
 {
 	return config_same_text(source->is_file ? source->place : NULL, config->file) &&

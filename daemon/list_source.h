@@ -36,8 +36,6 @@ struct list_source *list_source_free(struct list_source *source); // takes NULL,
 DEFINE_CLEANUP(struct list_source *, list_source_free);
 // Reads the copy and the file, now: before anything is served. What is wrong is told and does not matter.
 void list_source_load(struct list_source *source);
-// Looks at its place soon, on another thread.
-void list_source_look(struct list_source *source);
 
 // Whether it reads the same list for the same purpose.
 bool list_source_is(const struct list_source *source, const struct config_list *config);

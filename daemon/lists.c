@@ -29,7 +29,8 @@ struct lists {
 	char *directory, *domain;
 	uint32_t mark;
 	struct sources all;
-	uint8_t trust[32]; // fingerprint of what the lists were judged by
+	struct sources next; // of lists_prepare()
+	uint8_t trust[32];   // fingerprint of what the lists were judged by
 };
 
 static void sources_done(struct sources *sources)
@@ -127,6 +128,7 @@ struct lists *lists_free(struct lists *lists)
 	if (!lists)
 		return NULL;
 	sources_done(&lists->all);
+	sources_done(&lists->next);
 	free(lists->directory);
 	free(lists->domain);
 	free(lists);
@@ -159,7 +161,7 @@ static bool is_known(const struct sources *sources, const struct config_list *co
 	return known;
 }
 
-int lists_reload(struct lists *lists, const struct config *config, struct error *error)
+int lists_prepare(struct lists *lists, const struct config *config, struct error *error)
 {
 	const struct config_revocation *new = &config->revocation;
 	_cleanup_(sources_done) struct sources sources = {0};
@@ -167,7 +169,6 @@ int lists_reload(struct lists *lists, const struct config *config, struct error 
 	sources.sources = calloc(new->list_count + 1, sizeof(struct list_source *));
 	if (!sources.sources)
 		return error_set(error, ENOMEM, "out of memory");
-	// New ones first: only they can fail.
 	for (unsigned i = 0; i < new->list_count; i++) {
 		struct list_source **source = &sources.sources[sources.count];
 		if (is_known(&lists->all, &new->lists[i]))
@@ -177,18 +178,29 @@ int lists_reload(struct lists *lists, const struct config *config, struct error 
 			return r;
 		sources.count++;
 	}
-	for (size_t i = 0; i < sources.count; i++)
-		list_source_look(sources.sources[i]);
+	swap(&lists->next, &sources);
+	return 0;
+}
+
+void lists_adopt(struct lists *lists, const struct config *config)
+{
+	const struct config_revocation *new = &config->revocation;
+	struct trust *trust = credentials_trust(lists->tools.credentials);
+	struct sources *next = &lists->next;
+
+	// There may be another one by now. A list that was never read is looked at with that.
+	for (size_t i = 0; i < next->count; i++)
+		list_source_set_trust(next->sources[i], trust);
 	for (unsigned i = 0; i < new->list_count; i++) {
 		struct list_source *kept = take_source(&lists->all, &new->lists[i]);
 		if (!kept)
 			continue;
 		list_source_set(kept, &new->lists[i]);
-		sources.sources[sources.count++] = kept;
+		next->sources[next->count++] = kept;
 	}
-	swap(&lists->all, &sources);
+	swap(&lists->all, next);
+	sources_done(next);
 	on_list(lists);
-	return 0;
 }
 
 void lists_trust_changed(struct lists *lists)

@@ -30,9 +30,11 @@ int lists_new(const struct lists_tools *tools, const struct config *config, stru
 struct lists *lists_free(struct lists *lists); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct lists *, lists_free);
 
-// Other lists. One that stays as it is keeps what it has; a new one counts from when it was first looked at, which goes on behind the
-// scenes. On failure nothing changed.
-int lists_reload(struct lists *lists, const struct config *config, struct error *error);
+// Makes ready what another configuration needs that is not there yet, and forgets what was made ready before. What counts stays.
+int lists_prepare(struct lists *lists, const struct config *config, struct error *error);
+// The lists of the configuration that is prepared. One that stays as it is keeps what it has; a new one counts from when it was first
+// looked at, which goes on behind the scenes.
+void lists_adopt(struct lists *lists, const struct config *config);
 // The credentials have other CA certificates: lists are judged by those.
 void lists_trust_changed(struct lists *lists);
 // What holds now. -ENOMEM.

@@ -101,11 +101,16 @@ static int set_files(struct revocation_role *role, const struct config *config, 
 	return denial_files_watch(role->files, paths, count, error);
 }
 
-int revocation_role_set(struct revocation_role *role, const struct config *config,
-			struct error *error)
+int revocation_role_prepare(struct revocation_role *role, const struct config *config,
+			    struct error *error)
 {
-	int r = lists_reload(role->lists, config, error);
+	int r = lists_prepare(role->lists, config, error);
 	return r < 0 ? r : set_files(role, config, error);
+}
+
+void revocation_role_adopt(struct revocation_role *role, const struct config *config)
+{
+	lists_adopt(role->lists, config);
 }
 
 void revocation_role_trust_changed(struct revocation_role *role)

@@ -31,9 +31,11 @@ struct revocation_role *
 revocation_role_free(struct revocation_role *role); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct revocation_role *, revocation_role_free);
 
-// The sources of another configuration. On failure nothing changed but what files of denials are watched.
-int revocation_role_set(struct revocation_role *role, const struct config *config,
-			struct error *error);
+// Makes the sources of another configuration ready. What is revoked stays so: nothing counts less before it is adopted.
+int revocation_role_prepare(struct revocation_role *role, const struct config *config,
+			    struct error *error);
+// The configuration that is prepared holds.
+void revocation_role_adopt(struct revocation_role *role, const struct config *config);
 // The credentials have other CA certificates: what was signed by others counts no more.
 void revocation_role_trust_changed(struct revocation_role *role);
 const struct lists *revocation_role_lists(const struct revocation_role *role); // borrowed
