@@ -248,6 +248,10 @@ int tls_failure(SSL *ssl, struct error *error)
 		r = reason_handshake(entry, error);
 	}
 	ERR_clear_error();
+	// Who has shown no certificate yet cannot have judged ours: anybody on the way may say so.
+	if (r == -EKEYREJECTED && peer->context->role == TLS_CLIENT && !peer->verdict)
+		return error_set(error, EPROTO,
+				 "the connection was refused before the peer had proved itself");
 	if (r < 0)
 		return r;
 	if (first) {

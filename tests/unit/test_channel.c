@@ -339,6 +339,21 @@ static void refuses_what_is_not_tls(void **unused)
 	side_done(&client);
 }
 
+// Somebody on the way says "bad certificate", in plain text.
+static void believes_no_refusal_by_just_anybody(void **unused)
+{
+	static struct side client;
+	(void)unused;
+	side_init(&client, alice, TLS_CLIENT, NULL);
+	hear(&client);
+	channel_feed(client.channel, "\x15\x03\x03\x00\x02\x02\x2a", 7);
+	hear(&client);
+	assert_int_equal(client.failures, 1);
+	assert_int_equal(channel_error(client.channel)->code, EPROTO);
+	assert_non_null(strstr(why(&client), "before the peer had proved itself"));
+	side_done(&client);
+}
+
 static void cuts_at_one_deadline(void **unused)
 {
 	static struct side client, server;
@@ -587,6 +602,7 @@ int main(void)
 		cmocka_unit_test(tells_the_client_why),
 		cmocka_unit_test(tells_the_server_why),
 		cmocka_unit_test(refuses_what_is_not_tls),
+		cmocka_unit_test(believes_no_refusal_by_just_anybody),
 		cmocka_unit_test(cuts_at_one_deadline),
 		cmocka_unit_test(ends_with_the_stream),
 		cmocka_unit_test(says_bye),
