@@ -18,7 +18,8 @@
 #include "pki/identity.h"
 #include "pki/watch.h"
 
-#define PREFIX "denials-" // and the trust domain
+#define PREFIX	 "denials-" // and the trust domain
+#define AGAIN_US 60000000u  // from a copy that could not be written to the next try
 
 // One copy that is being written.
 struct copy {
@@ -37,6 +38,8 @@ struct denial_files {
 	struct denials *written[DENIAL_STORE_MAX]; // by place in the store; what its copy holds
 	struct job *job;			   // NULL: nothing is being written
 	struct copy copy;
+	struct denials **copied; // of `written`: what is being written
+	sd_event_source *again;
 };
 
 static void closedirp(DIR **directory)
@@ -141,16 +144,35 @@ static void write_copy(struct job *job, void *data)
 	files->copy.result = denials_file_write(files->copy.denials, files->copy.path);
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	denial_files_keep(data);
+	return 0;
+}
+
+static void not_written(struct denial_files *files)
+{
+	log_error("the denials cannot be kept in %s: %s", files->copy.path,
+		  strerror(-files->copy.result));
+	*files->copied = denials_put(*files->copied);
+	files->again = sd_event_source_disable_unref(files->again);
+	sd_event_add_time_relative(files->tools.event, &files->again, CLOCK_BOOTTIME, AGAIN_US, 0,
+				   on_again, files);
+}
+
 static void on_written(void *data)
 {
 	struct denial_files *files = data;
-	if (files->copy.result < 0)
-		log_error("the denials cannot be kept in %s: %s", files->copy.path,
-			  strerror(-files->copy.result));
+	bool good = files->copy.result >= 0;
+	if (!good)
+		not_written(files);
 	files->job = job_free(files->job);
 	free(take(files->copy.path));
 	files->copy.denials = denials_put(files->copy.denials);
-	denial_files_keep(files);
+	if (good)
+		denial_files_keep(files);
 }
 
 static void begin(struct denial_files *files, struct denials *denials, struct denials **written)
@@ -169,6 +191,7 @@ static void begin(struct denial_files *files, struct denials *denials, struct de
 	}
 	denials_put(*written);
 	*written = denials_get(denials);
+	files->copied = written;
 }
 
 void denial_files_keep(struct denial_files *files)
@@ -207,6 +230,7 @@ struct denial_files *denial_files_free(struct denial_files *files)
 		return NULL;
 	watch_free(files->watch);
 	job_free(files->job);
+	sd_event_source_disable_unref(files->again);
 	free(files->copy.path);
 	denials_put(files->copy.denials);
 	for (size_t i = 0; i < DENIAL_STORE_MAX; i++)
