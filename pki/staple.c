@@ -72,6 +72,15 @@ static int check_algorithm(const OCSP_BASICRESP *basic, struct error *error)
 	return error_set(error, EINVAL, "is signed with %s", OBJ_nid2sn(signature));
 }
 
+// A peer chooses what it brings: whoever is said to have signed must have a key of a kind that costs little to look at.
+static bool has_fit_key(OCSP_BASICRESP *basic, STACK_OF(X509) * known)
+{
+	X509 *signer = NULL;
+
+	return OCSP_resp_get0_signer(basic, &signer, known) == 1 &&
+	       algorithm_check_key(signer, NULL) == 0;
+}
+
 // The issuer alone is trusted here: it signs itself, or its own certificate for the signer names the purpose (RFC 6960, 4.2.2.2).
 static int check_signature(OCSP_BASICRESP *basic, X509 *issuer, time_t now, struct error *error)
 {
@@ -84,7 +93,8 @@ static int check_signature(OCSP_BASICRESP *basic, X509 *issuer, time_t now, stru
 	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
 	X509_VERIFY_PARAM_set_auth_level(param, ALGORITHM_AUTH_LEVEL);
 	X509_VERIFY_PARAM_set_time(param, now);
-	bool good = OCSP_basic_verify(basic, known, store, OCSP_TRUSTOTHER | OCSP_NOEXPLICIT) == 1;
+	bool good = has_fit_key(basic, known) &&
+		    OCSP_basic_verify(basic, known, store, OCSP_TRUSTOTHER | OCSP_NOEXPLICIT) == 1;
 	ERR_clear_error();
 	if (good)
 		return check_algorithm(basic, error);

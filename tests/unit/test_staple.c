@@ -21,13 +21,16 @@
 #define ALICE "spiffe://corp.example/laptop/alice"
 
 static struct fixture *root, *issuing, *leaf, *sibling, *stranger, *edwards, *edwards_leaf;
-// Appointed by the issuing CA; without the purpose; by the root instead; expired.
-static struct fixture *delegate, *plain, *uncle, *late;
+// Appointed by the issuing CA; without the purpose; by the root instead; expired;
+// with a key of a kind that is not accepted.
+static struct fixture *delegate, *plain, *uncle, *late, *odd;
 
-static struct fixture *responder(const struct fixture *issuer, const char *usage, int64_t end_s)
+static struct fixture *responder(const struct fixture *issuer, const char *usage, int64_t end_s,
+				 const char *key)
 {
 	struct fixture_options options = {
 		.subject = "responder",
+		.key = key,
 		.extended_key_usage = usage,
 		.not_before_s = -86400,
 		.not_after_s = end_s,
@@ -52,17 +55,18 @@ static int set_up(void **state)
 	sibling = fixture_leaf(issuing, "spiffe://corp.example/laptop/bob");
 	edwards = fixture_issue(NULL, &ed);
 	edwards_leaf = fixture_leaf(edwards, ALICE);
-	delegate = responder(issuing, "OCSPSigning", 86400);
-	plain = responder(issuing, "serverAuth,clientAuth", 86400);
-	uncle = responder(root, "OCSPSigning", 86400);
-	late = responder(issuing, "OCSPSigning", -60);
+	delegate = responder(issuing, "OCSPSigning", 86400, NULL);
+	odd = responder(issuing, "OCSPSigning", 86400, "secp256k1");
+	plain = responder(issuing, "serverAuth,clientAuth", 86400, NULL);
+	uncle = responder(root, "OCSPSigning", 86400, NULL);
+	late = responder(issuing, "OCSPSigning", -60, NULL);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct fixture *all[] = {late,	  uncle, delegate, plain,   edwards_leaf, edwards,
-				 sibling, leaf,	 stranger, issuing, root};
+	struct fixture *all[] = {odd,	  late,	   uncle, delegate, plain,   edwards_leaf,
+				 edwards, sibling, leaf,  stranger, issuing, root};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -136,6 +140,7 @@ static void believes_nobody_else(void **state)
 		{{.signer = plain}, NOT_SIGNED},
 		{{.signer = uncle}, NOT_SIGNED},
 		{{.signer = late}, NOT_SIGNED},
+		{{.signer = odd}, NOT_SIGNED},
 		{{.signer = sibling}, NOT_SIGNED},
 		{{.signer = leaf}, NOT_SIGNED},
 		{{.digest = "SHA1"}, "is signed with ecdsa-with-SHA1"},
