@@ -60,7 +60,7 @@ static int fetch_trust(const struct attempt *attempt, struct job *job, STACK_OF(
 	if (attempt->url)
 		return est_cacerts(&client, ret, error);
 	int r = ca_open(attempt->ca, &ca, error);
-	return r < 0 ? r : ca_trust(ca, ret, error);
+	return r < 0 ? r : ca_announce(ca, ret, error);
 }
 
 // From here on the new file is what a new certificate is judged by.

@@ -193,7 +193,7 @@ static const struct setting settings[] = {
 	 .reloadable = true,
 	 .offset = offsetof(struct config_renewal, identity),
 	 .help = "Identity that the service must prove, against node.trust; such a service also says which CA certificates are in "
-		 "node.trust from then on. Without it, it is judged as a web server: by the "
+		 "node.trust from then on, where a new one must be signed by one that is there. Without it, it is judged as a web server: by the "
 		 "name in the URL and the CA certificates of renewal.trust."},
 	{.path = "renewal.trust",
 	 .type = SETTING_PATH,

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -51,6 +53,50 @@ static bool within(STACK_OF(X509) * some, STACK_OF(X509) * all)
 			return false;
 	}
 	return true;
+}
+
+// Whether `voucher` is the same CA, by name and key, as one that is trusted already signed it (RFC 7030, 4.1.3: NewWithOld).
+static bool vouches(X509 *voucher, X509 *root, STACK_OF(X509) * trusted)
+{
+	if (X509_NAME_cmp(X509_get_subject_name(voucher), X509_get_subject_name(root)) != 0 ||
+	    EVP_PKEY_eq(X509_get0_pubkey(voucher), X509_get0_pubkey(root)) != 1 ||
+	    certificate_check_intermediate(voucher, NULL) < 0)
+		return false;
+	for (int i = 0; i < sk_X509_num(trusted); i++) {
+		X509 *old = sk_X509_value(trusted, i);
+		if (X509_check_issued(old, voucher) == X509_V_OK &&
+		    X509_verify(voucher, X509_get0_pubkey(old)) == 1)
+			return true;
+	}
+	return false;
+}
+
+// The server only hands on what the CA says: a root that is new to us must be one that the present ones vouch for. A gateway
+// that fell into wrong hands could otherwise make itself a CA that outlives it.
+static int check_vouched(STACK_OF(X509) * roots, STACK_OF(X509) * offered, STACK_OF(X509) * trusted,
+			 struct error *error)
+{
+	char name[160];
+
+	for (int i = 0; i < sk_X509_num(roots); i++) {
+		X509 *root = sk_X509_value(roots, i);
+		int j = 0;
+		while (j < sk_X509_num(trusted) && X509_cmp(root, sk_X509_value(trusted, j)) != 0)
+			j++;
+		if (j < sk_X509_num(trusted))
+			continue;
+		for (j = 0; j < sk_X509_num(offered); j++)
+			if (vouches(sk_X509_value(offered, j), root, trusted))
+				break;
+		if (j < sk_X509_num(offered))
+			continue;
+		error_set(error, EBADMSG,
+			  "the server wants %s trusted, which no present root signed",
+			  certificate_name(X509_get_subject_name(root), name, sizeof(name)));
+		return error_remedy(error, "if the CA is really followed by that one, give its "
+					   "certificate to this node by another way");
+	}
+	return 0;
 }
 
 // The roots, then whatever in `text` is no certificate: revocation lists.
@@ -141,6 +187,11 @@ int bundle_update(const char *path, STACK_OF(X509) * offered, const struct crede
 	    bundle_roots(old, &old_roots, NULL) == 0 && within(roots, old_roots) &&
 	    within(old_roots, roots))
 		return 0;
+	ERR_clear_error();
+	r = check_vouched(roots, offered, old, error);
+	ERR_clear_error();
+	if (r < 0)
+		return error_where(error, "%s", path);
 	if (!content || compose(roots, text, size, content) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	r = replace(path, content, credential, now, error);

@@ -14,8 +14,9 @@ struct error;
 int bundle_roots(STACK_OF(X509) * offered, STACK_OF(X509) * *ret, struct error *error);
 
 // Where the roots in the file `path` are others than those `offered`, writes the latter, atomically; revocation lists in the file
-// stay. `ret_changed` tells. The new set must be one that nodes accept, and must verify our own `credential` at `now`: else -EBADMSG,
-// and the file stays. -errno of reading and writing.
+// stay. `ret_changed` tells. A root that is new to the file must be signed by one of those in it, as a certificate among `offered`
+// shows; the new set must be one that nodes accept, and must verify our own `credential` at `now`: else -EBADMSG, and the file
+// stays. -errno of reading and writing.
 int bundle_update(const char *path, STACK_OF(X509) * offered, const struct credential *credential,
 		  time_t now, bool *ret_changed, struct error *error);
 

@@ -232,15 +232,7 @@ STACK_OF(X509) * ca_chain(const struct ca *ca)
 
 int ca_push_chain(const struct ca *ca, STACK_OF(X509) * stack)
 {
-	for (int i = 0; i < sk_X509_num(ca->chain); i++) {
-		X509 *certificate = sk_X509_value(ca->chain, i);
-		X509_up_ref(certificate);
-		if (!sk_X509_push(stack, certificate)) {
-			X509_free(certificate);
-			return -ENOMEM;
-		}
-	}
-	return 0;
+	return certificates_push(stack, ca->chain);
 }
 
 EVP_PKEY *ca_key(const struct ca *ca)
@@ -253,9 +245,11 @@ struct journal *ca_journal(const struct ca *ca)
 	return ca->journal;
 }
 
-int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error)
+// The certificates of a file of the CA: a new stack. -ENOENT and other errors of reading.
+static int read_file(const struct ca *ca, enum ca_file file, STACK_OF(X509) * *ret,
+		     struct error *error)
 {
-	_cleanup_(freep) char *path = ca_directory_path(ca->directory, CA_TRUST);
+	_cleanup_(freep) char *path = ca_directory_path(ca->directory, file);
 	_cleanup_(freep) char *text = NULL;
 	size_t size;
 
@@ -263,10 +257,35 @@ int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error)
 		return no_memory(error);
 	int r = file_read(path, TRUST_FILE_MAX, &text, &size);
 	if (r < 0)
-		error_set(error, -r, "the trust file cannot be read: %s", strerror(-r));
+		error_set(error, -r, "the certificates cannot be read: %s", strerror(-r));
 	else
 		r = certificate_read_pem(tls_library(), text, size, ret, error);
 	if (r < 0)
 		error_where(error, "%s", path);
 	return r;
+}
+
+int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error)
+{
+	return read_file(ca, CA_TRUST, ret, error);
+}
+
+int ca_announce(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error)
+{
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
+	_cleanup_(certificates_freep) STACK_OF(X509) *next = NULL;
+	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
+	int r = read_file(ca, CA_NEXT_ROOT_CERTIFICATE, &next, NULL);
+
+	if (r < 0 && r != -ENOENT) // there is one between prepare and activate
+		return read_file(ca, CA_NEXT_ROOT_CERTIFICATE, &next, error);
+	r = ca_trust(ca, &trusted, error);
+	if (r < 0)
+		return r;
+	X509_free(next ? sk_X509_shift(next) : NULL); // the new root is among the trusted
+	if (!stack || ca_push_chain(ca, stack) < 0 || certificates_push(stack, next) < 0 ||
+	    certificates_push(stack, trusted) < 0)
+		return no_memory(error);
+	*ret = take(stack);
+	return 0;
 }

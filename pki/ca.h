@@ -57,6 +57,9 @@ EVP_PKEY *ca_key(const struct ca *ca); // as well; NULL: locked
 struct journal *ca_journal(const struct ca *ca);
 // What nodes trust, from trust.crt: a new stack.
 int ca_trust(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error);
+// What it says of itself (RFC 7030, 4.1.3): its chain, the roots that nodes are to trust, and, while one root follows another,
+// the certificate by which the old one vouches for the new: a new stack.
+int ca_announce(const struct ca *ca, STACK_OF(X509) * *ret, struct error *error);
 
 struct ca_leaf {
 	const char *identity; // SPIFFE ID within the CA's trust domain

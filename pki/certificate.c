@@ -357,6 +357,19 @@ static int read_next(OSSL_LIB_CTX *library, BIO *bio, STACK_OF(X509) * stack)
 	return r;
 }
 
+int certificates_push(STACK_OF(X509) * certificates, STACK_OF(X509) * more)
+{
+	for (int i = 0; i < sk_X509_num(more); i++) {
+		X509 *certificate = sk_X509_value(more, i);
+		X509_up_ref(certificate);
+		if (!sk_X509_push(certificates, certificate)) {
+			X509_free(certificate);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int certificate_read_pem(OSSL_LIB_CTX *library, const char *text, size_t size,
 			 STACK_OF(X509) * *ret, struct error *error)
 {

@@ -49,6 +49,8 @@ static inline void certificates_freep(STACK_OF(X509) * *certificates)
 {
 	sk_X509_pop_free(*certificates, X509_free);
 }
+// All of `more` (NULL: none) at the end of `certificates`, with references of their own. -ENOMEM: not all of them.
+int certificates_push(STACK_OF(X509) * certificates, STACK_OF(X509) * more);
 
 // All certificates of a PEM text, in order; other PEM blocks are skipped, garbage between blocks too. -EINVAL when there
 // is none or one cannot be read. Returns a new stack.

@@ -157,20 +157,10 @@ static int put_certs(struct est_answer *answer, STACK_OF(X509) * certificates, s
 // The certificates above the devices' own, the issuing one first. While one root follows another, both are among them.
 static int answer_cacerts(struct ca *ca, struct est_answer *answer, struct error *error)
 {
-	_cleanup_(certificates_freep) STACK_OF(X509) *trusted = NULL;
-	_cleanup_(certificates_freep) STACK_OF(X509) *stack = sk_X509_new_null();
-	int r = ca_trust(ca, &trusted, error);
+	_cleanup_(certificates_freep) STACK_OF(X509) *stack = NULL;
+	int r = ca_announce(ca, &stack, error);
 
-	if (r < 0)
-		return r;
-	if (!stack || ca_push_chain(ca, stack) < 0)
-		return error_set(error, ENOMEM, "out of memory");
-	while (sk_X509_num(trusted) > 0) {
-		if (!sk_X509_push(stack, sk_X509_value(trusted, 0)))
-			return error_set(error, ENOMEM, "out of memory");
-		sk_X509_shift(trusted);
-	}
-	return put_certs(answer, stack, error);
+	return r < 0 ? r : put_certs(answer, stack, error);
 }
 
 // What the device shows above its own comes along (RFC 7030, 4.2.3, lets us). Takes `leaf`.

@@ -19,7 +19,7 @@
 #include "pki/tls.h"
 #include "unit/pki_fixture.h"
 
-static struct fixture *ours, *theirs, *issuing, *leaf;
+static struct fixture *ours, *theirs, *cross, *issuing, *leaf; // `cross`: theirs, signed by ours
 static struct credential *credential;
 static char *directory, *path;
 
@@ -28,6 +28,12 @@ static int set_up(void **state)
 	(void)state;
 	ours = fixture_root("root");
 	theirs = fixture_root("other root");
+	cross = fixture_issue(ours,
+			      &(struct fixture_options){.subject = "other root",
+							.same_key = theirs,
+							.basic_constraints = "critical,CA:TRUE",
+							.key_usage = "critical,keyCertSign,cRLSign",
+							.extended_key_usage = ""});
 	issuing = fixture_intermediate(ours, "issuing", "corp.example", 0);
 	leaf = fixture_leaf(issuing, "spiffe://corp.example/laptop/alice");
 	credential = fixture_credential(leaf);
@@ -45,6 +51,7 @@ static int tear_down(void **state)
 	credential_put(credential);
 	fixture_free(leaf);
 	fixture_free(issuing);
+	fixture_free(cross);
 	fixture_free(theirs);
 	fixture_free(ours);
 	return 0;
@@ -66,6 +73,14 @@ static STACK_OF(X509) * offer(const struct fixture *a, const struct fixture *b)
 		sk_X509_push(stack, a->certificate);
 	if (b)
 		sk_X509_push(stack, b->certificate);
+	return stack;
+}
+
+static STACK_OF(X509) * offer_vouched(const struct fixture *a, const struct fixture *b)
+{
+	STACK_OF(X509) *stack = offer(a, b);
+
+	sk_X509_push(stack, cross->certificate);
 	return stack;
 }
 
@@ -91,7 +106,7 @@ static void takes_over_what_is_new(void **state)
 	(void)state;
 	assert_int_equal(update(offer(issuing, ours), &changed, &error), 0);
 	assert_false(changed); // intermediates do not count
-	assert_int_equal(update(offer(ours, theirs), &changed, &error), 0);
+	assert_int_equal(update(offer_vouched(ours, theirs), &changed, &error), 0);
 	assert_true(changed);
 	assert_int_equal(in_file(), 2);
 	assert_int_equal(update(offer(theirs, ours), &changed, &error), 0);
@@ -109,10 +124,9 @@ static void refuses_what_is_of_no_use(void **state)
 		const struct fixture *a, *b;
 		const char *words;
 	} cases[] = {
-		{NULL, NULL, "no root certificate"},
-		{issuing, leaf, "no root certificate"},
-		{theirs, NULL, "unknown CA"},
-		{ours, no_ca, "CA"},
+		{NULL, NULL, "no root certificate"},	  {issuing, leaf, "no root certificate"},
+		{theirs, NULL, "no present root signed"}, {ours, theirs, "no present root signed"},
+		{ours, no_ca, "no present root signed"},
 	};
 
 	(void)state;
@@ -124,6 +138,19 @@ static void refuses_what_is_of_no_use(void **state)
 		assert_non_null(strstr(error.what, cases[i].words));
 		assert_int_equal(in_file(), 1);
 	}
+}
+
+// What would leave our own certificate without its root, although the old one vouches for the new.
+static void keeps_what_it_needs(void **state)
+{
+	struct error error = {0};
+	bool changed = true;
+
+	(void)state;
+	assert_int_equal(update(offer_vouched(theirs, NULL), &changed, &error), -EBADMSG);
+	assert_false(changed);
+	assert_non_null(strstr(error.what, "unknown CA"));
+	assert_int_equal(in_file(), 1);
 }
 
 static void keeps_revocation_lists(void **state)
@@ -140,7 +167,7 @@ static void keeps_revocation_lists(void **state)
 	assert_int_equal(file_read(path, 1u << 20, &before, &size), 0);
 	assert_true(asprintf(&both, "%s%s", list, before) > 0);
 	fixture_write_text(path, both);
-	assert_int_equal(update(offer(ours, theirs), &changed, &error), 0);
+	assert_int_equal(update(offer_vouched(ours, theirs), &changed, &error), 0);
 	assert_true(changed);
 	assert_int_equal(file_read(path, 1u << 20, &after, &size), 0);
 	assert_non_null(strstr(after, list));
@@ -165,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(takes_over_what_is_new, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_what_is_of_no_use, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keeps_what_it_needs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keeps_revocation_lists, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(says_that_there_is_no_file, set_up, tear_down),
 	};
