@@ -42,16 +42,19 @@ int bundle_roots(STACK_OF(X509) * offered, STACK_OF(X509) * *ret, struct error *
 	return 0;
 }
 
+static bool holds(STACK_OF(X509) * all, const X509 *one)
+{
+	for (int i = 0; i < sk_X509_num(all); i++)
+		if (X509_cmp(sk_X509_value(all, i), one) == 0)
+			return true;
+	return false;
+}
+
 static bool within(STACK_OF(X509) * some, STACK_OF(X509) * all)
 {
-	for (int i = 0; i < sk_X509_num(some); i++) {
-		int j = 0;
-		while (j < sk_X509_num(all) &&
-		       X509_cmp(sk_X509_value(some, i), sk_X509_value(all, j)) != 0)
-			j++;
-		if (j == sk_X509_num(all))
+	for (int i = 0; i < sk_X509_num(some); i++)
+		if (!holds(all, sk_X509_value(some, i)))
 			return false;
-	}
 	return true;
 }
 
@@ -81,11 +84,9 @@ static int check_vouched(STACK_OF(X509) * roots, STACK_OF(X509) * offered, STACK
 	for (int i = 0; i < sk_X509_num(roots); i++) {
 		X509 *root = sk_X509_value(roots, i);
 		int j = 0;
-		while (j < sk_X509_num(trusted) && X509_cmp(root, sk_X509_value(trusted, j)) != 0)
-			j++;
-		if (j < sk_X509_num(trusted))
+		if (holds(trusted, root))
 			continue;
-		for (j = 0; j < sk_X509_num(offered); j++)
+		for (; j < sk_X509_num(offered); j++)
 			if (vouches(sk_X509_value(offered, j), root, trusted))
 				break;
 		if (j < sk_X509_num(offered))
