@@ -26,6 +26,16 @@ time_t clock_wall(void)
 	return fixed ? fixed : time(NULL);
 }
 
+int64_t clock_wall_ms(void)
+{
+	time_t fixed = (time_t)atomic_load(&fixed_wall);
+	struct timespec now = {.tv_sec = fixed};
+
+	if (!fixed)
+		clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 time_t clock_built(void)
 {
 	return (time_t)CLOCK_BUILT_DAY * 86400;

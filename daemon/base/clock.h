@@ -13,6 +13,8 @@ uint64_t clock_ns(void);
 
 // Wall-clock seconds, for certificates and for people.
 time_t clock_wall(void);
+// The same in milliseconds, for comparisons with the monotonic one.
+int64_t clock_wall_ms(void);
 
 // Midnight before this programme was built: a wall clock that says less is wrong.
 time_t clock_built(void);

@@ -13,14 +13,14 @@
 struct clock_watch {
 	clock_stepped stepped;
 	void *data;
-	int64_t offset_s; // of the wall clock from the monotonic one
+	int64_t offset_ms; // of the wall clock from the monotonic one
 	int fd;
 	sd_event_source *source;
 };
 
 static int64_t offset(void)
 {
-	return (int64_t)clock_wall() - (int64_t)(clock_ms() / 1000);
+	return clock_wall_ms() - (int64_t)clock_ms();
 }
 
 // A timer that never comes; it is there to be cancelled.
@@ -55,7 +55,7 @@ int clock_watch_new(sd_event *event, clock_stepped stepped, void *data, struct c
 		return -ENOMEM;
 	watch->stepped = stepped;
 	watch->data = data;
-	watch->offset_s = offset();
+	watch->offset_ms = offset();
 	watch->fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (watch->fd < 0)
 		return -errno;
@@ -81,11 +81,11 @@ struct clock_watch *clock_watch_free(struct clock_watch *watch)
 
 void clock_watch_look(struct clock_watch *watch)
 {
-	int64_t now = offset(), step = now - watch->offset_s;
+	int64_t now = offset(), step_ms = now - watch->offset_ms;
 
-	// Both clocks are cut to seconds: a difference of one is none. What creeps adds up until it is a step.
-	if (step > -CLOCK_STEP_MIN_S && step < CLOCK_STEP_MIN_S)
+	// What creeps adds up until it is a step.
+	if (step_ms > -CLOCK_STEP_MIN_S * 1000 && step_ms < CLOCK_STEP_MIN_S * 1000)
 		return;
-	watch->offset_s = now;
-	watch->stepped(step, watch->data);
+	watch->offset_ms = now;
+	watch->stepped((step_ms + (step_ms < 0 ? -500 : 500)) / 1000, watch->data);
 }

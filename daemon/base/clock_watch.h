@@ -12,7 +12,7 @@
 
 struct clock_watch;
 
-// The clock went on by `step_s` seconds more (or less, when negative) than time did. On the loop's thread.
+// The clock went on by `step_s` seconds, rounded, more (or less, when negative) than time did. On the loop's thread.
 typedef void (*clock_stepped)(int64_t step_s, void *data);
 
 // Returns a new watch. 0 or -errno.

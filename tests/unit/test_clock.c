@@ -30,8 +30,10 @@ static void the_wall_clock_stands_where_it_is_put(void **state)
 	assert_true(clock_wall() == 1800000000);
 	usleep(1000);
 	assert_true(clock_wall() == 1800000000);
+	assert_true(clock_wall_ms() == 1800000000000);
 	clock_set_wall(0);
 	assert_true(llabs((long long)(clock_wall() - time(NULL))) <= 2);
+	assert_true(llabs((long long)(clock_wall_ms() / 1000 - time(NULL))) <= 2);
 }
 
 static void says_the_largest_unit(void **state)

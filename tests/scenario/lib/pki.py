@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from lib.host import run
 
@@ -90,6 +90,20 @@ class Authority:
         credential = Credential(prefix, self.identity(path))
         run(self.tool, "ca", "issue", self.directory, "--identity", credential.identity, "--out", prefix, *options)
         return credential
+
+    def vouch(self, other):
+        """The root of another CA as this one's root signed it: what one CA says while that one is to follow it. PEM."""
+        old = x509.load_pem_x509_certificate((self.directory / "root.crt").read_bytes())
+        signer = serialization.load_pem_private_key((self.directory / "root.key").read_bytes(), None)
+        new = x509.load_pem_x509_certificate((other.directory / "root.crt").read_bytes())
+        made = (x509.CertificateBuilder().subject_name(new.subject).issuer_name(old.subject).public_key(new.public_key())
+                .serial_number(x509.random_serial_number()).not_valid_before(new.not_valid_before)
+                .not_valid_after(new.not_valid_after))
+        for extension in new.extensions:
+            if extension.oid != ExtensionOID.AUTHORITY_KEY_IDENTIFIER:
+                made = made.add_extension(extension.value, extension.critical)
+        made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(old.public_key()), critical=False)
+        return made.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def stage(self, path, *options):
         """The same at a place of its own, that no daemon watches."""
