@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <openssl/rand.h>
 
 #include "base/error.h"
@@ -12,6 +13,7 @@
 #include "pki/tls.h"
 #include "tun/host.h"
 #include "tun/ingress.h"
+#include "tun/note.h"
 #include "tun/session.h"
 #include "tun/steer.h"
 #include "tun/worker.h"
@@ -27,6 +29,7 @@ struct dataplane {
 	struct routes *routes;
 	struct worker *workers[PACKET_LANES_MAX];
 	struct endpoint listening[DATAPLANE_SLOTS]; // by slot; AF_UNSPEC: free
+	int noted;				    // eventfd
 	bool scattered; // a peer\'s lanes arrive at sockets that the kernel chooses
 	_Atomic(struct path *) retired;
 	_Atomic(struct session *) index[INDEX_SLOTS];
@@ -90,7 +93,8 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 		return error_set(error, ENOMEM, "out of memory");
 	dataplane->options = *options;
 	dataplane->routes = routes_new();
-	if (!dataplane->routes)
+	dataplane->noted = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!dataplane->routes || dataplane->noted < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < options->workers; i++) {
 		struct worker_options worker = {
@@ -98,6 +102,7 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 			.tun = host_queue(options->host, i),
 			.mtu = options->mtu,
 			.offloads = options->offloads & DATAPLANE_OFFLOADS,
+			.noted = dataplane->noted,
 		};
 		int r = worker_start(dataplane, &worker, &dataplane->workers[i]);
 		if (r < 0)
@@ -118,6 +123,7 @@ struct dataplane *dataplane_free(struct dataplane *dataplane)
 		worker_stop(dataplane->workers[i]);
 	dataplane_collect(dataplane);
 	routes_free(dataplane->routes);
+	closep(&dataplane->noted);
 	free(dataplane);
 	return NULL;
 }
@@ -206,6 +212,39 @@ void dataplane_drops(const struct dataplane *dataplane, uint64_t drops[DROP_LAST
 			drops[d] += atomic_load_explicit(&dataplane->workers[i]->drops[d],
 							 memory_order_relaxed);
 	}
+}
+
+int dataplane_noted(const struct dataplane *dataplane)
+{
+	return dataplane->noted;
+}
+
+// Up to `max`, one from each worker in turn; fewer: there are no more.
+static unsigned take_notes(struct dataplane *dataplane, unsigned max,
+			   void (*each)(const struct note *note, void *data), void *data)
+{
+	unsigned taken = 0, empty = 0;
+	for (unsigned i = 0; taken < max && empty < dataplane->options.workers;
+	     i = (i + 1) % dataplane->options.workers) {
+		struct note note;
+		bool found = notes_take(dataplane->workers[i]->notes, &note);
+		empty = found ? 0 : empty + 1;
+		taken += found;
+		if (found)
+			each(&note, data);
+	}
+	return taken;
+}
+
+void dataplane_take_notes(struct dataplane *dataplane, unsigned max,
+			  void (*each)(const struct note *note, void *data), void *data)
+{
+	eventfd_t woken;
+	// Before looking, so that what comes meanwhile wakes us again.
+	if (eventfd_read(dataplane->noted, &woken) < 0)
+		woken = 0;
+	if (take_notes(dataplane, max, each, data) == max)
+		(void)eventfd_write(dataplane->noted, 1);
 }
 
 int dataplane_add_session(struct dataplane *dataplane, struct session *session)

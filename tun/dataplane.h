@@ -15,6 +15,7 @@ struct dataplane;
 struct error;
 struct host;
 struct ingress_input;
+struct note;
 struct path;
 struct session;
 struct worker;
@@ -52,6 +53,12 @@ unsigned dataplane_arrival_workers(const struct dataplane *dataplane, bool initi
 unsigned dataplane_offloads(const struct dataplane *dataplane);
 // Counts of all workers that belong to no session.
 void dataplane_drops(const struct dataplane *dataplane, uint64_t drops[DROP_LAST + 1]);
+
+// What the workers noted (tun/note.h), for the control thread. The descriptor is readable while something is to be taken.
+int dataplane_noted(const struct dataplane *dataplane);
+// Takes at most `max` notes, from each worker in turn. What is left keeps the descriptor readable.
+void dataplane_take_notes(struct dataplane *dataplane, unsigned max,
+			  void (*each)(const struct note *note, void *data), void *data);
 
 // Index table. Adding chooses the session's index. -ENOSPC.
 int dataplane_add_session(struct dataplane *dataplane, struct session *session);

@@ -14,6 +14,7 @@
 #include "base/rcu.h"
 #include "tun/egress.h"
 #include "tun/ingress.h"
+#include "tun/note.h"
 #include "tun/probe.h"
 #include "tun/session.h"
 
@@ -113,7 +114,7 @@ static int make(struct worker *worker)
 		return r;
 	worker->join.tcp = worker->join.udp = worker->offloads & OFFLOAD_BIT(OFFLOAD_JOIN);
 	worker->frame = malloc(VNET_HEADER + VNET_SUPER_MAX);
-	if (!worker->frame)
+	if (!worker->frame || !worker->notes)
 		return -ENOMEM;
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll < 0)
@@ -143,6 +144,7 @@ static struct worker *worker_free(struct worker *worker)
 	datagram_in_done(&worker->in);
 	join_done(&worker->join);
 	free(worker->frame);
+	notes_free(worker->notes);
 	free(worker);
 	return NULL;
 }
@@ -174,6 +176,7 @@ int worker_start(struct dataplane *dataplane, const struct worker_options *optio
 	worker->tun = options->tun;
 	worker->mtu = options->mtu;
 	worker->offloads = options->offloads;
+	worker->notes = notes_new(options->noted);
 	worker->epoll = worker->wake = -1;
 	for (unsigned i = 0; i < DATAPLANE_SLOTS; i++)
 		atomic_init(&worker->sockets[i], -1);

@@ -13,6 +13,8 @@
 #include "tun/join.h"
 #include "tun/offload.h"
 
+struct notes;
+
 struct worker_task {
 	struct worker_task *next;
 	enum link_message_type
@@ -44,6 +46,7 @@ struct worker {
 	struct backlog backlog; // of the TUN queue
 	struct join join;	// on its way into the TUN queue
 	uint8_t *frame;		// out of it: vnet header and packet or super-packet
+	struct notes *notes;	// for the control thread (tun/note.h)
 	_Atomic(struct worker_task *) inbox; // newest first
 	_Atomic unsigned inbox_count;
 	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session
@@ -54,6 +57,7 @@ struct worker_options {
 	int tun; // queue, borrowed
 	size_t mtu;
 	unsigned offloads; // OFFLOAD_BIT()s to use where they are there
+	int noted;	   // eventfd of the control thread, borrowed
 };
 
 // Starts the thread. 0 or -errno.
