@@ -5,7 +5,7 @@
 packages_build="gcc libc6-dev cmake ninja-build pkg-config libssl-dev libnl-3-dev libconfig-dev
 	libsystemd-dev liburcu-dev libjansson-dev libsqlite3-dev libsmartcols-dev
 	libcurl4-openssl-dev libmicrohttpd-dev"
-packages_run="iproute2 iputils-ping openssl curl procps"
+packages_run="iproute2 iputils-ping openssl curl procps tzdata"
 # Intel's AES-GCM, where the processor can use it.
 [[ $(uname -m) == x86_64 ]] && packages_build+=" libipsec-mb-dev"
 # The web servers of the demonstration and of the tests are Python's own.

@@ -6,37 +6,109 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/zone.h"
 
-#define DAY_MIN	 1440
-#define WEEK_MIN (7 * DAY_MIN)
+#define MINUTE 60
+#define DAY    86400
+#define WEEK   (7 * DAY)
 
-// Whether minute `now` of the week (0: Monday 00:00) is within.
-static bool hours_hold(const struct rule_hours *hours, int now)
+// Seconds from the begin of the week (Monday 00:00) in the rule's zone.
+static int week_second(const struct tm *tm)
 {
-	int length = (hours->to_min - hours->from_min + DAY_MIN - 1) % DAY_MIN + 1;
-	for (int day = 0; day < 7; day++)
-		if ((hours->days >> day & 1) &&
-		    (now - day * DAY_MIN - hours->from_min + 2 * WEEK_MIN) % WEEK_MIN < length)
-			return true;
-	return false;
+	return (tm->tm_wday + 6) % 7 * DAY + tm->tm_hour * 3600 + tm->tm_min * MINUTE + tm->tm_sec;
 }
 
-static int week_minute(time_t now)
+// What follows `from` on the circle of a week, 0..WEEK-1.
+static int week_distance(int from, int to)
 {
-	struct tm tm;
-	localtime_r(&now, &tm);
-	return (tm.tm_wday + 6) % 7 * DAY_MIN + tm.tm_hour * 60 + tm.tm_min;
+	return ((to - from) % WEEK + WEEK) % WEEK;
+}
+
+static int hours_length(const struct rule_hours *hours)
+{
+	int length = (hours->to_min - hours->from_min) * MINUTE;
+	return length > 0 ? length : length + DAY;
+}
+
+static bool hours_hold(const struct rule_hours *hours, int second)
+{
+	for (int day = 0; day < 7; day++)
+		if ((hours->days >> day & 1) && week_distance(day * DAY + hours->from_min * MINUTE,
+							      second) < hours_length(hours))
+			return true;
+	return false;
 }
 
 bool policy_active(const struct rule *rule, time_t now)
 {
 	if (rule->expires != 0 && now >= rule->expires)
 		return false;
-	bool holds = rule->hour_count == 0;
-	int minute = holds ? 0 : week_minute(now);
-	for (unsigned i = 0; !holds && i < rule->hour_count; i++)
-		holds = hours_hold(&rule->hours[i], minute);
-	return holds;
+	if (rule->hour_count == 0)
+		return true;
+	struct tm tm;
+	zone_time(rule->zone, now, &tm);
+	for (unsigned i = 0; i < rule->hour_count; i++)
+		if (hours_hold(&rule->hours[i], week_second(&tm)))
+			return true;
+	return false;
+}
+
+// Seconds from second `now` of the week until the hours begin or end, 1..WEEK.
+static int hours_next(const struct rule_hours *hours, int now)
+{
+	int next = WEEK;
+	for (int day = 0; day < 7; day++) {
+		int begin = day * DAY + hours->from_min * MINUTE;
+		if (!(hours->days >> day & 1))
+			continue;
+		// What is now was before.
+		int to_begin = week_distance(now + 1, begin) + 1;
+		int to_end = week_distance(now + 1, begin + hours_length(hours)) + 1;
+		next = to_begin < next ? to_begin : next;
+		next = to_end < next ? to_end : next;
+	}
+	return next;
+}
+
+// When the zone's offset changes, within the next `days` days; otherwise their end.
+static time_t zone_change(const struct zone *zone, time_t now, int days)
+{
+	struct tm tm;
+	zone_time(zone, now, &tm);
+	long offset = tm.tm_gmtoff;
+	time_t same = now, other = now;
+	for (int day = 0; day < days && tm.tm_gmtoff == offset; day++) {
+		same = other;
+		other += DAY;
+		zone_time(zone, other, &tm);
+	}
+	while (tm.tm_gmtoff != offset && other - same > 1) {
+		time_t middle = same + (other - same) / 2;
+		struct tm half;
+		zone_time(zone, middle, &half);
+		if (half.tm_gmtoff == offset)
+			same = middle;
+		else
+			other = middle;
+	}
+	return other;
+}
+
+// Until the offset changes, the local clock goes as the other does. It may say that nothing changes then: two hours of a rule that
+// meet.
+static time_t rule_next_change(const struct rule *rule, time_t now)
+{
+	time_t next = rule->expires > now ? rule->expires : 0;
+	if (rule->hour_count == 0 || (rule->expires != 0 && next == 0))
+		return next;
+	struct tm tm;
+	zone_time(rule->zone, now, &tm);
+	time_t hours = zone_change(rule->zone, now, 7);
+	for (unsigned i = 0; i < rule->hour_count; i++) {
+		time_t at = now + hours_next(&rule->hours[i], week_second(&tm));
+		hours = at < hours ? at : hours;
+	}
+	return next == 0 || hours < next ? hours : next;
 }
 
 time_t policy_next_change(const struct rules *rules, time_t now)
@@ -46,12 +118,9 @@ time_t policy_next_change(const struct rules *rules, time_t now)
 		unsigned count;
 		const struct rule *list = rules_of(rules, program, &count);
 		for (unsigned i = 0; i < count; i++) {
-			if (list[i].expires > now && (next == 0 || list[i].expires < next))
-				next = list[i].expires;
-			// Hours begin and end on minutes.
-			time_t minute = now - now % 60 + 60;
-			if (list[i].hour_count > 0 && (next == 0 || minute < next))
-				next = minute;
+			time_t at = rule_next_change(&list[i], now);
+			if (at != 0 && (next == 0 || at < next))
+				next = at;
 		}
 	}
 	return next;
