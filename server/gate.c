@@ -14,9 +14,10 @@
 #define SETS	 (GATE_ENTRIES / WAYS)
 #define MILLI	 1000u // tokens are counted in thousandths: a rate per second is one per millisecond
 #define NO_ENTRY (-1)
+#define IDENTITY 0xff // no family
 
 struct entry {
-	uint8_t key[9]; // family, then the address or the upper half of it
+	uint8_t key[9]; // family, then the address or the upper half of it; IDENTITY and a hash
 	bool used;
 	uint16_t half_open;
 	uint32_t tokens;    // thousandths of a start
@@ -77,6 +78,23 @@ static uint64_t mix(uint64_t z)
 	return z ^ (z >> 31);
 }
 
+static uint64_t hash_text(const struct gate *gate, const char *text)
+{
+	uint64_t hash = gate->secret[0];
+
+	for (; *text; text++)
+		hash = mix((hash ^ (uint8_t)*text) * gate->secret[1]);
+	return hash;
+}
+
+static void identity_key(const struct gate *gate, const char *identity, uint8_t key[9])
+{
+	uint64_t hash = hash_text(gate, identity);
+
+	key[0] = IDENTITY;
+	memcpy(key + 1, &hash, sizeof(hash));
+}
+
 static unsigned source_set(const struct gate *gate, const uint8_t key[9])
 {
 	uint64_t address;
@@ -114,16 +132,13 @@ static bool entry_says_less(const struct entry *a, const struct entry *b, uint64
 	return a->seen_ms < b->seen_ms;
 }
 
-// The entry of a source, a new one where it has none; NULL when its set is taken up by others that are half open.
-static struct entry *entry_get(struct gate *gate, const struct addr *addr, uint64_t now_ms)
+// The entry of this key, a new one where it has none; NULL when its set is taken up by others that are half open.
+static struct entry *entry_get(struct gate *gate, const uint8_t key[9], uint64_t now_ms)
 {
-	uint8_t key[9];
 	struct entry *least = NULL;
-
-	source_key(addr, key);
 	struct entry *set = &gate->entries[(size_t)source_set(gate, key) * WAYS];
 	for (unsigned i = 0; i < WAYS; i++) {
-		if (set[i].used && memcmp(set[i].key, key, sizeof(key)) == 0)
+		if (set[i].used && memcmp(set[i].key, key, sizeof(set[i].key)) == 0)
 			return &set[i];
 		if (!set[i].half_open && entry_says_less(&set[i], least, now_ms))
 			least = &set[i];
@@ -132,7 +147,7 @@ static struct entry *entry_get(struct gate *gate, const struct addr *addr, uint6
 		return NULL;
 	*least = (struct entry){
 		.used = true, .tokens = gate->limits.starts_burst * MILLI, .seen_ms = now_ms};
-	memcpy(least->key, key, sizeof(key));
+	memcpy(least->key, key, sizeof(least->key));
 	return least;
 }
 
@@ -171,8 +186,11 @@ static enum gate_verdict judge(struct gate *gate, struct entry *entry, uint64_t 
 enum gate_verdict gate_enter(struct gate *gate, const struct addr *addr, uint64_t now_ms,
 			     struct gate_ticket *ret)
 {
+	uint8_t key[9];
+
+	source_key(addr, key);
 	pthread_mutex_lock(&gate->lock);
-	struct entry *entry = entry_get(gate, addr, now_ms);
+	struct entry *entry = entry_get(gate, key, now_ms);
 	enum gate_verdict verdict = judge(gate, entry, now_ms);
 	if (verdict == GATE_PASS)
 		ret->entry = entry ? (int32_t)(entry - gate->entries) : NO_ENTRY;
@@ -196,6 +214,24 @@ void gate_leave(struct gate *gate, struct gate_ticket ticket, bool proven, uint6
 		}
 	}
 	pthread_mutex_unlock(&gate->lock);
+}
+
+bool gate_excuses(struct gate *gate, const char *identity, uint64_t now_ms)
+{
+	uint8_t key[9];
+
+	identity_key(gate, identity, key);
+	pthread_mutex_lock(&gate->lock);
+	struct entry *entry = entry_get(gate, key, now_ms);
+	bool excused = entry != NULL;
+	if (entry) {
+		entry_refill(gate, entry, now_ms);
+		excused = entry->tokens >= MILLI;
+		entry->tokens -= excused ? MILLI : 0;
+		entry->proven_ms = now_ms; // strangers do not push it out
+	}
+	pthread_mutex_unlock(&gate->lock);
+	return excused;
 }
 
 unsigned gate_half_open(struct gate *gate)

@@ -19,7 +19,7 @@ struct gate;
 struct gate_limits {
 	unsigned half_open; // in all
 	unsigned half_open_source;
-	unsigned starts_per_second; // per source ...
+	unsigned starts_per_second; // per source, and per identity ...
 	unsigned starts_burst;	    // ... after a burst of so many
 };
 
@@ -43,8 +43,12 @@ DEFINE_CLEANUP(struct gate *, gate_free);
 // Writes the ticket on GATE_PASS only. Sources that have proven a certificate lately are not refused by chance.
 enum gate_verdict gate_enter(struct gate *gate, const struct addr *addr, uint64_t now_ms,
 			     struct gate_ticket *ret);
-// The handshake is over. `proven`: with a good certificate; then it does not count as a start, so that many peers behind one
-// address do not wait for each other.
+// The handshake is over. `proven`: with a good certificate that gate_excuses(); then it does not count as a start, so that many
+// peers behind one address do not wait for each other.
 void gate_leave(struct gate *gate, struct gate_ticket ticket, bool proven, uint64_t now_ms);
+
+// Whether a start of an identity that proved itself may be free to its source. One certificate alone is not free to begin more often
+// than a source may; each call counts as a start of it.
+bool gate_excuses(struct gate *gate, const char *identity, uint64_t now_ms);
 
 unsigned gate_half_open(struct gate *gate);

@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "pki/tls.h"
+#include "pki/verify.h"
 #include "tun/connection.h"
 
 #define NICENESS     5	// packets first
@@ -258,8 +259,11 @@ static int on_deliver(sd_event_source *source, int fd, uint32_t events, void *da
 		if (!handshake)
 			return 0;
 		struct connection *connection = handshake->connection;
+		struct verdict *verdict = channel_verdict(connection_channel(connection));
 		// Who speaks HTTP may have proved nothing yet.
-		handshake_end(handshake, channel_verdict(connection_channel(connection)) != NULL);
+		handshake_end(
+			handshake,
+			verdict && gate_excuses(all->gate, verdict_identity(verdict), clock_ms()));
 		atomic_fetch_add(&all->counters.opened, 1);
 		all->opened_handler(connection, all->data);
 	}

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/gate.h"
@@ -83,6 +84,34 @@ static void test_proven_starts_do_not_count(void **unused)
 		assert_int_equal(gate_enter(gate, &nat, START, &ticket), GATE_PASS);
 		gate_leave(gate, ticket, true, START);
 	}
+}
+
+static void test_one_identity_has_a_rate(void **unused)
+{
+	(void)unused;
+	_cleanup_(gate_freep) struct gate *gate = gate_new(&wide);
+	unsigned excused = 0;
+	char name[32];
+
+	for (unsigned ms = 0; ms < 10000; ms++)
+		excused += gate_excuses(gate, "spiffe://t/a", START + ms);
+	assert_in_range(excused, 59, 60);
+	while (gate_excuses(gate, "spiffe://t/a", START + 10000))
+		excused++;
+	assert_in_range(excused, 60, 61);
+	for (unsigned i = 0; i < 1000; i++) { // others are not its concern
+		snprintf(name, sizeof(name), "spiffe://t/%u", i);
+		assert_true(gate_excuses(gate, name, START + 10000));
+	}
+	// Nor does a crowd of strangers make it new.
+	for (unsigned n = 0; n < 1000000; n++) {
+		struct addr addr = numbered(n);
+		struct gate_ticket ticket;
+		assert_int_equal(gate_enter(gate, &addr, START + 10000, &ticket), GATE_PASS);
+		gate_leave(gate, ticket, false, START + 10000);
+	}
+	assert_false(gate_excuses(gate, "spiffe://t/a", START + 10001));
+	assert_true(gate_excuses(gate, "spiffe://t/a", START + 10300));
 }
 
 static void test_ipv6_by_64(void **unused)
@@ -182,6 +211,7 @@ int main(void)
 		cmocka_unit_test(test_per_source),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_proven_starts_do_not_count),
+		cmocka_unit_test(test_one_identity_has_a_rate),
 		cmocka_unit_test(test_ipv6_by_64),
 		cmocka_unit_test(test_early_drop),
 		cmocka_unit_test(test_cap),

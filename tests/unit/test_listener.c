@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
@@ -30,11 +31,13 @@
 #define RENEWED	 "spiffe://corp.example/gateway/two"
 #define CLIENT	 "spiffe://corp.example/laptop/alice"
 #define PEERS	 200
+#define CROWD	 10
 #define PATIENCE 20000 // ms
 
 struct plant {
 	sd_event *event;
 	struct tls_context *gateway, *renewed, *client, *stranger;
+	struct tls_context *crowd[CROWD]; // other clients
 	struct endpoint endpoint;
 	struct listener *listener;
 	struct listener_limits limits;
@@ -102,6 +105,11 @@ static int plant_setup(void **state)
 	plant->renewed = context(TLS_SERVER, issuing, root, RENEWED);
 	plant->client = context(TLS_CLIENT, issuing, root, CLIENT);
 	plant->stranger = context(TLS_CLIENT, others, root, CLIENT);
+	for (unsigned i = 0; i < CROWD; i++) {
+		char identity[sizeof(CLIENT) + 8];
+		snprintf(identity, sizeof(identity), CLIENT "-%u", i);
+		plant->crowd[i] = context(TLS_CLIENT, issuing, root, identity);
+	}
 	plant->endpoint = endpoint("127.0.0.1", free_port(AF_INET));
 	plant->limits = (struct listener_limits){.threads = 3,
 						 .half_open = 512,
@@ -125,6 +133,8 @@ static int plant_teardown(void **state)
 	tls_context_put(plant->renewed);
 	tls_context_put(plant->client);
 	tls_context_put(plant->stranger);
+	for (unsigned i = 0; i < CROWD; i++)
+		tls_context_put(plant->crowd[i]);
 	sd_event_unref(plant->event);
 	free(plant);
 	return 0;
@@ -412,13 +422,21 @@ static void test_rate_per_source(void **state)
 	WAIT_FOR(counters(plant).accepted == 6);
 	WAIT_FOR(counters(plant).refused_source == 3);
 	// Good peers behind one address are not slowed down.
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < CROWD; i++) {
 		struct peer peer = {0};
-		peer_dial(plant, &peer, plant->client, &plant->endpoint);
+		peer_dial(plant, &peer, plant->crowd[i], &plant->endpoint);
 		run_until(plant, &plant->opened_count, i + 1);
 		connection_free(peer.connection);
 	}
 	assert_int_equal(counters(plant).refused_source, 3);
+	// One alone that begins again and again is.
+	while (counters(plant).refused_source == 3) {
+		struct peer peer = {0};
+		peer_dial(plant, &peer, plant->client, &plant->endpoint);
+		while (!peer.open && !peer.ended)
+			assert_true(sd_event_run(plant->event, 100000) >= 0);
+		connection_free(peer.connection);
+	}
 }
 
 // A byte now and then does not move the deadline.
