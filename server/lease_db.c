@@ -27,7 +27,11 @@ static const char *const texts[] = {
 	[REMOVE] = "DELETE FROM leases WHERE address = ?",
 	[TOUCH] = "UPDATE leases SET used = ?2 WHERE identity = ?1",
 	[LOAD] = "SELECT identity, pool, address, since, used FROM leases ORDER BY used, address",
-	[DECLARE] = "INSERT OR REPLACE INTO declared VALUES (?, ?, ?)",
+	// Mostly it says what it said before: nothing is written then, but once a day when it was seen.
+	[DECLARE] =
+		"INSERT INTO declared VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+		" anchors = excluded.anchors, seen = excluded.seen WHERE anchors != excluded.anchors"
+		" OR seen NOT BETWEEN excluded.seen - 86400 AND excluded.seen",
 	[DECLARED] = "SELECT identity, anchors, seen FROM declared ORDER BY identity",
 };
 static const char schema[] =

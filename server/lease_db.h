@@ -36,7 +36,7 @@ void lease_db_put(struct lease_db *db, const struct lease_row *row);
 void lease_db_remove(struct lease_db *db, const struct addr *address);
 void lease_db_touch(struct lease_db *db, const char *identity, time_t used);
 
-// Which CA certificates an identity said it trusts, and when; `anchors` is a text of our own. The last word counts.
+// Which CA certificates an identity said it trusts, and when, to within a day; `anchors` is a text of our own. The last word counts.
 struct declared_row {
 	const char *identity;
 	const char *anchors;

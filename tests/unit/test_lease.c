@@ -482,6 +482,33 @@ static void test_declared(void **state)
 	expect_moved(plant, false);
 }
 
+// Whoever says the same again makes the database write nothing, but once a day.
+static void test_declared_again(void **state)
+{
+	struct plant *plant = *state;
+	struct message_anchors two = {.hashes = {{[31] = 0xaf}, {2}}, .count = 2}, none = {0};
+	time_t now = time(NULL);
+	char text[600] = "", expected[600];
+
+	plant_pool(plant, "10.1.2.0/24");
+	struct leases *leases = open_leases(plant);
+	declared_put(leases_db(leases), "spiffe://t/a", &two, now);
+	declared_put(leases_db(leases), "spiffe://t/a", &two, now + 86400);
+	declared_put(leases_db(leases), "spiffe://t/b", &two, now);
+	declared_put(leases_db(leases), "spiffe://t/b", &two, now + 86401);
+	declared_put(leases_db(leases), "spiffe://t/c", &two, now);
+	declared_put(leases_db(leases), "spiffe://t/c", &none, now + 1);
+	declared_put(leases_db(leases), "spiffe://t/d", &two, now);
+	declared_put(leases_db(leases), "spiffe://t/d", &two, now - 1); // the clock was set
+	assert_int_equal(declared_each(leases_db(leases), collect_declared, text), 0);
+	snprintf(expected, sizeof(expected),
+		 "spiffe://t/a 2 af %lld;spiffe://t/b 2 af %lld;spiffe://t/c 0 00 %lld;"
+		 "spiffe://t/d 2 af %lld;",
+		 (long long)now, (long long)now + 86401, (long long)now + 1, (long long)now - 1);
+	assert_string_equal(text, expected);
+	leases_close(leases);
+}
+
 // A page in the middle is overwritten.
 static void test_damaged_page(void **state)
 {
@@ -615,6 +642,7 @@ int main(void)
 		plant_test(test_reload_is_written),
 		plant_test(test_broken_databases),
 		plant_test(test_declared),
+		plant_test(test_declared_again),
 		plant_test(test_damaged_page),
 		plant_test(test_foreign_rows),
 		plant_test(test_place_that_cannot_be),
