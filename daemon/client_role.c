@@ -15,6 +15,7 @@ struct client_role {
 	struct initiator_tools tools;
 	struct initiator **links;
 	unsigned count;
+	struct initiator **room; // for those of the configuration that was prepared
 };
 
 static struct initiator_options link_options(const struct config *config,
@@ -82,17 +83,26 @@ struct client_role *client_role_free(struct client_role *role)
 	if (!role)
 		return NULL;
 	end_links(role);
+	free(role->room);
 	free(role);
 	return NULL;
 }
 
-int client_role_set(struct client_role *role, const struct config *config,
-		    struct tls_context *context, struct error *error)
+int client_role_prepare(struct client_role *role, const struct config *config, struct error *error)
 {
-	struct initiator **links = calloc(config->link_count + 1, sizeof(struct initiator *));
-	unsigned count = 0;
-	if (!links)
+	struct initiator **room = calloc(config->link_count + 1, sizeof(struct initiator *));
+	if (!room)
 		return error_set(error, ENOMEM, "out of memory");
+	free(role->room);
+	role->room = room;
+	return 0;
+}
+
+void client_role_set(struct client_role *role, const struct config *config,
+		     struct tls_context *context)
+{
+	struct initiator **links = take(role->room);
+	unsigned count = 0;
 	for (unsigned i = 0; i < config->link_count; i++) {
 		int r = adopt_or_start(role, config, &config->links[i], context, &links[count]);
 		if (r < 0)
@@ -104,7 +114,6 @@ int client_role_set(struct client_role *role, const struct config *config,
 	end_links(role);
 	role->links = links;
 	role->count = count;
-	return 0;
 }
 
 void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,

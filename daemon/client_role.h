@@ -17,9 +17,11 @@ struct client_role *client_role_new(const struct initiator_tools *tools);
 struct client_role *client_role_free(struct client_role *role);
 DEFINE_CLEANUP(struct client_role *, client_role_free);
 
-// Starts, keeps or ends links as `config` wants them. -ENOMEM: nothing changed. A link that cannot be started is logged.
-int client_role_set(struct client_role *role, const struct config *config,
-		    struct tls_context *context, struct error *error);
+// Makes room for the links of `config`, so that client_role_set() cannot fail. -ENOMEM.
+int client_role_prepare(struct client_role *role, const struct config *config, struct error *error);
+// Starts, keeps or ends links as `config` wants them, which was prepared last. A link that cannot be started is logged.
+void client_role_set(struct client_role *role, const struct config *config,
+		     struct tls_context *context);
 // The same as of one initiator, for each of them.
 void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,
 			     const char *reason);

@@ -96,9 +96,15 @@ static void revocation_done(struct config_revocation *revocation)
 	free(revocation->lists);
 }
 
-struct config *config_free(struct config *config)
+struct config *config_get(struct config *config)
 {
-	if (!config)
+	config->references++;
+	return config;
+}
+
+struct config *config_put(struct config *config)
+{
+	if (!config || config->references-- > 0)
 		return NULL;
 	for (unsigned i = 0; i < config->link_count; i++)
 		link_done(&config->links[i]);
@@ -118,7 +124,7 @@ struct config *config_free(struct config *config)
 
 static void reader_done(struct config_reader *reader)
 {
-	config_free(reader->config);
+	config_put(reader->config);
 	config_errors_free(reader->errors);
 	for (unsigned i = 0; i < reader->source_count; i++)
 		config_source_free(reader->sources[i]);

@@ -136,6 +136,7 @@ struct config_link {
 };
 
 struct config {
+	unsigned references; // beside the first one
 	struct config_node node;
 	struct config_interface interface;
 	struct config_offload offload;
@@ -161,8 +162,9 @@ int config_load(const char *path, struct config **ret, struct config_errors **re
 // The same from memory, with `path` only named in errors; for tests and fuzzing.
 int config_parse(const char *text, const char *path, struct config **ret,
 		 struct config_errors **ret_errors);
-struct config *config_free(struct config *config); // takes NULL, returns NULL
-DEFINE_CLEANUP(struct config *, config_free);
+struct config *config_get(struct config *config); // one reference more; for one thread
+struct config *config_put(struct config *config); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct config *, config_put);
 
 // Of two settings that may be unset: both are, or they are equal.
 bool config_same_text(const char *a, const char *b);

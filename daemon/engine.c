@@ -136,20 +136,23 @@ static void log_all(const struct config_errors *errors)
 		log_error("%s", error_text(config_errors_at(errors, i), text, sizeof(text)));
 }
 
-static int reload_parts(struct engine *engine, const struct config *config, struct error *error)
+// What can fail comes first; from credentials_reload() on, parts borrow of `config`.
+static int reload_parts(struct engine *engine, struct config *config, struct error *error)
 {
 	const char *reason;
 	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
 	int r = config_reloadable(engine->config, config, error);
 	if (r == 0)
+		r = client_role_prepare(engine->client_role, config, error);
+	if (r == 0)
 		r = revocation_role_prepare(engine->revocation_role, config, error);
 	if (r < 0)
 		return r;
-	r = gateway_role_set(engine->gateway_role, config, engine->config, context, error);
+	r = gateway_role_set(engine->gateway_role, config, context, error);
 	if (r == 0) {
 		r = credentials_reload(engine->credentials, &config->node, &reason, error);
 		if (r < 0)
-			gateway_role_set(engine->gateway_role, engine->config, NULL, context, NULL);
+			gateway_role_set(engine->gateway_role, engine->config, context, NULL);
 		else if (reason)
 			on_credentials(reason, engine);
 	}
@@ -158,13 +161,14 @@ static int reload_parts(struct engine *engine, const struct config *config, stru
 		return r;
 	}
 	revocation_role_adopt(engine->revocation_role, config);
-	return client_role_set(engine->client_role, config,
-			       credentials_context(engine->credentials, TLS_CLIENT), error);
+	client_role_set(engine->client_role, config,
+			credentials_context(engine->credentials, TLS_CLIENT));
+	return 0;
 }
 
 int engine_reload(struct engine *engine, struct error *error)
 {
-	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_(config_putp) struct config *config = NULL;
 	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_ns() / 1000));
 	int r = config_load(engine->path, &config, &errors);
@@ -181,7 +185,7 @@ int engine_reload(struct engine *engine, struct error *error)
 	struct config *old = engine->config;
 	engine->config = take(config);
 	renewer_reload(engine->renewer, engine->config);
-	config_free(old);
+	config_put(old);
 	log_set_level(engine->config->log_level);
 	log_info("configuration reloaded");
 	return 0;
@@ -232,7 +236,7 @@ static int start_gateway(struct engine *engine, struct error *error)
 	int r = gateway_role_new(&tools, &engine->gateway_role, error);
 	if (r < 0)
 		return r;
-	return gateway_role_set(engine->gateway_role, engine->config, NULL,
+	return gateway_role_set(engine->gateway_role, engine->config,
 				credentials_context(engine->credentials, TLS_SERVER), error);
 }
 
@@ -250,8 +254,11 @@ static int start_links(struct engine *engine, struct error *error)
 	engine->client_role = client_role_new(&tools);
 	if (!engine->client_role)
 		return error_set(error, ENOMEM, "out of memory");
-	return client_role_set(engine->client_role, engine->config,
-			       credentials_context(engine->credentials, TLS_CLIENT), error);
+	int r = client_role_prepare(engine->client_role, engine->config, error);
+	if (r == 0)
+		client_role_set(engine->client_role, engine->config,
+				credentials_context(engine->credentials, TLS_CLIENT));
+	return r;
 }
 
 static int start_renewer(struct engine *engine, struct error *error)
@@ -326,7 +333,7 @@ int engine_new(const char *path, struct config *config, struct engine **ret, str
 {
 	_cleanup_(engine_freep) struct engine *engine = calloc(1, sizeof(*engine));
 	if (!engine) {
-		config_free(config);
+		config_put(config);
 		return error_set(error, ENOMEM, "out of memory");
 	}
 	engine->config = config;
@@ -355,7 +362,7 @@ struct engine *engine_free(struct engine *engine)
 	credentials_free(engine->credentials);
 	sd_event_source_disable_unref(engine->collect);
 	sd_event_unref(engine->event);
-	config_free(engine->config);
+	config_put(engine->config);
 	free(engine->path);
 	free(engine);
 	return NULL;

@@ -17,6 +17,7 @@
 struct gateway_role {
 	struct gateway_role_tools tools;
 	struct gateway *gateway;  // NULL: not configured
+	struct config *config;	  // in force; the gateway borrows parts of it
 	struct admit_peer *peers; // the configuration's, as the gateway wants them
 	char *lease_path;
 	char *admit_default; // pattern of the own trust domain
@@ -124,11 +125,12 @@ static void stop_gateway(struct gateway_role *role)
 	role->gateway = gateway_free(role->gateway);
 	free(role->peers);
 	role->peers = NULL;
+	role->config = config_put(role->config);
 	apply_clear(role->tools.apply, OWNER);
 }
 
 static int reload_gateway(struct gateway_role *role, const struct config *config,
-			  const struct config *old, struct error *error)
+			  struct error *error)
 {
 	struct admit_peer *peers = make_peers(&config->gateway);
 	if (!peers)
@@ -138,8 +140,7 @@ static int reload_gateway(struct gateway_role *role, const struct config *config
 	if (r == 0)
 		r = gateway_reload(role->gateway, &options, error);
 	if (r < 0) {
-		if (old)
-			apply_gateway(role, old, NULL);
+		apply_gateway(role, role->config, NULL);
 		free(peers);
 		return r;
 	}
@@ -176,15 +177,21 @@ struct gateway_role *gateway_role_free(struct gateway_role *role)
 	return NULL;
 }
 
-int gateway_role_set(struct gateway_role *role, const struct config *config,
-		     const struct config *old, struct tls_context *context, struct error *error)
+int gateway_role_set(struct gateway_role *role, struct config *config, struct tls_context *context,
+		     struct error *error)
 {
 	if (!config->gateway.enabled) {
 		stop_gateway(role);
 		return 0;
 	}
-	return role->gateway ? reload_gateway(role, config, old, error)
-			     : start_gateway(role, config, context, error);
+	int r = role->gateway ? reload_gateway(role, config, error)
+			      : start_gateway(role, config, context, error);
+	if (r < 0)
+		return r;
+	config_get(config);
+	config_put(role->config);
+	role->config = config;
+	return 0;
 }
 
 struct gateway *gateway_role_gateway(const struct gateway_role *role)

@@ -33,9 +33,9 @@ int gateway_role_new(const struct gateway_role_tools *tools, struct gateway_role
 struct gateway_role *gateway_role_free(struct gateway_role *role); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct gateway_role *, gateway_role_free);
 
-// Starts, changes or stops the gateway as `config` wants it; borrows `config` until the next call. On failure `old` (NULL:
-// none) stays in force.
-int gateway_role_set(struct gateway_role *role, const struct config *config,
-		     const struct config *old, struct tls_context *context, struct error *error);
+// Starts, changes or stops the gateway as `config` wants it, of which it takes a reference. On failure what was in force before
+// stays so.
+int gateway_role_set(struct gateway_role *role, struct config *config, struct tls_context *context,
+		     struct error *error);
 struct gateway *
 gateway_role_gateway(const struct gateway_role *role); // NULL: none, or `role` is NULL

@@ -197,7 +197,7 @@ static enum join_config judge_config(const struct join_files *files)
 	bool fits = same_file(config->node.certificate, files->certificate) &&
 		    same_file(config->node.key, files->certificate) &&
 		    same_file(config->node.trust, files->trust);
-	config_free(config);
+	config_put(config);
 	return fits ? JOIN_CONFIG_FITS : JOIN_CONFIG_OTHERS;
 }
 

@@ -38,7 +38,7 @@ static void print_errors(const struct config_errors *errors)
 
 static int check(const char *path)
 {
-	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_(config_putp) struct config *config = NULL;
 	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
 	if (config_load(path, &config, &errors) < 0) {
 		print_errors(errors);

@@ -50,7 +50,7 @@ static void check_config(const struct config *config)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_(config_putp) struct config *config = NULL;
 	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
 	_cleanup_(freep) char *text = malloc(size + 1);
 	if (!text)

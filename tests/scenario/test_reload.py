@@ -2,12 +2,15 @@
 """Changes in a running system: reload, disconnect, reauth; a client with two gateways. What a change does not touch goes
 on."""
 
+import shutil
 import signal
 import time
 
 import pytest
 
 from lib.host import Failed, wait_for
+from lib.node import binary
+from lib.pki import Authority
 from lib.traffic import Probes
 
 
@@ -100,6 +103,27 @@ def test_unreloadable_setting(trio):
     assert "10.20.0.0/24" not in trio.alice.session()["routes"]
     trio.gate.configure(interface={"name": "mutun0"}, gateway={"routes": []})
     trio.gate.reload()
+
+
+def test_no_way_back(world):
+    """A reload fails, and what was in force cannot be put back either: the CA's directory is gone meanwhile. Peers are served on."""
+    directory, other = world.directory / "ca1", Authority(binary("mutun"), world.directory / "ca2", world.pki.domain)
+    shutil.copytree(world.pki.directory, directory)
+    everybody = [world.pki.identity("laptop/*")] * 20
+    world.gate = world.gateway(gateway={"ca": directory, "admit": everybody})
+    world.alice = world.client("alice", world.gate)
+    world.start(world.gate, world.alice)
+    before = ids(world.gate)
+    shutil.rmtree(directory)
+    with probes_of(world.alice, world.gate) as probes:
+        world.gate.configure(gateway={"ca": other.directory}, node={"certificate": "/nowhere/node.crt"})
+        for _ in range(3):
+            done = world.gate.mutun("reload", check=False)
+            assert done.returncode == 1 and "/nowhere/node.crt" in done.stdout + done.stderr, done
+        world.alice.mutun("reauth")
+        wait_for("another proof", lambda: world.alice.session()["renewals"] >= 1)
+    probes.expect_no_loss()
+    assert ids(world.gate) == before
 
 
 def test_admission_is_withdrawn(trio):

@@ -20,7 +20,7 @@
 static void test_defaults(void **state)
 {
 	(void)state;
-	_cleanup_(config_freep) struct config *config = parse(NODE LINK);
+	_cleanup_(config_putp) struct config *config = parse(NODE LINK);
 	assert_string_equal(config->node.certificate, "/etc/n.crt");
 	assert_string_equal(config->node.key, "/etc/n.key");
 	assert_string_equal(config->node.trust, "/t.crt");
@@ -58,7 +58,7 @@ static void check_prefix(const struct prefix *prefix, const char *expected)
 static void test_all_settings(void **state)
 {
 	(void)state;
-	_cleanup_(config_freep) struct config *config = parse(
+	_cleanup_(config_putp) struct config *config = parse(
 		"node: { certificate = \"sub/n.crt\"; key = \"/k\"; trust = \"t\"; state = \"s\";\n"
 		" federation = ( { domain = \"Partner.example\"; trust = \"p.crt\"; } ); };\n"
 		"interface: { name = \"vpn7\"; mtu = 9000; workers = 3; table = 4294967295L;\n"
@@ -152,7 +152,7 @@ static int files_teardown(void **state)
 static void test_merge(void **state)
 {
 	const struct files *files = *state;
-	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_(config_putp) struct config *config = NULL;
 	struct config_errors *errors = NULL;
 	char path[256];
 	WRITE(files, "m.conf",
@@ -241,7 +241,7 @@ static void test_unreadable(void **state)
 	memcpy(large, NODE LINK, sizeof(NODE LINK) - 1);
 	files_write(files, "m.conf", large, CONFIG_FILE_MAX);
 	assert_int_equal(config_load(files->main, &config, &errors), 0);
-	config_free(config);
+	config_put(config);
 	free(large);
 }
 
@@ -265,9 +265,9 @@ static void test_reloadable(void **state)
 		 "node.state", "from /var/lib/mutun to /etc/s"},
 	};
 	(void)state;
-	_cleanup_(config_freep) struct config *old = parse(NODE LINK);
+	_cleanup_(config_putp) struct config *old = parse(NODE LINK);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		_cleanup_(config_freep) struct config *new = parse(cases[i].text);
+		_cleanup_(config_putp) struct config *new = parse(cases[i].text);
 		struct error error = {0};
 		int r = config_reloadable(old, new, &error);
 		assert_int_equal(r, cases[i].where ? -EBUSY : 0);
@@ -289,7 +289,7 @@ static void test_examples(void **state)
 		{"mutun.conf", true, 0}, {"laptop.conf", false, 1}, {"site.conf", false, 2}};
 	(void)state;
 	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
-		_cleanup_(config_freep) struct config *config = NULL;
+		_cleanup_(config_putp) struct config *config = NULL;
 		_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
 		char path[512], text[ERROR_TEXT_MAX];
 		snprintf(path, sizeof(path), PACKAGING "/examples/%s", examples[i].name);

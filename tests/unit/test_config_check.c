@@ -267,7 +267,7 @@ static void test_overlaps(void **state)
 	(void)state;
 	CHECK_WRONG(wrong);
 	// The same identity may have all of these.
-	config_free(parse(NODE GATEWAY "sites = (" SITE(
+	config_put(parse(NODE GATEWAY "sites = (" SITE(
 		"a", "10.1.0.0/16\", \"10.1.2.0/24") ");\n"
 						     "clients = (" CLIENT(
 							     "a",

@@ -19,7 +19,7 @@
 
 static void what_is_right(void **state)
 {
-	_cleanup_(config_freep) struct config *config = parse(LISTS(
+	_cleanup_(config_putp) struct config *config = parse(LISTS(
 		"{ file = \"lists/a.crl\"; }, { url = \"http://pki.d/b.crl\"; domain = \"d\"; "
 		"issuer = \"/ca.crt\"; mode = \"hard\"; grace = 0; refresh_min = 1; "
 		"refresh_max = 2; }"));

@@ -104,16 +104,16 @@ static void knows_what_is_the_same(void **state)
 	(void)state;
 	for (int i = 0; i < COUNT; i++)
 		for (int j = 0; j < COUNT; j++) {
-			_cleanup_(config_freep) struct config *a = parse(texts[i]);
-			_cleanup_(config_freep) struct config *b = parse(texts[j]);
+			_cleanup_(config_putp) struct config *a = parse(texts[i]);
+			_cleanup_(config_putp) struct config *b = parse(texts[j]);
 			assert_int_equal(config_trust_same(&a->node, &b->node), i == j);
 		}
 }
 
 static void makes_rules_for_this_node(void **state)
 {
-	_cleanup_(config_freep) struct config *none = parse(HEAD TAIL);
-	_cleanup_(config_freep) struct config *one = parse(
+	_cleanup_(config_putp) struct config *none = parse(HEAD TAIL);
+	_cleanup_(config_putp) struct config *one = parse(
 		HEAD
 		"names = ( { dns = \"*.a.example\"; identity = \"spiffe://c.example/$1\"; } );" TAIL);
 	_cleanup_(mapping_freep) struct mapping *mapping = NULL;
