@@ -17,6 +17,7 @@
 #include "tun/herald.h"
 
 #define CHANGED_US 20000u
+#define AGAIN_US   1000000u // after one that did not work out
 
 struct revocation_role {
 	struct revocation_role_tools tools;
@@ -45,15 +46,23 @@ static int revise(const struct revocation_role *role)
 	return r < 0 ? r : credentials_set_revocation(role->tools.credentials, revocation);
 }
 
+static void arm(const struct revocation_role *role, uint64_t wait_us)
+{
+	sd_event_source_set_time_relative(role->timer, wait_us);
+	sd_event_source_set_enabled(role->timer, SD_EVENT_ONESHOT);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct revocation_role *role = data;
 	(void)source;
 	(void)usec;
-	if (revise(role) < 0)
+	if (revise(role) < 0) {
 		log_error("out of memory: what was revoked now does not count yet");
-	else
+		arm(role, AGAIN_US);
+	} else {
 		role->tools.judge(role->tools.data);
+	}
 	denial_files_keep(role->files);
 	return 0;
 }
@@ -65,8 +74,7 @@ static void on_changed(void *data)
 	// Armed already: more of them must not put it off.
 	if (!role->timer || sd_event_source_get_enabled(role->timer, &enabled) > 0)
 		return;
-	sd_event_source_set_time_relative(role->timer, CHANGED_US);
-	sd_event_source_set_enabled(role->timer, SD_EVENT_ONESHOT);
+	arm(role, CHANGED_US);
 }
 
 static void on_denials(const char *domain, void *data)
