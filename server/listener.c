@@ -206,7 +206,6 @@ static void let_in(struct listener *listener, int fd, const struct sockaddr_stor
 	struct endpoint peer = {0};
 	struct gate_ticket ticket;
 
-	atomic_fetch_add(&listener->accepted, 1);
 	if (endpoint_from_sockaddr(address, &peer) < 0) {
 		close(fd);
 		return;
@@ -257,6 +256,8 @@ static void accept_batch(struct listener *listener, int fd)
 				       SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (accepted >= 0) {
 			let_in(listener, accepted, &address);
+			atomic_fetch_add(&listener->accepted,
+					 1); // those refused are counted by now
 			continue;
 		}
 		if (errno == EAGAIN)
