@@ -352,6 +352,10 @@ static const char *const drop_names[] = {
 	[DROP_SEND] = "send",
 	[DROP_DEVICE] = "device",
 	[DROP_QUEUE] = "queue",
+	[DROP_POLICY] = "policy",
+	[DROP_FLOWS] = "flows",
+	[DROP_STATE] = "state",
+	[DROP_HOPS] = "hops",
 };
 static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == DROP_LAST + 1, "a name for each");
 

@@ -90,7 +90,11 @@ enum drop {
 	DROP_DEVICE,	 // the TUN device refused it
 	DROP_QUEUE,	 // hand-over to another worker was full
 	DROP_CONGESTION, // congestion on the way, and the inner packet cannot be told (RFC 6040)
-	DROP_LAST = DROP_CONGESTION,
+	DROP_POLICY,	 // no rule allows it, or one denies it
+	DROP_FLOWS,	 // its peer has as many flows as it may have
+	DROP_STATE,	 // no connection has such a packet at this point
+	DROP_HOPS,	 // its hop limit is used up
+	DROP_LAST = DROP_HOPS,
 };
 // "replay", "tag" ...: the word in status, logs and tests.
 const char *drop_name(enum drop drop);

@@ -113,6 +113,24 @@ static void add_extension(X509 *certificate, const X509 *issuer, int nid, const 
 	X509_EXTENSION_free(extension);
 }
 
+// x509v3_config(5) would want a file for this one.
+static void add_policies(X509 *certificate, const char *oids)
+{
+	CERTIFICATEPOLICIES *policies = CERTIFICATEPOLICIES_new();
+	char *copy = strdup(oids), *rest = copy, *oid;
+
+	must(policies && copy);
+	while ((oid = strsep(&rest, ","))) {
+		POLICYINFO *policy = POLICYINFO_new();
+		must(policy);
+		policy->policyid = OBJ_txt2obj(oid, 1);
+		must(policy->policyid && sk_POLICYINFO_push(policies, policy));
+	}
+	must(X509_add1_ext_i2d(certificate, NID_certificate_policies, policies, 0, 0) == 1);
+	CERTIFICATEPOLICIES_free(policies);
+	free(copy);
+}
+
 static const char *or_else(const char *value, const char *fallback)
 {
 	return value ? value : fallback;
@@ -136,6 +154,8 @@ static void add_extensions(struct fixture *fixture, const struct fixture_options
 	if (options->any_policy)
 		add_raw(certificate, SN_certificate_policies, false,
 			"\x30\x08\x30\x06\x06\x04\x55\x1d\x20\x00", 10);
+	if (options->policies)
+		add_policies(certificate, options->policies);
 	if (options->unknown_critical)
 		add_raw(certificate, "1.3.6.1.4.1.55555.1", true, "\x05", 2);
 	add_names(certificate, options);
@@ -145,12 +165,15 @@ static void add_extensions(struct fixture *fixture, const struct fixture_options
 	add_extension(certificate, issuer, NID_authority_key_identifier, "keyid");
 }
 
-static void set_names(struct fixture *fixture, const char *subject)
+static void set_names(struct fixture *fixture, const char *subject, const char *const *units)
 {
 	X509_NAME *name = X509_get_subject_name(fixture->certificate);
 
 	must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)subject,
 					-1, -1, 0));
+	for (unsigned i = 0; i < FIXTURE_UNITS_MAX && units[i]; i++)
+		must(X509_NAME_add_entry_by_txt(name, "OU", MBSTRING_UTF8,
+						(const unsigned char *)units[i], -1, -1, 0));
 	must(X509_set_issuer_name(
 		fixture->certificate,
 		fixture->issuer ? X509_get_subject_name(fixture->issuer->certificate) : name));
@@ -210,7 +233,7 @@ struct fixture *fixture_issue(const struct fixture *issuer, const struct fixture
 	must(X509_set_version(certificate, options->version_1 ? X509_VERSION_1 : X509_VERSION_3));
 	set_serial(certificate, options);
 	set_times(certificate, options);
-	set_names(fixture, or_else(options->subject, "test"));
+	set_names(fixture, or_else(options->subject, "test"), options->units);
 	must(X509_set_pubkey(certificate, fixture->key));
 	if (!options->version_1)
 		add_extensions(fixture, options);

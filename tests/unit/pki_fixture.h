@@ -20,7 +20,8 @@ struct fixture {
 	const struct fixture *issuer; // NULL: signed by itself
 };
 
-#define FIXTURE_URIS_MAX 4
+#define FIXTURE_URIS_MAX  4
+#define FIXTURE_UNITS_MAX 4
 
 // Zero is a good leaf by the profile, without a name. Strings are in the form of OpenSSL's x509v3_config(5); an empty
 // string leaves the extension out.
@@ -34,14 +35,16 @@ struct fixture_options {
 	const char *subject; // common name; "test"
 	const char *
 		key; // "P-256" (default), "P-384", "P-521", "secp256k1", "explicit", "Ed25519", "Ed448", "RSA-<bits>"
-	const char *digest;		// "SHA256"
-	const char *basic_constraints;	// "critical,CA:FALSE"
-	const char *key_usage;		// "critical,digitalSignature"
-	const char *extended_key_usage; // "serverAuth,clientAuth"
-	const char *name_constraints;	// none
-	const char *policy_constraints; // none
-	bool any_policy;		// the certificate policy anyPolicy
-	int64_t not_before_s;		// from now; both zero: -300 and 86400
+	const char *digest;		      // "SHA256"
+	const char *basic_constraints;	      // "critical,CA:FALSE"
+	const char *key_usage;		      // "critical,digitalSignature"
+	const char *extended_key_usage;	      // "serverAuth,clientAuth"
+	const char *name_constraints;	      // none
+	const char *policy_constraints;	      // none
+	bool any_policy;		      // the certificate policy anyPolicy
+	const char *policies;		      // certificate policies: "1.2.3,1.2.4"; none
+	const char *units[FIXTURE_UNITS_MAX]; // organizational units of the subject
+	int64_t not_before_s;		      // from now; both zero: -300 and 86400
 	int64_t not_after_s;
 	const uint8_t *serial; // 20 random bytes
 	size_t serial_size;
