@@ -17,6 +17,7 @@
 #include "tun/dataplane.h"
 #include "tun/herald.h"
 #include "tun/session.h"
+#include "tun/witness.h"
 
 #define LINGER_MS 10000u // for the gateway's last word on an old channel
 
@@ -45,14 +46,16 @@ void conversation_forget(struct initiator *initiator, struct connection *connect
 	connection_free(connection);
 }
 
-static void release_session(struct initiator *initiator)
+static void release_session(struct initiator *initiator, enum bye_code code, const char *why)
 {
+	if (session_newest_epoch(initiator->session) > 0)
+		witness_over(initiator->tools.witness, initiator->session, code, why);
 	log_info("link %s: session %s is over", initiator->name, session_name(initiator->session));
 	initiator->session = session_free(initiator->session);
 	pushed_clear(&initiator->pushed);
 }
 
-void conversation_drop(struct initiator *initiator)
+void conversation_drop(struct initiator *initiator, enum bye_code code, const char *why)
 {
 	if (!initiator->session)
 		return;
@@ -63,7 +66,7 @@ void conversation_drop(struct initiator *initiator)
 			conversation_forget(initiator, initiator->next);
 		link_failed(initiator->link, 0, clock_ms());
 	}
-	release_session(initiator);
+	release_session(initiator, code, why);
 }
 
 static void linger(struct initiator *initiator, struct connection *connection, uint64_t now)
@@ -107,7 +110,7 @@ static int ensure_session(struct initiator *initiator, const char *identity)
 	if (initiator->current)
 		connection_close(take(initiator->current), &bye);
 	if (session)
-		release_session(initiator);
+		release_session(initiator, bye.code, bye.text);
 	return session_new(initiator->tools.dataplane, true, identity, NULL, 15,
 			   &initiator->session);
 }
@@ -173,6 +176,9 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 	initiator->last_error.code = 0;
 	link_ready(initiator->link, now);
 	herald_line_open(initiator->line, &ready->denials);
+	initiator->dialogue.spoken = ready->answers;
+	if (!ready->resumed)
+		witness_begun(initiator->tools.witness, initiator->session);
 	session_probe(initiator->session, now);
 	log_info("link %s: %s with %s, epoch %u%s%s", initiator->name,
 		 ready->resumed ? "session goes on" : "up", session_name(initiator->session),
@@ -225,7 +231,7 @@ static void on_bye(struct initiator *initiator, struct connection *connection,
 	conversation_forget(initiator, connection);
 	// A new channel that is refused ends nothing: while there is a current one, the gateway says there when it is over.
 	if (ends_session(bye->code) && !initiator->current)
-		conversation_drop(initiator);
+		conversation_drop(initiator, bye->code, bye->text);
 	if (was_current)
 		conversation_lost(initiator, "the gateway ended the channel", retry_after_ms);
 	else
@@ -300,6 +306,13 @@ static void on_message(struct initiator *initiator, struct connection *connectio
 		return;
 	case MESSAGE_DENY:
 		on_deny(initiator, connection, &message->deny);
+		return;
+	case MESSAGE_REFUSAL:
+	case MESSAGE_QUESTION:
+	case MESSAGE_ANSWER:
+		if (initiator->session)
+			dialogue_heard(&initiator->dialogue, initiator->session, connection,
+				       message, clock_ms());
 		return;
 	case MESSAGE_BYE:
 		on_bye(initiator, connection, &message->bye);
@@ -377,7 +390,7 @@ void conversation_end(struct initiator *initiator, enum bye_code code, const cha
 		session_cut(initiator->session);
 	if (initiator->current)
 		connection_close(take(initiator->current), &bye);
-	conversation_drop(initiator);
+	conversation_drop(initiator, code, text);
 	conversation_lost(initiator, "channel lost", 0);
 }
 

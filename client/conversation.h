@@ -25,4 +25,4 @@ void conversation_lost(struct initiator *initiator, const char *reason, uint64_t
 // The session is over: BYE, the host's configuration taken back, then dial anew.
 void conversation_end(struct initiator *initiator, enum bye_code code, const char *text);
 // The same without a word and without dialling.
-void conversation_drop(struct initiator *initiator);
+void conversation_drop(struct initiator *initiator, enum bye_code code, const char *why);

@@ -27,6 +27,7 @@ void greeting_hello(const struct session *session, unsigned lanes, unsigned mtu,
 	hello->cipher_count = 2;
 	hello->lanes = lanes;
 	hello->mtu = mtu;
+	hello->answers = true;
 }
 
 static struct datagram_peer udp_peer(const struct connection *connection, uint16_t port)

@@ -22,6 +22,7 @@
 #include "tun/herald.h"
 #include "tun/host.h"
 #include "tun/session.h"
+#include "tun/witness.h"
 
 #define PONG_WITHIN_MS 10000u
 
@@ -237,6 +238,7 @@ int initiator_new(const struct initiator_options *options, const struct initiato
 	initiator->tools = *tools;
 	initiator->context = tls_context_get(context);
 	initiator->pong_due_ms = CLOCK_NEVER;
+	initiator->dialogue = witness_dialogue(tools->witness);
 	conversation_reason(initiator, "start");
 	int r = copy_options(initiator, options);
 	if (r < 0)
@@ -268,7 +270,8 @@ struct initiator *initiator_free(struct initiator *initiator)
 	if (initiator->current)
 		connection_close(take(initiator->current), &bye);
 	if (initiator->name)
-		conversation_drop(initiator);
+		conversation_drop(initiator, bye.code, bye.text);
+	dialogue_done(&initiator->dialogue);
 	sd_event_source_disable_unref(initiator->timer);
 	link_free(initiator->link);
 	tls_context_put(initiator->context);
@@ -364,6 +367,13 @@ void initiator_network_changed(struct initiator *initiator)
 	arm(initiator);
 }
 
+int initiator_ask(struct initiator *initiator, const struct message_question *question,
+		  void (*done)(const struct message_answer *answer, void *data), void *data,
+		  struct inquiry **ret)
+{
+	return dialogue_ask(&initiator->dialogue, initiator->current, question, done, data, ret);
+}
+
 const char *initiator_name(const struct initiator *initiator)
 {
 	return initiator->name;
@@ -383,6 +393,7 @@ void initiator_status(const struct initiator *initiator, struct initiator_status
 		.next_try_ms = link_deadline(initiator->link),
 		.last_error = &initiator->last_error,
 		.refusals = initiator->refusals,
+		.refused = initiator->dialogue.heard,
 		.session = initiator->session,
 		.addresses = initiator->pushed.addresses,
 		.address_count = initiator->pushed.address_count,

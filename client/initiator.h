@@ -10,14 +10,18 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "client/link.h"
+#include "tun/message_question.h"
 
 struct apply;
 struct dataplane;
 struct herald;
+struct inquiry;
+struct refusals;
 struct host;
 struct initiator;
 struct session;
 struct tls_context;
+struct witness;
 
 struct initiator_target {
 	const char *host;
@@ -41,7 +45,8 @@ struct initiator_tools {
 	struct dataplane *dataplane;
 	struct host *host;
 	struct apply *apply;
-	struct herald *herald; // passes denials on; NULL: none
+	struct herald *herald;	       // passes denials on; NULL: none
+	const struct witness *witness; // NULL: none
 	// A gateway trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
 	void (*unknown_anchor)(void *data);
 	void *data;
@@ -54,7 +59,9 @@ struct initiator_status {
 	uint64_t next_try_ms;		// monotonic; CLOCK_NEVER
 	const struct error *last_error; // borrowed; code 0: none
 	unsigned refusals; // handshakes in which a gateway refused our certificate, since the start
-	struct session *session;	// borrowed; NULL: none
+	const struct refusals
+		*refused;	 // what the gateway did not let through; borrowed; NULL: nothing
+	struct session *session; // borrowed; NULL: none
 	const struct prefix *addresses; // pushed, borrowed
 	unsigned address_count;
 	const struct prefix *routes;
@@ -80,6 +87,10 @@ void initiator_reauth(struct initiator *initiator, const char *reason);
 void initiator_disconnect(struct initiator *initiator);
 // Addresses or routes of the host changed.
 void initiator_network_changed(struct initiator *initiator);
+// As dialogue_ask().
+int initiator_ask(struct initiator *initiator, const struct message_question *question,
+		  void (*done)(const struct message_answer *answer, void *data), void *data,
+		  struct inquiry **ret);
 const char *initiator_name(const struct initiator *initiator);
 const char *initiator_pattern(const struct initiator *initiator);
 void initiator_status(const struct initiator *initiator, struct initiator_status *ret);

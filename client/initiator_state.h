@@ -5,6 +5,7 @@
 
 #include "client/initiator.h"
 #include "client/pushed.h"
+#include "tun/dialogue.h"
 #include "tun/message.h"
 
 struct connection;
@@ -34,7 +35,8 @@ struct initiator {
 	uint64_t keepalive_ms;
 
 	struct session *session;
-	struct herald_line *line;      // NULL: no herald
+	struct herald_line *line; // NULL: no herald
+	struct dialogue dialogue;
 	char reason[MESSAGE_TEXT_MAX]; // why identity is proved again
 	struct pushed pushed;
 	struct error last_error;

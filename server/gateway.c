@@ -67,6 +67,7 @@ static struct member_tools tools_of(struct gateway *gateway)
 		.event = gateway->event,
 		.dataplane = gateway->dataplane,
 		.herald = gateway->options.herald,
+		.witness = gateway->options.witness,
 		.keepalive_s = gateway->options.keepalive_s,
 		.mtu = gateway->options.mtu,
 		.over = on_member_over,
@@ -406,6 +407,23 @@ unsigned gateway_reauth(struct gateway *gateway, const char *identity, const cha
 		count++;
 	}
 	return count;
+}
+
+void gateway_refuse(const struct gateway *gateway, const char *identity,
+		    const struct refusal *refusal)
+{
+	struct member *member = find_member(gateway, identity);
+	if (member)
+		member_refuse(member, refusal);
+}
+
+int gateway_ask(const struct gateway *gateway, const char *identity,
+		const struct message_question *question,
+		void (*done)(const struct message_answer *answer, void *data), void *data,
+		struct inquiry **ret)
+{
+	struct member *member = find_member(gateway, identity);
+	return member ? member_ask(member, question, done, data, ret) : -ENOTCONN;
 }
 
 void gateway_each(const struct gateway *gateway,

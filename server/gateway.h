@@ -10,13 +10,16 @@
 #include "server/admit.h"
 #include "server/declared.h"
 #include "server/listener.h"
+#include "tun/message_question.h"
 
 struct dataplane;
 struct error;
 struct herald;
+struct inquiry;
 struct gateway;
 struct session;
 struct tls_context;
+struct witness;
 
 // Borrowed until the next gateway_reload() or gateway_free().
 struct gateway_options {
@@ -34,7 +37,8 @@ struct gateway_options {
 	// A peer trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
 	void (*unknown_anchor)(void *data);
 	void *data;
-	struct herald *herald; // passes denials on; NULL: none
+	struct herald *herald;	       // passes denials on; NULL: none
+	const struct witness *witness; // NULL: none
 };
 
 // Opens leases and sockets (TCP and UDP on the same endpoints) and starts to accept. `dataplane` is borrowed, a reference of the
@@ -58,6 +62,14 @@ void gateway_set_context(struct gateway *gateway, struct tls_context *context, b
 unsigned gateway_disconnect(struct gateway *gateway, const char *identity);
 // `identity` NULL: everybody. Returns the number asked.
 unsigned gateway_reauth(struct gateway *gateway, const char *identity, const char *reason);
+
+// As member_refuse() and member_ask(), by identity; who is not there hears nothing (-ENOTCONN).
+void gateway_refuse(const struct gateway *gateway, const char *identity,
+		    const struct refusal *refusal);
+int gateway_ask(const struct gateway *gateway, const char *identity,
+		const struct message_question *question,
+		void (*done)(const struct message_answer *answer, void *data), void *data,
+		struct inquiry **ret);
 
 // Calls `each` for every session.
 void gateway_each(const struct gateway *gateway,

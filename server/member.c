@@ -16,6 +16,7 @@
 #include "tun/dataplane.h"
 #include "tun/herald.h"
 #include "tun/session.h"
+#include "tun/witness.h"
 
 struct member {
 	struct member_tools tools;
@@ -25,9 +26,10 @@ struct member {
 	struct connection *current;	 // NULL: lost, while the session goes on
 	struct connection *previous;	 // until the peer's last word on it
 	struct herald_line *line;	 // NULL: no herald
+	struct dialogue dialogue;
 	sd_event_source *timer;
 	char reason
-		[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none. Once it is cut: of that
+		[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none. Once it is cut or over: of that
 	bool is_cut;
 	enum bye_code code; // of that
 	size_t place;
@@ -36,10 +38,19 @@ struct member {
 static void arm(const struct member *member)
 {
 	uint64_t at = session_deadline(member->session);
+	uint64_t told = member->current ? dialogue_deadline(&member->dialogue) : CLOCK_NEVER;
+	at = told < at ? told : at;
 	if (at == CLOCK_NEVER)
 		return;
 	sd_event_source_set_time(member->timer, at * 1000);
 	sd_event_source_set_enabled(member->timer, SD_EVENT_ONESHOT);
+}
+
+static void over(struct member *member, enum bye_code code, const char *text)
+{
+	member->code = code;
+	snprintf(member->reason, sizeof(member->reason), "%.255s", text);
+	member->tools.over(member, member->tools.data);
 }
 
 static void end(struct member *member, enum bye_code code, const char *text)
@@ -49,7 +60,7 @@ static void end(struct member *member, enum bye_code code, const char *text)
 	log_info("session %s ends: %s", session_name(member->session), text);
 	if (member->current)
 		connection_close(take(member->current), &bye);
-	member->tools.over(member, member->tools.data);
+	over(member, code, text);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
@@ -57,6 +68,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 	struct member *member = data;
 	(void)source;
 	(void)usec;
+	dialogue_tick(&member->dialogue, member->current, clock_ms());
 	switch (session_tick(member->session, clock_ms())) {
 	case SESSION_NOTHING:
 		break;
@@ -108,7 +120,7 @@ static void on_bye(struct member *member, struct connection *connection,
 	}
 	log_info("session %s ends: the peer said %s: %s", session_name(member->session),
 		 bye_name(bye->code), bye->text);
-	member->tools.over(member, member->tools.data);
+	over(member, bye->code, bye->text);
 }
 
 static void on_deny(struct member *member, const struct message_deny *deny)
@@ -138,9 +150,14 @@ static void on_message(struct member *member, struct connection *connection,
 	case MESSAGE_DENY:
 		on_deny(member, &message->deny);
 		return;
+	case MESSAGE_QUESTION:
+	case MESSAGE_ANSWER:
+		dialogue_heard(&member->dialogue, member->session, connection, message, clock_ms());
+		return;
 	case MESSAGE_HELLO:
 	case MESSAGE_READY:
 	case MESSAGE_CONFIG:
+	case MESSAGE_REFUSAL:
 		log_warning("session %s: %s out of turn", session_name(member->session),
 			    message_name(message->type));
 		end(member, BYE_PROTOCOL, "a message came out of turn");
@@ -197,6 +214,8 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 		return error_set(error, ENOMEM, "out of memory");
 	member->tools = *tools;
 	member->grant = *grant;
+	member->code = BYE_REFUSED;
+	member->dialogue = witness_dialogue(tools->witness);
 	int r = session_new(tools->dataplane, false, identity, NULL, tools->keepalive_s,
 			    &member->session);
 	if (r == 0 && tools->herald)
@@ -222,6 +241,10 @@ struct member *member_free(struct member *member, const struct message_bye *bye)
 {
 	if (!member)
 		return NULL;
+	if (member->session && session_newest_epoch(member->session) > 0)
+		witness_over(member->tools.witness, member->session, bye ? bye->code : member->code,
+			     bye ? bye->text : member->reason);
+	dialogue_done(&member->dialogue);
 	herald_line_free(member->line);
 	session_free(member->session);
 	if (member->current && bye)
@@ -268,6 +291,7 @@ static void send_ready(const struct member *member, struct connection *connectio
 	ready->time = clock_wall();
 	ready->expires = status.expires;
 	anchor_declare(channel_context(connection_channel(connection)), &ready->anchors);
+	ready->answers = true;
 	herald_say(member->tools.herald, &ready->denials);
 	connection_send(connection, &message);
 }
@@ -307,6 +331,9 @@ int member_take_channel(struct member *member, struct connection *connection,
 	session_heard(member->session, clock_ms());
 	send_ready(member, connection, resumed, &keys, routes, udp_port);
 	herald_line_open(member->line, &hello->denials);
+	member->dialogue.spoken = hello->answers;
+	if (!resumed)
+		witness_begun(member->tools.witness, member->session);
 	arm(member);
 	return 0;
 }
@@ -355,6 +382,21 @@ void member_reauth(struct member *member, unsigned within_s, const char *reason)
 	snprintf(member->reason, sizeof(member->reason), "%s", reason);
 	if (member->current)
 		connection_send(member->current, &message);
+}
+
+void member_refuse(struct member *member, const struct refusal *refusal)
+{
+	if (member->is_cut)
+		return;
+	dialogue_refuse(&member->dialogue, refusal, clock_ms());
+	arm(member);
+}
+
+int member_ask(struct member *member, const struct message_question *question,
+	       void (*done)(const struct message_answer *answer, void *data), void *data,
+	       struct inquiry **ret)
+{
+	return dialogue_ask(&member->dialogue, member->current, question, done, data, ret);
 }
 
 int member_judge(struct member *member, struct tls_context *context, bool whole,

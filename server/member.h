@@ -14,15 +14,18 @@ struct connection;
 struct dataplane;
 struct error;
 struct herald;
+struct inquiry;
 struct member;
 struct session;
 struct tls_context;
+struct witness;
 
 // What a member needs of its gateway; all borrowed until member_free().
 struct member_tools {
 	sd_event *event;
 	struct dataplane *dataplane;
-	struct herald *herald; // NULL: none
+	struct herald *herald;	       // NULL: none
+	const struct witness *witness; // NULL: none
 	unsigned keepalive_s;
 	unsigned mtu;
 	// The session is over: the gateway forgets the member and frees it. Called once, last.
@@ -48,6 +51,12 @@ int member_set_grant(struct member *member, const struct grant *grant,
 void member_set_keepalive(struct member *member, unsigned keepalive_s);
 // REAUTH to the peer.
 void member_reauth(struct member *member, unsigned within_s, const char *reason);
+// Tells the peer soon what was not let through, if it listens.
+void member_refuse(struct member *member, const struct refusal *refusal);
+// As dialogue_ask().
+int member_ask(struct member *member, const struct message_question *question,
+	       void (*done)(const struct message_answer *answer, void *data), void *data,
+	       struct inquiry **ret);
 // Judges the peer again against this trust: what was withdrawn alone, or `whole`. -EACCES with the reason: it must go; that
 // `ret_code` says to it.
 int member_judge(struct member *member, struct tls_context *context, bool whole,

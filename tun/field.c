@@ -128,6 +128,14 @@ const char *field_word(struct fields *fields, const char *member)
 	return json_string_value(value);
 }
 
+void field_addr(struct fields *fields, const char *member, struct addr *ret)
+{
+	const char *text = field_word(fields, member);
+	*ret = (struct addr){0};
+	if (text && addr_parse(text, ret) < 0)
+		field_fault(fields, member, "is malformed", "an IP address");
+}
+
 void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t size)
 {
 	char expected[40];
@@ -243,6 +251,12 @@ json_t *field_new_text(const char *text, size_t size)
 	json_t *value = json_string(clean);
 	free(clean);
 	return value;
+}
+
+json_t *field_new_addr(const struct addr *addr)
+{
+	char text[ADDR_TEXT_MAX];
+	return json_string(addr_text(addr, text));
 }
 
 json_t *field_new_bytes(const uint8_t *data, size_t size)

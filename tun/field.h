@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <jansson.h>
 
+struct addr;
 struct error;
 struct prefix;
 
@@ -32,6 +33,8 @@ bool field_bool(struct fields *fields, const char *member);
 void field_text(struct fields *fields, const char *member, char *ret, size_t size);
 // A string for machines, borrowed from the object; NULL on a fault.
 const char *field_word(struct fields *fields, const char *member);
+// An IP address; one of no family on a fault.
+void field_addr(struct fields *fields, const char *member, struct addr *ret);
 // Exactly `size` bytes as hex digits, either case.
 void field_hex(struct fields *fields, const char *member, uint8_t *ret, size_t size);
 // 1 to `max` bytes in base64 (RFC 4648, 4), in a new block; NULL on a fault.
@@ -48,6 +51,7 @@ unsigned field_prefixes(struct fields *fields, const char *member, bool hosts, s
 // New values, NULL: out of memory. In a text, what field_text() would refuse becomes "?": no sentence, wherever it came
 // from, may keep the message from arriving that carries it.
 json_t *field_new_text(const char *text, size_t size);
+json_t *field_new_addr(const struct addr *addr);
 json_t *field_new_bytes(const uint8_t *data, size_t size);
 json_t *field_new_hex(const uint8_t *data, size_t size);
 json_t *field_new_hashes(const uint8_t (*hashes)[FIELD_HASH_SIZE], size_t count);

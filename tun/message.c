@@ -11,25 +11,19 @@
 #include "base/error.h"
 #include "pki/staple.h"
 #include "tun/field.h"
+#include "tun/message_bye.h"
 
 #define CIPHERS_MAX 32u // names in HELLO, with those that we do not know
 
 static const char *const message_names[] = {
-	[MESSAGE_HELLO] = "HELLO",   [MESSAGE_READY] = "READY", [MESSAGE_CONFIG] = "CONFIG",
-	[MESSAGE_REAUTH] = "REAUTH", [MESSAGE_PING] = "PING",	[MESSAGE_PONG] = "PONG",
-	[MESSAGE_BYE] = "BYE",	     [MESSAGE_DENY] = "DENY",
+	[MESSAGE_HELLO] = "HELLO",	 [MESSAGE_READY] = "READY",   [MESSAGE_CONFIG] = "CONFIG",
+	[MESSAGE_REAUTH] = "REAUTH",	 [MESSAGE_PING] = "PING",     [MESSAGE_PONG] = "PONG",
+	[MESSAGE_BYE] = "BYE",		 [MESSAGE_DENY] = "DENY",     [MESSAGE_REFUSAL] = "REFUSAL",
+	[MESSAGE_QUESTION] = "QUESTION", [MESSAGE_ANSWER] = "ANSWER",
 };
 static const char *const cipher_names[] = {
 	[CIPHER_AES_256_GCM] = "aes-256-gcm",
 	[CIPHER_CHACHA20_POLY1305] = "chacha20-poly1305",
-};
-static const char *const bye_names[] = {
-	[BYE_SHUTDOWN] = "shutdown",   [BYE_RENEWED] = "renewed",
-	[BYE_REPLACED] = "replaced",   [BYE_DISCONNECTED] = "disconnected",
-	[BYE_REFUSED] = "refused",     [BYE_EXPIRED] = "expired",
-	[BYE_UNTRUSTED] = "untrusted", [BYE_FULL] = "full",
-	[BYE_PROTOCOL] = "protocol",   [BYE_DEAD] = "dead",
-	[BYE_KEYS] = "keys",	       [BYE_REVOKED] = "revoked",
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -58,11 +52,6 @@ int cipher_parse(const char *name, enum cipher *ret)
 		return found;
 	*ret = (enum cipher)found;
 	return 0;
-}
-
-const char *bye_name(enum bye_code code)
-{
-	return bye_names[code];
 }
 
 // Encoding. json_object_set_new() fails on a NULL value; the writers gather what failed and go on.
@@ -111,6 +100,11 @@ static bool put_staple(json_t *object, const struct message_staple *staple)
 						   field_new_bytes(staple->der, staple->size)) == 0;
 }
 
+static bool put_answers(json_t *object, bool answers)
+{
+	return !answers || json_object_set_new(object, "answers", json_true()) == 0;
+}
+
 static bool encode_hello(const struct message_hello *hello, json_t *object)
 {
 	bool good = put_integer(object, "protocol", hello->protocol);
@@ -123,6 +117,7 @@ static bool encode_hello(const struct message_hello *hello, json_t *object)
 	good &= put_integer(object, "mtu", hello->mtu);
 	good &= put_anchors(object, &hello->anchors);
 	good &= put_staple(object, &hello->staple);
+	good &= put_answers(object, hello->answers);
 	return good & message_denials_encode(&hello->denials, object);
 }
 
@@ -142,6 +137,7 @@ static bool encode_ready(const struct message_ready *ready, json_t *object)
 	good &= put_integer(object, "time", ready->time);
 	good &= put_integer(object, "expires", ready->expires);
 	good &= put_anchors(object, &ready->anchors);
+	good &= put_answers(object, ready->answers);
 	return good & message_denials_encode(&ready->denials, object);
 }
 
@@ -150,20 +146,6 @@ static bool encode_config(const struct message_config *config, json_t *object)
 	bool good = put_prefixes(object, "addresses", config->addresses, config->address_count);
 	good &= put_prefixes(object, "routes", config->routes, config->route_count);
 	return good & put_integer(object, "mtu", config->mtu);
-}
-
-static bool encode_bye(const struct message_bye *bye, json_t *object)
-{
-	bool good = put_text(object, "code", bye_name(bye->code));
-	good &= put_text(object, "text", bye->text);
-	good &= bye->retry_after_s == 0 || put_integer(object, "retry_after_s", bye->retry_after_s);
-	if (bye->sent_count == 0)
-		return good;
-	json_t *sent = json_array();
-	good &= json_object_set_new(object, "sent", sent) == 0;
-	for (unsigned i = 0; good && i < bye->sent_count; i++)
-		good = json_array_append_new(sent, json_integer((int64_t)bye->sent[i])) == 0;
-	return good;
 }
 
 static bool encode_members(const struct message *message, json_t *object)
@@ -182,9 +164,15 @@ static bool encode_members(const struct message *message, json_t *object)
 	case MESSAGE_PONG:
 		return put_integer(object, "token", (int64_t)message->ping.token);
 	case MESSAGE_BYE:
-		return encode_bye(&message->bye, object);
+		return message_bye_encode(&message->bye, object);
 	case MESSAGE_DENY:
 		return message_deny_encode(&message->deny, object);
+	case MESSAGE_REFUSAL:
+		return message_refusal_encode(&message->refusal, object);
+	case MESSAGE_QUESTION:
+		return message_question_encode(&message->question, object);
+	case MESSAGE_ANSWER:
+		return message_answer_encode(&message->answer, object);
 	}
 	return false;
 }
@@ -263,6 +251,11 @@ static void decode_staple(struct fields *fields, struct message_staple *ret)
 		ret->der = field_bytes(fields, "staple", STAPLE_MAX, &ret->size);
 }
 
+static bool decode_answers(struct fields *fields)
+{
+	return field_present(fields, "answers") && field_bool(fields, "answers");
+}
+
 static void decode_hello(struct fields *fields, struct message_hello *ret)
 {
 	ret->protocol = read_unsigned(fields, "protocol", 1, UINT16_MAX);
@@ -277,6 +270,7 @@ static void decode_hello(struct fields *fields, struct message_hello *ret)
 	ret->mtu = read_unsigned(fields, "mtu", MESSAGE_MTU_MIN, MESSAGE_MTU_MAX);
 	decode_anchors(fields, &ret->anchors);
 	decode_staple(fields, &ret->staple);
+	ret->answers = decode_answers(fields);
 	message_denials_decode(fields, &ret->denials);
 }
 
@@ -323,6 +317,7 @@ static void decode_ready(struct fields *fields, struct message_ready *ret)
 	ret->time = field_integer(fields, "time", 0, INT64_MAX);
 	ret->expires = field_integer(fields, "expires", 0, INT64_MAX);
 	decode_anchors(fields, &ret->anchors);
+	ret->answers = decode_answers(fields);
 	message_denials_decode(fields, &ret->denials);
 }
 
@@ -332,35 +327,6 @@ static void decode_config(struct fields *fields, struct message_config *ret)
 		field_prefixes(fields, "addresses", true, ret->addresses, MESSAGE_ADDRESSES_MAX);
 	ret->routes = decode_routes(fields, &ret->route_count);
 	ret->mtu = read_unsigned(fields, "mtu", MESSAGE_MTU_MIN, MESSAGE_MTU_MAX);
-}
-
-static void decode_sent(struct fields *fields, struct message_bye *ret)
-{
-	const json_t *array = field_array(fields, "sent", MESSAGE_LANES_MAX);
-	size_t i;
-	json_t *value;
-	json_array_foreach (array, i, value) {
-		int64_t sent = json_integer_value(value);
-		if (!json_is_integer(value) || sent < 0) {
-			field_fault(fields, "sent", "has a malformed element", "counts of packets");
-			return;
-		}
-		ret->sent[ret->sent_count++] = (uint64_t)sent;
-	}
-}
-
-static void decode_bye(struct fields *fields, struct message_bye *ret)
-{
-	const char *name = field_word(fields, "code");
-	int code = name ? find_name(bye_names, COUNT(bye_names), name) : 0;
-	if (code < 0)
-		field_fault(fields, "code", "is not known here", "\"shutdown\", \"refused\" ...");
-	ret->code = code < 0 ? BYE_PROTOCOL : (enum bye_code)code;
-	field_text(fields, "text", ret->text, sizeof(ret->text));
-	if (field_present(fields, "retry_after_s"))
-		ret->retry_after_s = read_unsigned(fields, "retry_after_s", 0, 86400);
-	if (field_present(fields, "sent"))
-		decode_sent(fields, ret);
 }
 
 static void decode_members(struct fields *fields, struct message *ret)
@@ -384,10 +350,19 @@ static void decode_members(struct fields *fields, struct message *ret)
 		ret->ping.token = (uint64_t)field_integer(fields, "token", 0, INT64_MAX);
 		break;
 	case MESSAGE_BYE:
-		decode_bye(fields, &ret->bye);
+		message_bye_decode(fields, &ret->bye);
 		break;
 	case MESSAGE_DENY:
 		message_deny_decode(fields, &ret->deny);
+		break;
+	case MESSAGE_REFUSAL:
+		message_refusal_decode(fields, &ret->refusal);
+		break;
+	case MESSAGE_QUESTION:
+		message_question_decode(fields, &ret->question);
+		break;
+	case MESSAGE_ANSWER:
+		message_answer_decode(fields, &ret->answer);
 		break;
 	}
 }

@@ -10,6 +10,8 @@
 #include "base/addr.h"
 #include "base/buffer.h"
 #include "tun/message_denials.h"
+#include "tun/message_question.h"
+#include "tun/message_refusal.h"
 
 struct error;
 
@@ -34,6 +36,9 @@ enum message_type {
 	MESSAGE_PONG,
 	MESSAGE_BYE,
 	MESSAGE_DENY,
+	MESSAGE_REFUSAL,
+	MESSAGE_QUESTION,
+	MESSAGE_ANSWER,
 };
 
 // In the order of their names on the wire: "aes-256-gcm", "chacha20-poly1305".
@@ -85,6 +90,7 @@ struct message_hello {
 	unsigned mtu;	// largest inner packet the client takes
 	struct message_anchors anchors;
 	struct message_staple staple;
+	bool answers; // the client speaks REFUSAL, QUESTION and ANSWER
 	struct message_denials denials;
 };
 
@@ -105,6 +111,7 @@ struct message_ready {
 	int64_t time;	      // the gateway's clock, seconds since 1970
 	int64_t expires;      // when the session ends unless renewed, seconds since 1970
 	struct message_anchors anchors;
+	bool answers; // as in HELLO
 	struct message_denials denials;
 };
 
@@ -144,6 +151,9 @@ struct message {
 		struct message_ping ping; // PING and PONG
 		struct message_bye bye;
 		struct message_deny deny;
+		struct message_refusal refusal;
+		struct message_question question;
+		struct message_answer answer;
 	};
 };
 

@@ -195,6 +195,9 @@ static void on_message(struct peer *peer, const struct message *message)
 	case MESSAGE_HELLO:
 	case MESSAGE_CONFIG:
 	case MESSAGE_REAUTH:
+	case MESSAGE_REFUSAL:
+	case MESSAGE_QUESTION:
+	case MESSAGE_ANSWER:
 	case MESSAGE_PONG:
 		return;
 	}
