@@ -376,6 +376,19 @@ bool list_source_is(const struct list_source *source, const struct config_list *
 	       config_same_text(source->issuer, config->issuer);
 }
 
+void list_source_inherit(struct list_source *source, const struct list_source *old)
+{
+	struct crl_scope scope = {source->trust, source->domain, source->issuers};
+
+	if (source->crl || !old->crl || source->is_file != old->is_file ||
+	    strcmp(source->place, old->place) != 0 || strcmp(source->domain, old->domain) != 0 ||
+	    crl_judge_again(old->crl, &scope, clock_wall(), NULL) < 0)
+		return;
+	source->crl = crl_get(old->crl);
+	source->trusted = source->tried = true;
+	use(source);
+}
+
 bool list_source_set(struct list_source *source, const struct config_list *config)
 {
 	bool changed = source->hard != config->hard || source->grace_s != config->grace_s;

@@ -39,6 +39,9 @@ void list_source_load(struct list_source *source);
 
 // Whether it reads the same list for the same purpose.
 bool list_source_is(const struct list_source *source, const struct config_list *config);
+// What `old` holds, where it reads the same list and only another issuer is named, and that one signed it: good until the first look
+// of its own.
+void list_source_inherit(struct list_source *source, const struct list_source *old);
 // Other settings of the same list. True: what it says has changed by that.
 bool list_source_set(struct list_source *source, const struct config_list *config);
 // Other CA certificates: its signer is judged again, and the list is read again where that fails. True as above.

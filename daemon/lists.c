@@ -182,6 +182,14 @@ int lists_prepare(struct lists *lists, const struct config *config, struct error
 	return 0;
 }
 
+// A list of which only the issuer is another one than before is not gone for a moment.
+static void inherit(struct list_source *source, const struct sources *old)
+{
+	for (size_t i = 0; i < old->count; i++)
+		if (old->sources[i])
+			list_source_inherit(source, old->sources[i]);
+}
+
 void lists_adopt(struct lists *lists, const struct config *config)
 {
 	const struct config_revocation *new = &config->revocation;
@@ -189,8 +197,10 @@ void lists_adopt(struct lists *lists, const struct config *config)
 	struct sources *next = &lists->next;
 
 	// There may be another one by now. A list that was never read is looked at with that.
-	for (size_t i = 0; i < next->count; i++)
+	for (size_t i = 0; i < next->count; i++) {
 		list_source_set_trust(next->sources[i], trust);
+		inherit(next->sources[i], &lists->all);
+	}
 	for (unsigned i = 0; i < new->list_count; i++) {
 		struct list_source *kept = take_source(&lists->all, &new->lists[i]);
 		if (!kept)

@@ -173,12 +173,28 @@ static void what_is_adopted_counts(void **state)
 	assert_true(revoked(place));
 }
 
+// Only the issuer is named otherwise: who is revoked stays so, also before the list is read again.
+static void another_issuer_forgets_nothing(void **state)
+{
+	struct place *place = *state;
+	struct config_list list = place->list;
+	struct config other = place->config;
+	struct error error;
+
+	list.issuer = place->config.node.trust;
+	other.revocation.lists = &list;
+	assert_int_equal(lists_prepare(place->lists, &other, &error), 0);
+	lists_adopt(place->lists, &other);
+	assert_true(revoked(place));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_not_adopted_changes_nothing),
 		TEST(what_is_adopted_counts),
+		TEST(another_issuer_forgets_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
