@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -16,16 +17,31 @@
 #include "pki/denials.h"
 #include "pki/denials_file.h"
 #include "pki/identity.h"
+#include "pki/trust.h"
 #include "pki/watch.h"
 
-#define PREFIX	 "denials-" // and the trust domain
-#define AGAIN_US 60000000u  // from a copy that could not be written to the next try
+#define PREFIX	 "denials-"   // and the trust domain
+#define LARGE	 (256 * 1024) // bytes of a file that the loop does not wait for
+#define AGAIN_US 60000000u    // from a copy that could not be written to the next try
 
 // One copy that is being written.
 struct copy {
 	struct denials *denials;
 	char *path;
 	int result;
+};
+
+// One file that is read, perhaps on a thread of its own.
+struct reading {
+	char *path;
+	struct trust *trust; // NULL: whoever signed it may
+	struct denials *known[DENIAL_STORE_MAX];
+	size_t known_count;
+	struct denials *old; // of those known: the ones of its trust domain; NULL: none
+	char domain[IDENTITY_DOMAIN_MAX + 1];
+	struct denials *denials;
+	int result;
+	struct error error;
 };
 
 struct denial_files {
@@ -35,6 +51,11 @@ struct denial_files {
 	size_t count;
 	struct watch *watch;
 	struct error problem;
+	struct reading reading;
+	size_t next;				   // file to be read
+	bool good;				   // so far
+	struct job *reader;			   // NULL: nothing is being read
+	bool again_read;			   // there was reason to, meanwhile
 	struct denials *written[DENIAL_STORE_MAX]; // by place in the store; what its copy holds
 	struct job *job;			   // NULL: nothing is being written
 	struct copy copy;
@@ -60,67 +81,153 @@ static void say(struct denial_files *files, const char *path, const struct error
 		  error_text(error, text, sizeof(text)));
 }
 
-// Returns as denials_file_read().
-static int read_file(struct denial_files *files, const char *path, const struct trust *trust,
-		     struct error *error)
+static void reading_done(struct reading *reading)
 {
-	_cleanup_(freep) char *text = NULL;
-	_cleanup_(denials_putp) struct denials *denials = NULL;
-	char domain[IDENTITY_DOMAIN_MAX + 1];
-	size_t size;
-	int r = file_read(path, DENIALS_FILE_MAX, &text, &size);
-	if (r < 0)
-		return error_set(error, -r, "they cannot be read: %s", strerror(-r));
-	r = denials_file_domain(text, size, domain, error);
-	if (r < 0)
-		return r;
-	struct denials *old = denial_store_find(files->tools.store, domain);
-	r = denials_file_parse(text, size, domain, old, trust, &denials, error);
-	if (r < 0)
-		return r;
-	log_info("denials of %s: %llu are known, from %s", domain,
-		 (unsigned long long)denials_number(denials), path);
-	r = denial_store_put(files->tools.store, denials, path);
-	return r < 0 ? error_set(error, -r, "they cannot be kept: %s", strerror(-r)) : 0;
+	for (size_t i = 0; i < reading->known_count; i++)
+		denials_put(reading->known[i]);
+	denials_put(reading->denials);
+	trust_put(reading->trust);
+	free(reading->path);
+	*reading = (struct reading){0};
 }
 
-static void read_files(struct denial_files *files)
+// Takes references of what is known now.
+static int reading_init(struct reading *reading, const struct denial_files *files, const char *path,
+			struct trust *trust)
 {
-	bool good = true;
-	for (size_t i = 0; i < files->count; i++) {
-		struct error error = {0};
-		int r = read_file(files, files->paths[i], files->tools.trust(files->tools.data),
-				  &error);
-		// Before the first revocation there is no file. A copy may come later than what peers tell.
-		if (r == -ERANGE)
-			log_info("%s is not the newest: %s", files->paths[i], error.what);
-		if (r == 0 || r == -ESTALE || r == -ERANGE || r == -ENOENT)
-			continue;
-		say(files, files->paths[i], &error);
-		good = false;
+	const struct denial_entry *entry;
+	*reading = (struct reading){.path = strdup(path), .trust = trust ? trust_get(trust) : NULL};
+	while ((entry = denial_store_at(files->tools.store, reading->known_count)))
+		reading->known[reading->known_count++] = denials_get(entry->denials);
+	return reading->path ? 0 : -ENOMEM;
+}
+
+// On any thread. Returns as denials_file_read().
+static int reading_run(struct reading *reading)
+{
+	_cleanup_(freep) char *text = NULL;
+	struct error *error = &reading->error;
+	size_t size;
+	int r = file_read(reading->path, DENIALS_FILE_MAX, &text, &size);
+	if (r < 0)
+		return error_set(error, -r, "they cannot be read: %s", strerror(-r));
+	r = denials_file_domain(text, size, reading->domain, error);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < reading->known_count; i++)
+		if (strcmp(denials_domain(reading->known[i]), reading->domain) == 0)
+			reading->old = reading->known[i];
+	return denials_file_parse(text, size, reading->domain, reading->old, reading->trust,
+				  &reading->denials, error);
+}
+
+static int reading_take(struct reading *reading, const struct denial_files *files)
+{
+	if (reading->result < 0)
+		return reading->result;
+	log_info("denials of %s: %llu are known, from %s", reading->domain,
+		 (unsigned long long)denials_number(reading->denials), reading->path);
+	int r = denial_store_put(files->tools.store, reading->denials, reading->path);
+	return r < 0 ? error_set(&reading->error, -r, "they cannot be kept: %s", strerror(-r)) : 0;
+}
+
+// False: peers told of others meanwhile, which these were not judged by.
+static bool conclude(struct denial_files *files)
+{
+	_cleanup_(reading_done) struct reading reading = files->reading;
+	files->reading = (struct reading){0};
+	if (reading.result == 0 &&
+	    denial_store_find(files->tools.store, reading.domain) != reading.old)
+		return false;
+	int r = reading_take(&reading, files);
+	// Before the first revocation there is no file. A copy may come later than what peers tell.
+	if (r == -ERANGE)
+		log_info("%s is not the newest: %s", reading.path, reading.error.what);
+	if (r == 0 || r == -ESTALE || r == -ERANGE || r == -ENOENT)
+		return true;
+	say(files, reading.path, &reading.error);
+	files->good = false;
+	return true;
+}
+
+static void run_reading(struct job *job, void *data)
+{
+	struct reading *reading = &((struct denial_files *)data)->reading;
+	(void)job;
+	reading->result = reading_run(reading);
+}
+
+static void on_read(void *data);
+
+static bool is_large(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 && status.st_size >= LARGE;
+}
+
+// From `next` on, until one takes a thread of its own.
+static void read_on(struct denial_files *files, bool wait)
+{
+	struct job_work work = {.run = run_reading, .done = on_read, .data = files};
+	while (files->next < files->count) {
+		const char *path = files->paths[files->next];
+		if (reading_init(&files->reading, files, path,
+				 files->tools.trust(files->tools.data)) < 0) {
+			reading_done(&files->reading);
+			return;
+		}
+		if (!wait && is_large(path) &&
+		    job_new(files->tools.event, &work, &files->reader) == 0)
+			return;
+		run_reading(NULL, files);
+		files->next += conclude(files);
 	}
-	if (good)
+	if (files->good)
 		files->problem.code = 0;
+}
+
+static void read_files(struct denial_files *files, bool wait)
+{
+	files->again_read = files->reader;
+	if (files->reader)
+		return;
+	files->next = 0;
+	files->good = true;
+	read_on(files, wait);
+}
+
+static void on_read(void *data)
+{
+	struct denial_files *files = data;
+	files->reader = job_free(files->reader);
+	files->next += conclude(files);
+	if (files->again_read)
+		read_files(files, false);
+	else
+		read_on(files, false);
 }
 
 static void on_changed(void *data)
 {
-	read_files(data);
+	read_files(data, false);
 }
 
 static void read_copy(struct denial_files *files, const char *name)
 {
+	_cleanup_(reading_done) struct reading reading = {0};
 	_cleanup_(freep) char *path = NULL;
 	char text[ERROR_TEXT_MAX];
-	struct error error = {0};
 	if (asprintf(&path, "%s/%s", files->state, name) < 0) {
 		path = NULL;
 		return;
 	}
 	// The CA certificate that signed it may have been replaced meanwhile: it was believed when it came.
-	if (read_file(files, path, NULL, &error) < 0)
+	if (reading_init(&reading, files, path, NULL) < 0)
+		return;
+	reading.result = reading_run(&reading);
+	if (reading_take(&reading, files) < 0)
 		log_error("the denials kept in %s cannot be used: %s", path,
-			  error_text(&error, text, sizeof(text)));
+			  error_text(&reading.error, text, sizeof(text)));
 }
 
 static void read_copies(struct denial_files *files)
@@ -229,6 +336,8 @@ struct denial_files *denial_files_free(struct denial_files *files)
 	if (!files)
 		return NULL;
 	watch_free(files->watch);
+	job_free(files->reader);
+	reading_done(&files->reading);
 	job_free(files->job);
 	sd_event_source_disable_unref(files->again);
 	free(files->copy.path);
@@ -250,7 +359,7 @@ static bool same_paths(const struct denial_files *files, const char *const *path
 }
 
 int denial_files_watch(struct denial_files *files, const char *const *paths, size_t count,
-		       struct error *error)
+		       bool wait, struct error *error)
 {
 	struct watch *watch = NULL;
 	if (same_paths(files, paths, count))
@@ -267,7 +376,7 @@ int denial_files_watch(struct denial_files *files, const char *const *paths, siz
 			return error_set(error, ENOMEM, "out of memory");
 		files->count = i + 1;
 	}
-	read_files(files);
+	read_files(files, wait);
 	return 0;
 }
 

@@ -92,7 +92,8 @@ static struct trust *trust_of(void *data)
 	return credentials_trust(role->tools.credentials);
 }
 
-static int set_files(struct revocation_role *role, const struct config *config, struct error *error)
+static int set_files(struct revocation_role *role, const struct config *config, bool wait,
+		     struct error *error)
 {
 	_cleanup_(freep) char *own = NULL;
 	const char *paths[DENIAL_FILES_MAX];
@@ -106,14 +107,14 @@ static int set_files(struct revocation_role *role, const struct config *config, 
 	}
 	if (config->revocation.denials)
 		paths[count++] = config->revocation.denials;
-	return denial_files_watch(role->files, paths, count, error);
+	return denial_files_watch(role->files, paths, count, wait, error);
 }
 
 int revocation_role_prepare(struct revocation_role *role, const struct config *config,
 			    struct error *error)
 {
 	int r = lists_prepare(role->lists, config, error);
-	return r < 0 ? r : set_files(role, config, error);
+	return r < 0 ? r : set_files(role, config, false, error);
 }
 
 void revocation_role_adopt(struct revocation_role *role, const struct config *config)
@@ -149,7 +150,8 @@ static int start_files(struct revocation_role *role, const struct config *config
 		.data = role,
 	};
 	int r = denial_files_new(&files, &role->files);
-	return r < 0 ? error_set(error, -r, "out of memory") : set_files(role, config, error);
+	return r < 0 ? error_set(error, -r, "out of memory")
+		     : set_files(role, config, true, error); // before anybody is believed
 }
 
 int revocation_role_new(const struct revocation_role_tools *tools, const struct config *config,
