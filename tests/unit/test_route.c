@@ -12,12 +12,14 @@
 #include <stdatomic.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/rcu.h"
 #include "tun/route.h"
 
 #define SESSIONS  5u
 #define MODEL_MAX 4096u
 #define CALL_MAX  6u
+#define MANY	  130560u
 
 // Nobody looks into a session here.
 struct session {
@@ -259,6 +261,41 @@ static void agrees_with_a_model(void **state)
 	assert_true(refused > 100); // else the walk did not try what it is for
 }
 
+static struct prefix nth_prefix(unsigned n)
+{
+	struct prefix prefix = {.addr.family = AF_INET, .length = 32};
+	prefix.addr.bytes[0] = (uint8_t)(10 + (n >> 24));
+	prefix.addr.bytes[1] = (uint8_t)(n >> 16);
+	prefix.addr.bytes[2] = (uint8_t)(n >> 8);
+	prefix.addr.bytes[3] = (uint8_t)n;
+	return prefix;
+}
+
+// One session may bring as many as a message of the largest size holds. A time that grows with their square would be minutes.
+static void one_session_brings_many(void **state)
+{
+	_cleanup_(routes_freep) struct routes *routes = routes_new();
+	_cleanup_(freep) struct prefix *prefixes = calloc(MANY, sizeof(*prefixes));
+
+	(void)state;
+	assert_non_null(prefixes);
+	for (unsigned i = 0; i < MANY; i++)
+		prefixes[i] = nth_prefix(i);
+	add_one(routes, "10.0.0.0/8", &sessions[1]);
+	uint64_t begin = clock_ns();
+	assert_int_equal(routes_add(routes, prefixes, MANY, &sessions[0]), 0);
+	assert_int_equal(routes_add(routes, prefixes, MANY, &sessions[0]), 0);
+	assert_int_equal(routes_count(routes), MANY + 1);
+	assert_ptr_equal(look_up(routes, "10.0.0.77"), &sessions[0]);
+	routes_remove(routes, &sessions[0], prefixes, MANY / 2);
+	assert_int_equal(routes_count(routes), MANY / 2 + 1);
+	assert_ptr_equal(look_up(routes, "10.0.0.77"), &sessions[0]);
+	assert_ptr_equal(look_up(routes, "10.1.254.1"), &sessions[1]);
+	routes_remove(routes, &sessions[0], NULL, 0);
+	assert_int_equal(routes_count(routes), 1);
+	assert_true(clock_ns() - begin < UINT64_C(10000000000));
+}
+
 struct reader_thread {
 	const struct routes *routes;
 	_Atomic bool stop;
@@ -324,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_prefix_twice_in_one_call_is_one_route),
 		cmocka_unit_test(removes_all_but_what_is_kept),
 		cmocka_unit_test(agrees_with_a_model),
+		cmocka_unit_test(one_session_brings_many),
 		cmocka_unit_test(readers_see_whole_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
