@@ -14,6 +14,7 @@
 #include "tun/host.h"
 #include "tun/ingress.h"
 #include "tun/note.h"
+#include "tun/path.h"
 #include "tun/session.h"
 #include "tun/steer.h"
 #include "tun/worker.h"
@@ -188,7 +189,7 @@ unsigned dataplane_workers(const struct dataplane *dataplane)
 	return dataplane->options.workers;
 }
 
-// The responder's worker n answers to the socket of the initiator's worker n (egress_path()). Where the kernel spreads peers over
+// The responder's worker n answers to the socket of the initiator's worker n (path_of()). Where the kernel spreads peers over
 // the responder's sockets by a hash of addresses and ports, nobody knows.
 unsigned dataplane_arrival_workers(const struct dataplane *dataplane, bool initiator)
 {

@@ -68,7 +68,7 @@ struct session *dataplane_find(struct dataplane *dataplane, uint32_t index);
 
 // Asks every worker to send a link message to the peer of the session with this index.
 void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type);
-// Asks one worker to send an MTU probe of `size` bytes of plaintext to that peer.
+// Asks one worker to send an MTU probe of `size` bytes of plaintext to that peer, and a small one on the same path.
 void dataplane_probe_mtu(struct dataplane *dataplane, uint32_t index, size_t size);
 // Wakes worker number `worker` to take a datagram that another one received; copies it. false: its inbox is full.
 bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,

@@ -3,7 +3,7 @@
 //   1 read_frame     from the TUN queue: a packet, or a super-packet (TSO, USO)
 //   2 inner_parse    addresses, or why not; once for all that is in it
 //   3 route_lookup   the session that the destination belongs to
-//   4 egress_path    where its peer is
+//   4 path_of        where its peer is
 //   5 cut_piece      one packet of it
 //   6 egress_seal    number and seal, straight into the block to send
 //   7 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT)
@@ -18,6 +18,7 @@
 #include "tun/clamp.h"
 #include "tun/cut.h"
 #include "tun/inner.h"
+#include "tun/path.h"
 #include "tun/probe.h"
 #include "tun/session.h"
 #include "tun/toobig.h"
@@ -31,29 +32,6 @@ static size_t read_frame(struct worker *worker)
 {
 	ssize_t n = read(worker->tun, worker->frame, VNET_HEADER + VNET_SUPER_MAX);
 	return n > (ssize_t)VNET_HEADER ? (size_t)n - VNET_HEADER : 0;
-}
-
-struct path *egress_path(const struct session *session, const struct epoch *epoch, unsigned worker)
-{
-	unsigned lane = worker % epoch->options.peer_lanes;
-	struct path *path = atomic_load_explicit(&session->paths[lane], memory_order_acquire);
-	if (path)
-		return path;
-	lane = atomic_load_explicit(&session->newest_lane, memory_order_acquire);
-	return atomic_load_explicit(&session->paths[lane], memory_order_acquire);
-}
-
-// Until the far end has answered from there, an address gets no more than a few times what came from it (RFC 9000, 8).
-static bool path_allows(struct path *path, size_t size)
-{
-	if (atomic_load_explicit(&path->confirmed, memory_order_relaxed))
-		return true;
-	uint64_t in = atomic_load_explicit(&path->in, memory_order_relaxed);
-	uint64_t out = atomic_load_explicit(&path->out, memory_order_relaxed);
-	if (out + size > UNCONFIRMED_FACTOR * in)
-		return false;
-	atomic_store_explicit(&path->out, out + size, memory_order_relaxed);
-	return true;
 }
 
 enum drop egress_seal(struct worker *worker, struct epoch *epoch, const struct egress_input *input,
@@ -108,7 +86,7 @@ static enum drop send_frame(struct worker *worker, struct session *session, size
 	struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
 	if (!epoch)
 		return DROP_KEYS;
-	struct path *path = egress_path(session, epoch, worker->number);
+	struct path *path = path_of(session, epoch, worker->number);
 	if (!path)
 		return DROP_PATH;
 	if (size > MTU_LEAST)

@@ -11,7 +11,6 @@
 struct datagram_peer;
 struct datagram_way;
 struct epoch;
-struct path;
 struct session;
 struct worker;
 
@@ -25,8 +24,6 @@ struct egress_input {
 
 // Drains the TUN queue, one batch.
 void egress_run(struct worker *worker);
-// The path on which worker number `worker` sends in this epoch. NULL: none.
-struct path *egress_path(const struct session *session, const struct epoch *epoch, unsigned worker);
 // Numbers and seals; sent with the next flush. `way` may be NULL.
 enum drop egress_seal(struct worker *worker, struct epoch *epoch, const struct egress_input *input,
 		      const struct datagram_peer *to, struct datagram_way *way);

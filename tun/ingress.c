@@ -17,6 +17,7 @@
 #include "tun/clamp.h"
 #include "tun/egress.h"
 #include "tun/inner.h"
+#include "tun/path.h"
 #include "tun/probe.h"
 #include "tun/session.h"
 #include "tun/worker.h"
@@ -99,16 +100,13 @@ static bool same_peer(const struct datagram_peer *a, const struct datagram_peer 
 static void note_move(struct arrival *arrival)
 {
 	struct session *session = arrival->session;
-	unsigned lane = arrival->header.lane;
 	struct datagram_peer peer = *arrival->peer;
 	// A socket to dial from follows the host's own routes, also after its address has changed.
 	if (peer.slot <= DATAPLANE_DIAL_6)
 		memset(&peer.local, 0, sizeof(peer.local));
-	struct path *path = path_new(&peer, session_knows_address(session, &peer.remote.addr));
+	struct path *path = path_move(session, arrival->header.lane, &peer, arrival->size);
 	if (!path)
 		return;
-	atomic_init(&path->in, arrival->size);
-	session_replace_path(session, lane, path);
 	atomic_store_explicit(&session->batch.next_ms, 0, memory_order_relaxed);
 	atomic_store_explicit(&session->moved, true, memory_order_relaxed);
 	if (!atomic_load_explicit(&path->confirmed, memory_order_relaxed))
@@ -135,6 +133,8 @@ static void note_peer(struct arrival *arrival)
 		note_move(arrival);
 		return;
 	}
+	if (atomic_load_explicit(&path->doubted, memory_order_relaxed))
+		atomic_store_explicit(&path->doubted, false, memory_order_relaxed);
 	if (atomic_load_explicit(&path->confirmed, memory_order_relaxed))
 		return;
 	atomic_fetch_add_explicit(&path->in, arrival->size, memory_order_relaxed);

@@ -41,7 +41,7 @@ static enum liveness_wish tick_initiator(struct liveness *liveness,
 		bool fell_silent = facts->received_ms > liveness->probed_ms &&
 				   now_ms >= facts->heard_ms + SILENCE_MS;
 		if (!unanswered && !fell_silent &&
-		    now_ms < facts->heard_ms + liveness->keepalive_ms)
+		    now_ms < liveness->probed_ms + liveness->keepalive_ms)
 			return LIVENESS_NOTHING;
 	}
 	liveness_probing(liveness, now_ms);

@@ -3,8 +3,8 @@
 // deadline out. Times are monotonic milliseconds.
 //
 // The initiator asks: with a probe when it has sent for ANSWER_WITHIN_MS without hearing anything, when a stream of packets
-// from the peer has stopped for SILENCE_MS (the peer may be sending to where a translation used to lead), and after a keepalive
-// period of silence. The responder keeps paths measured with a probe per period, and lets go after LIVENESS_PERIODS of silence.
+// from the peer has stopped for SILENCE_MS (the peer may be sending to where a translation used to lead), and once in a keepalive
+// period, whatever it heard: the probe goes out on every lane, and one that is idle beside others keeps its translation. The responder keeps paths measured with a probe per period, and lets go after LIVENESS_PERIODS of silence.
 #pragma once
 
 #include <stdbool.h>

@@ -4,8 +4,10 @@
 
 #include <stdio.h>
 
-#define TRIES	   10u	// of a path that loses one in five, all are lost once in a month
+// Of a path that loses one in five each way, so many large ones are lost beside small ones that are not once in a week.
+#define TRIES	   10u
 #define ANSWER_MS  250u // for the first and for the last try, or two round trips
+#define AGAIN_MS   100u // between the others, or one and a half
 #define CONFIRM_MS 1000u
 #define LOOK_MS	   2000u   // for large packets, where there were none
 #define RAISE_MS   60000u  // doubled each time
@@ -28,7 +30,7 @@ static void ask(struct mtu *mtu, enum mtu_state state, unsigned size, uint64_t n
 {
 	mtu->state = state;
 	mtu->probe = size;
-	mtu->missed = 0;
+	mtu->missed = mtu->silent = 0;
 	mtu->tried_ms = 0;
 	mtu->next_ms = now_ms;
 }
@@ -67,7 +69,7 @@ void mtu_moved(struct mtu *mtu, uint64_t now_ms)
 		ask(mtu, MTU_CONFIRM, mtu->current, now_ms);
 }
 
-// What was asked about did not arrive, and other packets did.
+// What was asked about did not arrive, and small ones did.
 static void failed(struct mtu *mtu, uint64_t now_ms)
 {
 	unsigned size = mtu->probe;
@@ -91,7 +93,11 @@ static void failed(struct mtu *mtu, uint64_t now_ms)
 
 static void follow_probe(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms)
 {
-	mtu->missed += mtu->tried_ms && facts->heard_ms >= mtu->tried_ms;
+	if (mtu->tried_ms == 0)
+		return;
+	bool small_arrived = facts->small_ms >= mtu->tried_ms;
+	mtu->missed += small_arrived;
+	mtu->silent = small_arrived ? 0 : mtu->silent + 1;
 	if (mtu->missed == TRIES)
 		failed(mtu, now_ms);
 }
@@ -106,14 +112,15 @@ static void look(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms
 }
 
 // The first try mostly is the only one, and after the last comes a verdict: these are given time. The rest make sure of it.
-// Where nothing at all arrives there is no hurry.
-static uint64_t wait_ms(const struct mtu *mtu, const struct mtu_facts *facts, bool silent)
+// Where nothing at all arrives there is less and less hurry.
+static uint64_t wait_ms(const struct mtu *mtu, const struct mtu_facts *facts)
 {
-	uint64_t two_trips = 2 * facts->rtt_ns / 1000000;
-	if (silent)
-		return LOOK_MS;
-	uint64_t answer = two_trips > ANSWER_MS ? two_trips : ANSWER_MS;
-	return mtu->missed == 0 || mtu->missed == TRIES - 1 ? answer : answer * 2 / 5;
+	bool patient = mtu->missed == 0 || mtu->missed == TRIES - 1;
+	uint64_t trips = (patient ? 4 : 3) * facts->rtt_ns / 2000000;
+	unsigned wait = patient ? ANSWER_MS : AGAIN_MS;
+	for (unsigned i = 1; i < mtu->silent && wait < LOOK_MS; i++)
+		wait = smaller(2 * wait, LOOK_MS);
+	return wait > trips ? wait : trips;
 }
 
 unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms)
@@ -126,9 +133,8 @@ unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_m
 		look(mtu, facts, now_ms);
 	if (!mtu->probe)
 		return 0;
-	bool silent = mtu->tried_ms && facts->heard_ms < mtu->tried_ms;
 	mtu->tried_ms = now_ms;
-	mtu->next_ms = now_ms + wait_ms(mtu, facts, silent);
+	mtu->next_ms = now_ms + wait_ms(mtu, facts);
 	return mtu->probe;
 }
 

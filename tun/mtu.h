@@ -4,8 +4,9 @@
 // milliseconds; sizes are of inner packets.
 //
 // It begins with what both ends agreed on, since most paths carry that. Whether packets of the size in use still arrive is asked
-// again every second in which large ones were sent; when they do not while smaller ones do (a black hole), MTU_BASE is taken at
-// once, and what lies between is found by halving. A path that does not even carry that gets MTU_LEAST until its size is
+// again every second in which large ones were sent. Beside each question goes a small one, on the same path, and only where the
+// answer to that comes is the lack of the other counted: an end that is not there, or no longer where it was, loses packets of all
+// sizes (RFC 8899, 4.3). When ten are missing so (a black hole), MTU_BASE is taken at once, and what lies between is found by halving. A path that does not even carry that gets MTU_LEAST until its size is
 // known. From time to time more is tried again.
 #pragma once
 
@@ -27,6 +28,7 @@ struct mtu {
 	unsigned probe;		 // size that was asked about and not answered yet; 0: none
 	unsigned missed;	 // times that it was not answered, and a small one was
 	unsigned lost;		 // size that did not arrive last; 0: none was
+	unsigned silent;	 // times in a row that neither was
 	uint64_t tried_ms;	 // when it was last sent; 0: not yet
 	uint64_t next_ms;	 // when to look again
 	uint64_t confirmed_ms;	 // when `current` was last known to arrive
@@ -35,7 +37,7 @@ struct mtu {
 };
 
 struct mtu_facts {
-	uint64_t heard_ms; // last authenticated packet of the peer
+	uint64_t small_ms; // when the newest small probe that the peer answered was sent
 	uint64_t large_ms; // last inner packet of more than MTU_LEAST bytes sent
 	uint64_t rtt_ns;   // 0: not measured yet
 };
@@ -44,8 +46,7 @@ struct mtu_facts {
 void mtu_start(struct mtu *mtu, unsigned ceiling, uint64_t now_ms);
 // The path is another one: what is in use is asked about, and more where it was less than agreed.
 void mtu_moved(struct mtu *mtu, uint64_t now_ms);
-// What is due: 0, or the size of a probe to send now, and beside it a small one: only while those are answered does a missing
-// answer say anything of sizes.
+// What is due: 0, or the size of a probe to send now, with a small one behind it.
 unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms);
 // The peer got a probe of this size.
 void mtu_answered(struct mtu *mtu, unsigned size, uint64_t now_ms);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tun/egress.h"
+#include "tun/path.h"
 #include "tun/session.h"
 #include "tun/worker.h"
 
@@ -52,21 +53,38 @@ void probe_path(struct worker *worker, struct session *session, struct path *pat
 	send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
 }
 
-void probe_send(struct worker *worker, struct session *session, enum link_message_type type,
-		size_t size)
+static struct path *own_path(const struct worker *worker, const struct session *session)
 {
 	const struct epoch *epoch = atomic_load_explicit(&session->tx, memory_order_acquire);
-	if (!epoch)
-		return;
-	struct path *path = egress_path(session, epoch, worker->number);
+	return epoch ? path_of(session, epoch, worker->number) : NULL;
+}
+
+void probe_send(struct worker *worker, struct session *session, enum link_message_type type)
+{
+	struct path *path = own_path(worker, session);
 	if (!path)
 		return;
 	struct link_message message = message_of(type, path->secret ^ clock_ns());
 	if (type == LINK_PROBE)
 		probe_path(worker, session, path);
-	else if (size <= PACKET_INNER_MAX)
-		send_message(worker, session, &path->peer, NULL, &message,
-			     size > sizeof(message) ? size : sizeof(message));
+	else
+		send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
+	egress_flush(worker);
+}
+
+void probe_mtu(struct worker *worker, struct session *session, size_t size)
+{
+	struct path *path = own_path(worker, session);
+	if (!path || size < sizeof(struct link_message) || size > PACKET_INNER_MAX)
+		return;
+	struct link_message message = message_of(LINK_MTU_PROBE, path->secret ^ clock_ns());
+	if (atomic_load_explicit(&path->confirmed, memory_order_relaxed)) {
+		send_message(worker, session, &path->peer, NULL, &message, size);
+		egress_flush(worker); // or both leave in one piece
+		send_message(worker, session, &path->peer, NULL, &message, sizeof(message));
+	} else {
+		probe_path(worker, session, path);
+	}
 	egress_flush(worker);
 }
 
@@ -157,6 +175,18 @@ static struct path *find_path(struct session *session, uint64_t token, uint64_t 
 	return NULL;
 }
 
+static void take_mtu_answer(struct session *session, const struct link_message *message,
+			    uint64_t sent_ns)
+{
+	uint16_t size;
+	memcpy(&size, message->size, sizeof(size));
+	if (be16toh(size) > sizeof(*message))
+		atomic_store_explicit(&session->mtu_answered, be16toh(size), memory_order_relaxed);
+	else
+		atomic_store_explicit(&session->mtu_small_ms, sent_ns / 1000000,
+				      memory_order_relaxed);
+}
+
 static void take_answer(struct session *session, const struct link_message *message)
 {
 	uint64_t token, ns;
@@ -164,12 +194,8 @@ static void take_answer(struct session *session, const struct link_message *mess
 	struct path *path = find_path(session, token, &ns);
 	if (!path)
 		return;
-	if (message->type == LINK_MTU_ANSWER) {
-		uint16_t size;
-		memcpy(&size, message->size, sizeof(size));
-		atomic_store_explicit(&session->mtu_answered, be16toh(size), memory_order_relaxed);
-		return;
-	}
+	if (message->type == LINK_MTU_ANSWER)
+		take_mtu_answer(session, message, token ^ path->secret);
 	if (message->type == LINK_BATCH_ANSWER) {
 		if (message->number < 2 * BATCH_PROBES)
 			atomic_fetch_or(&session->batch.answered, 1u << message->number);

@@ -11,9 +11,11 @@ struct worker;
 
 // Asks whether the path works; its answer also measures the round trip.
 void probe_path(struct worker *worker, struct session *session, struct path *path);
-// Sends a message to wherever this worker's packets go, at once; an MTU probe has `size` bytes. Not while a frame is at work.
-void probe_send(struct worker *worker, struct session *session, enum link_message_type type,
-		size_t size);
+// Sends a message to wherever this worker's packets go, at once. Not while a frame is at work.
+void probe_send(struct worker *worker, struct session *session, enum link_message_type type);
+// The same, with an MTU probe of `size` bytes and a small one behind it: what fills a queue loses the latter. An address that has not answered yet is asked whether it is
+// there, and no more: what gets lost on the way there says nothing of sizes.
+void probe_mtu(struct worker *worker, struct session *session, size_t size);
 // Runs of datagrams are about to leave on this path: finds out whether they arrive, now and then. A kernel or a driver that
 // mangles them cannot be seen from the sending side alone.
 void probe_batches(struct worker *worker, struct session *session, struct path *path);

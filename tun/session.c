@@ -17,6 +17,7 @@
 #include "pki/verify.h"
 #include "tun/channel.h"
 #include "tun/dataplane.h"
+#include "tun/path.h"
 #include "tun/session_control.h"
 
 #define EXPORTER_LABEL "EXPORTER-mutun-data-1"
@@ -291,29 +292,6 @@ void session_peer_sent(struct session *session, const uint64_t *sent, unsigned c
 	control->peer_sent_count = count;
 }
 
-struct path *path_new(const struct datagram_peer *peer, bool confirmed)
-{
-	struct path *path = calloc(1, sizeof(*path));
-	if (!path)
-		return NULL;
-	path->peer = *peer;
-	atomic_init(&path->confirmed, confirmed);
-	if (RAND_bytes_ex(tls_library(), (unsigned char *)&path->secret, sizeof(path->secret), 0) ==
-	    1)
-		return path;
-	free(path);
-	return NULL;
-}
-
-void session_replace_path(struct session *session, unsigned lane, struct path *path)
-{
-	struct path *old =
-		atomic_exchange_explicit(&session->paths[lane], path, memory_order_acq_rel);
-	atomic_store_explicit(&session->newest_lane, lane, memory_order_release);
-	if (old)
-		dataplane_retire_path(session->dataplane, old);
-}
-
 void session_set_path(struct session *session, const struct datagram_peer *peer)
 {
 	const struct epoch *newest = session->control->newest;
@@ -321,7 +299,7 @@ void session_set_path(struct session *session, const struct datagram_peer *peer)
 	for (unsigned i = 0; i < lanes; i++) {
 		struct path *path = path_new(peer, true);
 		if (path)
-			session_replace_path(session, i, path);
+			path_replace(session, i, path);
 	}
 }
 
@@ -406,7 +384,7 @@ static void follow_mtu(struct session *session, uint64_t now_ms)
 	struct mtu *mtu = &session->control->mtu;
 	char text[MTU_TEXT_MAX];
 	struct mtu_facts facts = {
-		.heard_ms = session_load(&session->heard_ms),
+		.small_ms = session_load(&session->mtu_small_ms),
 		.large_ms = session_load(&session->large_ms),
 		.rtt_ns = session_load(&session->rtt_ns),
 	};
@@ -416,10 +394,8 @@ static void follow_mtu(struct session *session, uint64_t now_ms)
 	if (atomic_exchange(&session->moved, false))
 		mtu_moved(mtu, now_ms);
 	unsigned size = mtu_tick(mtu, &facts, now_ms);
-	if (size) {
-		dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
+	if (size)
 		dataplane_probe_mtu(session->dataplane, session->index, size);
-	}
 	if (atomic_exchange(&session->mtu, mtu->current) != mtu->current)
 		log_info("session %s: packets of up to %u bytes (%s)", session->control->name,
 			 mtu->current, mtu_reason(mtu, text));

@@ -22,21 +22,10 @@
 struct channel;
 struct credential;
 struct dataplane;
+struct path;
 struct verdict;
 
 #define SESSION_EPOCHS 8u // live at once, by number & 7
-
-// Where packets for one of the peer's lanes go. Immutable but for the atomics.
-struct path {
-	struct datagram_peer peer;
-	_Atomic bool confirmed;	    // the far end has shown that it gets what is sent there
-	_Atomic uint64_t in, out;   // bytes from and to it while it is not confirmed
-	_Atomic uint64_t probed_ms; // when the last probe left
-	// Token of a probe = this xor the monotonic nanoseconds at which it left: nothing to remember, and a peer that is not there
-	// cannot know it.
-	uint64_t secret;
-	struct path *next; // in the list of the retired
-};
 
 // Whether runs of datagrams that leave in one piece arrive: tun/probe.c asks.
 struct session_batch {
@@ -72,6 +61,7 @@ struct session {
 	_Atomic uint64_t received_ms;  // last inner packet that came
 	_Atomic uint64_t large_ms;     // last inner packet of more than MTU_LEAST bytes sent
 	_Atomic unsigned mtu_answered; // size of a probe that the peer got; 0: taken note of
+	_Atomic uint64_t mtu_small_ms; // when the newest small probe beside one left that it got
 	_Atomic bool moved;	       // a path changed; false: taken note of
 	_Atomic uint64_t rtt_ns;       // 0: not measured yet
 	_Atomic uint64_t drops[DROP_LAST + 1];
@@ -174,11 +164,6 @@ session_verdict(const struct session *session); // borrowed; NULL before the fir
 // "spiffe://corp.example/laptop/alice (3f9a1c02)": the way a session is always named in the log. Borrowed.
 const char *session_name(const struct session *session);
 
-// A new path to `peer`; NULL: out of memory.
-struct path *path_new(const struct datagram_peer *peer, bool confirmed);
-
-// Workers. Replaces a lane's path; the old one is freed by the control thread later.
-void session_replace_path(struct session *session, unsigned lane, struct path *path);
 static inline void session_count_drop(struct session *session, enum drop drop)
 {
 	atomic_fetch_add_explicit(&session->drops[drop], 1, memory_order_relaxed);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include "tun/path.h"
 #include "tun/session_control.h"
 
 time_t session_expires(const struct session_control *control)

@@ -27,8 +27,10 @@ static void run_task(struct worker *worker, const struct worker_task *task)
 {
 	if (task->link) {
 		struct session *session = dataplane_find(worker->dataplane, task->index);
-		if (session)
-			probe_send(worker, session, task->link, task->size);
+		if (session && task->link == LINK_MTU_PROBE)
+			probe_mtu(worker, session, task->size);
+		else if (session)
+			probe_send(worker, session, task->link);
 		return;
 	}
 	struct ingress_input input = {

@@ -163,6 +163,22 @@ static void a_stream_that_stops_is_asked_after_once(void **state)
 	assert_int_equal(world.liveness.probed_ms, probed);
 }
 
+// Each lane's translation wants to be used now and then, whatever the others carry.
+static void a_busy_peer_is_asked_once_in_a_period(void **state)
+{
+	(void)state;
+	struct world world = world_of(true, 20, 0);
+	uint64_t probed = 0;
+	unsigned probes = 0;
+	for (uint64_t end = world.now + 10 * KEEPALIVE_MS; world.now < end;) {
+		world.facts.received_ms = world.facts.spoke_ms = world.facts.heard_ms = world.now;
+		assert_int_equal(run(&world, world.now + 1), 0);
+		probes += world.liveness.probed_ms != probed;
+		probed = world.liveness.probed_ms;
+	}
+	assert_in_range(probes, 9, 11);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +189,7 @@ int main(void)
 		cmocka_unit_test(a_responder_lets_go_after_four_periods),
 		cmocka_unit_test(a_word_on_the_channel_is_a_sign_of_life),
 		cmocka_unit_test(a_stream_that_stops_is_asked_after_once),
+		cmocka_unit_test(a_busy_peer_is_asked_once_in_a_period),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

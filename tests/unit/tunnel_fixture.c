@@ -261,6 +261,34 @@ size_t tunnel_read(struct tunnel_end *end, int wait_ms, uint8_t packet[TUNNEL_MT
 	return 0;
 }
 
+void tunnel_write_up(struct tunnel *tunnel, unsigned queue, uint32_t number)
+{
+	uint8_t packet[TUNNEL_PACKET];
+	tunnel_make_packet(packet, TUNNEL_CLIENT, TUNNEL_GATEWAY, number);
+	tunnel_write(&tunnel->client, queue, packet, sizeof(packet));
+}
+
+void tunnel_write_down(struct tunnel *tunnel, unsigned queue, uint32_t number)
+{
+	uint8_t packet[TUNNEL_PACKET];
+	tunnel_make_packet(packet, TUNNEL_GATEWAY, TUNNEL_CLIENT, number);
+	tunnel_write(&tunnel->gateway, queue, packet, sizeof(packet));
+}
+
+uint32_t tunnel_number(const uint8_t *packet)
+{
+	uint32_t number;
+	memcpy(&number, packet + TUNNEL_PACKET - sizeof(number), sizeof(number));
+	return number;
+}
+
+bool tunnel_arrives(struct tunnel_end *end, uint32_t number)
+{
+	uint8_t packet[TUNNEL_MTU];
+	return tunnel_read(end, TUNNEL_WAIT_MS, packet) == TUNNEL_PACKET &&
+	       tunnel_number(packet) == number;
+}
+
 static void pass(struct tunnel_end *from, struct tunnel_end *to, const uint8_t *packet)
 {
 	uint8_t arrived[TUNNEL_MTU];

@@ -59,6 +59,11 @@ void tunnel_make_packet(uint8_t *packet, const char *source, const char *destina
 void tunnel_write(struct tunnel_end *end, unsigned queue, const uint8_t *packet, size_t size);
 // The next packet that comes out of any queue. 0: none within `wait_ms`.
 size_t tunnel_read(struct tunnel_end *end, int wait_ms, uint8_t packet[TUNNEL_MTU]);
+// A packet of the client, or of the gateway, into one of its queues; its number; whether the one with this number comes out next.
+void tunnel_write_up(struct tunnel *tunnel, unsigned queue, uint32_t number);
+void tunnel_write_down(struct tunnel *tunnel, unsigned queue, uint32_t number);
+uint32_t tunnel_number(const uint8_t *packet);
+bool tunnel_arrives(struct tunnel_end *end, uint32_t number);
 // A packet goes in at one end and must come out at the other, as it was.
 void tunnel_up(struct tunnel *tunnel, uint32_t number);
 void tunnel_down(struct tunnel *tunnel, uint32_t number);
