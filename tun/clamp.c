@@ -16,15 +16,10 @@
 #define OPTION_MSS     2u
 #define MSS_LENGTH     4u
 
-// RFC 1624, eqn. 3. A value at an odd offset lies across two words: its bytes have swapped places in the sum.
+// A value at an odd offset lies across two words: its bytes have swapped places in the sum.
 static void correct(uint8_t *check, uint16_t was, uint16_t is, bool odd)
 {
-	uint16_t old = odd ? bswap_16(was) : was;
-	uint16_t new = odd ? bswap_16(is) : is;
-	uint32_t sum = (uint32_t)(uint16_t)~get16(check) + (uint16_t)~old + new;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	put16(check, (uint16_t)~sum);
+	checksum_correct(check, odd ? bswap_16(was) : was, odd ? bswap_16(is) : is);
 }
 
 bool clamp_mss(uint8_t *packet, size_t size, unsigned mtu, bool partial)

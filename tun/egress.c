@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outbound, in the order a packet travels:
 //   1 read_frame     from the TUN queue: a packet, or a super-packet (TSO, USO)
-//   2 inner_parse    addresses, or why not; once for all that is in it
+//   2 inner_parse    addresses, protocol, ports, or why not; once for all that is in it
 //   3 route_lookup   the session that the destination belongs to
 //   4 path_of        where its peer is
 //   5 cut_piece      one packet of it
@@ -122,8 +122,9 @@ static void tell_too_big(struct worker *worker, struct session *session, size_t 
 static void take_frame(struct worker *worker, size_t size)
 {
 	struct inner inner;
-	if (!inner_parse(worker->frame + VNET_HEADER, size, &inner)) {
-		worker_count_drop(worker, DROP_MALFORMED);
+	enum drop drop = inner_parse(worker->frame + VNET_HEADER, size, &inner);
+	if (drop != DROP_NONE) {
+		worker_count_drop(worker, drop);
 		return;
 	}
 	struct session *session =
@@ -132,7 +133,7 @@ static void take_frame(struct worker *worker, size_t size)
 		worker_count_drop(worker, DROP_ROUTE);
 		return;
 	}
-	enum drop drop = send_frame(worker, session, size);
+	drop = send_frame(worker, session, size);
 	if (drop == DROP_SIZE)
 		tell_too_big(worker, session, size, &inner.destination);
 	if (drop != DROP_NONE)

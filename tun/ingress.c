@@ -146,8 +146,9 @@ static void note_peer(struct arrival *arrival)
 static enum drop judge(const struct arrival *arrival)
 {
 	struct inner inner;
-	if (!inner_parse(arrival->plain, arrival->plain_size, &inner))
-		return DROP_MALFORMED;
+	enum drop drop = inner_parse(arrival->plain, arrival->plain_size, &inner);
+	if (drop != DROP_NONE)
+		return drop;
 	const struct session *owner =
 		route_lookup(dataplane_routes(arrival->worker->dataplane), &inner.source);
 	if (owner != arrival->session)

@@ -21,11 +21,12 @@ static bool find_tcp(const uint8_t *packet, size_t size, struct transport *found
 	return tcp >= TCP_HEADER && found->headers <= size;
 }
 
-static bool find_udp(size_t size, struct transport *found)
+static bool find_udp(const uint8_t *packet, size_t size, struct transport *found)
 {
 	found->headers = found->network + UDP_HEADER;
 	found->check = found->network + UDP_CHECK;
-	return found->headers <= size;
+	return found->headers <= size &&
+	       get16(packet + found->network + 4) == size - found->network;
 }
 
 bool transport_find(const uint8_t *packet, size_t size, struct transport *ret)
@@ -42,7 +43,7 @@ bool transport_find(const uint8_t *packet, size_t size, struct transport *ret)
 		found.protocol = packet[6];
 	}
 	bool plain = (found.protocol == IPPROTO_TCP && find_tcp(packet, size, &found)) ||
-		     (found.protocol == IPPROTO_UDP && find_udp(size, &found));
+		     (found.protocol == IPPROTO_UDP && find_udp(packet, size, &found));
 	if (plain)
 		*ret = found;
 	return plain;
@@ -58,6 +59,14 @@ uint16_t checksum_add(uint16_t start, const uint8_t *data, size_t size)
 	while (total >> 16)
 		total = (total & 0xffff) + (total >> 16);
 	return (uint16_t)total;
+}
+
+void checksum_correct(uint8_t *check, uint16_t was, uint16_t is)
+{
+	uint32_t sum = (uint32_t)(uint16_t)~get16(check) + (uint16_t)~was + is;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	put16(check, (uint16_t)~sum);
 }
 
 void transport_put_partial(uint8_t *packet, const struct transport *transport, size_t length)

@@ -16,8 +16,8 @@ struct transport {
 	size_t check;	  // offset of the checksum in the packet
 };
 
-// Strict: what is not plainly TCP or UDP in one piece, without IPv6 extension headers, is none. The packet has been judged by
-// inner_parse().
+// Strict: what is not plainly TCP or UDP in one piece, without IPv6 extension headers and options behind the payload (RFC 9868), is
+// none. The packet has been judged by inner_parse().
 bool transport_find(const uint8_t *packet, size_t size, struct transport *ret);
 
 static inline uint16_t get16(const uint8_t *at)
@@ -45,6 +45,8 @@ static inline void put32(uint8_t *at, uint32_t value)
 // The one's complement sum of RFC 1071, not complemented, over data that continues what `start` is the sum of (an even number of
 // bytes).
 uint16_t checksum_add(uint16_t start, const uint8_t *data, size_t size);
+// A 16-bit word of what the checksum at `check` covers has changed (RFC 1624, eqn. 3).
+void checksum_correct(uint8_t *check, uint16_t was, uint16_t is);
 // Writes what a partial checksum holds: the sum of the pseudo-header for `length` bytes of transport header and payload
 // (RFC 9293, 3.1; RFC 8200, 8.1).
 void transport_put_partial(uint8_t *packet, const struct transport *transport, size_t length);

@@ -191,7 +191,7 @@ static void measure_join(const struct packet_spec *spec)
 static void parse_step(struct subject *subject)
 {
 	struct inner inner;
-	if (!inner_parse(subject->frame, subject->size, &inner))
+	if (inner_parse(subject->frame, subject->size, &inner) != DROP_NONE)
 		abort();
 }
 

@@ -25,7 +25,7 @@ static void join_piece(struct join *join, const uint8_t *piece, size_t size, boo
 {
 	struct inner inner;
 	// Fragments and segments are packets of their own.
-	check(inner_parse(piece, size, &inner));
+	check(inner_parse(piece, size, &inner) == DROP_NONE);
 	memcpy(join_place(join), piece, size);
 	join_take(join, size, partial);
 }
@@ -36,17 +36,17 @@ static void shape(uint8_t *packet, size_t size, unsigned mtu, const struct inner
 	uint8_t answer[TOOBIG_MAX];
 	struct inner parsed;
 	clamp_mss(packet, size, mtu, mtu & 1);
-	check(inner_parse(packet, size, &parsed));
+	check(inner_parse(packet, size, &parsed) == DROP_NONE);
 	size_t told = toobig_build(packet, size, mtu, &inner->destination, answer);
 	check(told <= TOOBIG_MAX);
-	check(told == 0 || inner_parse(answer, told, &parsed));
+	check(told == 0 || inner_parse(answer, told, &parsed) == DROP_NONE);
 }
 
 static void cut_and_join(struct join *join, uint8_t *frame, size_t size, size_t mtu)
 {
 	struct cut cut;
 	struct inner inner;
-	if (!inner_parse(frame + VNET_HEADER, size, &inner))
+	if (inner_parse(frame + VNET_HEADER, size, &inner) != DROP_NONE)
 		return;
 	shape(frame + VNET_HEADER, size, (unsigned)mtu, &inner);
 	if (cut_begin(&cut, frame, size, mtu) != DROP_NONE)

@@ -59,7 +59,7 @@ static void build_ip(const struct packet_spec *spec, size_t size, uint8_t *out)
 		be16(out + 4, (uint32_t)size - 40);
 		out[6] = protocol;
 		out[7] = spec->ttl;
-		memcpy(out + 8, "\xfd\x90\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+		memcpy(out + 8, "\xfd\x90\0\0\0\0\0\1\0\0\0\0\0\0\0\1", 16);
 		memcpy(out + 24, "\xfd\x90\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 16);
 		out[23] = out[39] = spec->host;
 		return;
@@ -71,7 +71,7 @@ static void build_ip(const struct packet_spec *spec, size_t size, uint8_t *out)
 	be16(out + 6, spec->dont_fragment ? 0x4000 : 0);
 	out[8] = spec->ttl;
 	out[9] = protocol;
-	memcpy(out + 12, "\x0a\x5a\0\1\x0a\x5a\0\2", 8);
+	memcpy(out + 12, "\x0a\x5a\1\1\x0a\x5a\0\2", 8);
 	out[15] = out[19] = spec->host;
 	be16(out + 10, ~sum(0, out, 20) & 0xffff);
 }

@@ -121,13 +121,18 @@ static void sends_only_what_has_a_route(void **state)
 static void a_session_speaks_for_its_own_addresses_only(void **state)
 {
 	uint8_t packet[TUNNEL_PACKET];
+	struct prefix behind;
 
 	(void)state;
 	tunnel_renew(tunnel, 1, clock_ms());
+	assert_int_equal(prefix_parse("10.91.0.0/16", &behind), 0);
+	assert_int_equal(routes_add(dataplane_routes(tunnel->client.dataplane), &behind, 1,
+				    tunnel->client.session),
+			 0);
 	tunnel_make_packet(packet, "10.90.0.3", TUNNEL_GATEWAY, 1);
 	tunnel_write(&tunnel->client, 0, packet, TUNNEL_PACKET);
 	tunnel_wait_drops(&tunnel->gateway, DROP_SOURCE, 1);
-	tunnel_make_packet(packet, TUNNEL_GATEWAY, TUNNEL_GATEWAY, 1);
+	tunnel_make_packet(packet, TUNNEL_GATEWAY, "10.91.0.1", 1);
 	tunnel_write(&tunnel->client, 0, packet, TUNNEL_PACKET);
 	tunnel_wait_drops(&tunnel->gateway, DROP_SOURCE, 2);
 	tunnel_make_packet(packet, "fd90::3", TUNNEL_GATEWAY_6, 1);

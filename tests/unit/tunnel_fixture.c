@@ -226,6 +226,7 @@ void tunnel_make_packet(uint8_t *packet, const char *source, const char *destina
 	bool ipv4 = from.family == AF_INET;
 	packet[0] = ipv4 ? 0x45 : 0x60;
 	packet[ipv4 ? 3 : 5] = ipv4 ? TUNNEL_PACKET : TUNNEL_PACKET - 40;
+	packet[ipv4 ? 9 : 6] = 253; // for experiments (RFC 3692)
 	memcpy(packet + (ipv4 ? 12 : 8), from.bytes, size);
 	memcpy(packet + (ipv4 ? 12 : 8) + size, to.bytes, size);
 	memcpy(packet + TUNNEL_PACKET - sizeof(number), &number, sizeof(number));
