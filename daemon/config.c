@@ -36,6 +36,28 @@ static void peer_done(struct config_peer *peer)
 	free(peer->identity);
 	free(peer->addresses);
 	free(peer->networks);
+	free(peer->translations);
+}
+
+static void texts_done(char **texts, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		free(texts[i]);
+	free(texts);
+}
+
+static void dns_done(struct config_dns *dns)
+{
+	free(dns->servers);
+	texts_done(dns->domains, dns->domain_count);
+}
+
+static void profile_done(struct config_profile *profile)
+{
+	texts_done(profile->matches, profile->match_count);
+	free(profile->pools);
+	free(profile->routes);
+	dns_done(&profile->dns);
 }
 
 static void names_done(struct config_name *names, unsigned count)
@@ -72,11 +94,13 @@ static void node_done(struct config_node *node)
 
 static void gateway_done(struct config_gateway *gateway)
 {
-	for (unsigned i = 0; i < gateway->admit_count; i++)
-		free(gateway->admit[i]);
+	texts_done(gateway->admit, gateway->admit_count);
 	for (unsigned i = 0; i < gateway->peer_count; i++)
 		peer_done(&gateway->peers[i]);
-	free(gateway->admit);
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		profile_done(&gateway->profiles[i]);
+	free(gateway->profiles);
+	dns_done(&gateway->dns);
 	free(gateway->peers);
 	free(gateway->listen);
 	free(gateway->pools);
@@ -158,6 +182,11 @@ static int compare_peers(const void *left, const void *right)
 	return strcmp(a->identity, b->identity);
 }
 
+static int compare_networks(const void *left, const void *right)
+{
+	return prefix_compare(left, right);
+}
+
 // One entry for an identity that stands in `sites` and in `clients`. Only for what passed all checks: each identity stands at
 // most once in each, so one of the two has the addresses and the other one the networks.
 static void merge_peers(struct config_gateway *gateway)
@@ -168,6 +197,9 @@ static void merge_peers(struct config_gateway *gateway)
 	for (unsigned i = 0; i < gateway->peer_count; i++) {
 		struct config_peer *peer = &gateway->peers[i];
 		struct config_peer *last = kept ? &gateway->peers[kept - 1] : NULL;
+		if (peer->network_count)
+			qsort(peer->networks, peer->network_count, sizeof(*peer->networks),
+			      compare_networks);
 		if (!last || strcmp(last->identity, peer->identity) != 0) {
 			gateway->peers[kept++] = *peer;
 			continue;
@@ -178,6 +210,9 @@ static void merge_peers(struct config_gateway *gateway)
 		} else {
 			last->networks = peer->networks;
 			last->network_count = peer->network_count;
+			last->metric = peer->metric;
+			last->translations = peer->translations;
+			last->translation_count = peer->translation_count;
 		}
 		free(peer->identity);
 	}

@@ -73,12 +73,39 @@ struct config_offload { // what the kernel may do; all true by default
 	bool steer;
 };
 
+struct config_translation {
+	struct prefix from; // at the site
+	struct prefix to;   // for all others; of the same length
+};
+
+struct config_dns {
+	struct prefix *servers; // full length
+	unsigned server_count;
+	char **domains;
+	unsigned domain_count;
+};
+
+struct config_profile { // what identities get that match; what is zero is as for all
+	char **matches; // patterns
+	unsigned match_count;
+	struct prefix *pools;
+	unsigned pool_count;
+	struct prefix *routes;
+	unsigned route_count;
+	struct config_dns dns;
+	unsigned mtu;	    // 65000: as for all
+	uint64_t bandwidth; // bits per second
+};
+
 struct config_peer { // what one identity gets from the gateway, beyond a lease
 	char *identity;
 	struct prefix *addresses; // fixed, full length
 	unsigned address_count;
-	struct prefix *networks; // site prefixes behind it
+	struct prefix *networks; // site prefixes behind it, sorted
 	unsigned network_count;
+	unsigned metric; // of these
+	struct config_translation *translations;
+	unsigned translation_count;
 };
 
 struct config_gateway {
@@ -96,8 +123,11 @@ struct config_gateway {
 	unsigned keepalive_s;	  // 1-3600, default 15
 	unsigned reauth_within_s; // 0-3600, default 30: spread of REAUTH
 	unsigned max_sessions;	  // 1-60000, default 10000
-	char *ca;		  // directory of the CA that is served; NULL: none
-	char *ca_passphrase;	  // file with the passphrase of its keys; NULL: none
+	struct config_dns dns;
+	struct config_profile *profiles; // the first that matches wins, field by field
+	unsigned profile_count;
+	char *ca;	     // directory of the CA that is served; NULL: none
+	char *ca_passphrase; // file with the passphrase of its keys; NULL: none
 };
 
 struct config_renewal { // of this node's certificate, by EST

@@ -26,22 +26,21 @@ static const struct {
 	const char *path, *meaning;
 } later[] = {
 	{"policy", "every admitted peer reaches everything"},
-	{"dns", "no name servers are pushed to clients"},
-	{"gateway.dns", "no name servers are pushed to clients"},
 };
 
 const config_setting_t *config_read_find(const struct config_source *source, const char *path)
 {
 	const config_setting_t *group = config_root_setting(&source->tree);
-	const char *dot = strchr(path, '.');
+	const char *dot;
 	char name[SETTING_PATH_MAX];
-	if (dot) {
+	while ((dot = strchr(path, '.'))) {
 		snprintf(name, sizeof(name), "%.*s", (int)(dot - path), path);
 		group = config_setting_get_member(group, name);
+		if (!group || !config_setting_is_group(group))
+			return NULL;
 		path = dot + 1;
 	}
-	return group && config_setting_is_group(group) ? config_setting_get_member(group, path)
-						       : NULL;
+	return config_setting_get_member(group, path);
 }
 
 static const config_setting_t *scope_find(const struct config_reader *reader,
@@ -224,16 +223,24 @@ static void read_list(struct config_reader *reader, const struct scope *scope,
 	}
 }
 
-static void read_group(struct config_reader *reader, const struct setting *setting,
-		       const config_setting_t *at, unsigned source)
+// A group within an element of a list is whole where it stands; its field is one of the element's.
+static void read_group(struct config_reader *reader, const struct scope *scope,
+		       const struct setting *setting, const config_setting_t *at, unsigned source)
 {
 	char name[SETTING_PATH_MAX];
-	struct scope inner = {.group = name, .base = (char *)reader->config + setting->offset};
+	struct scope inner = {.group = name};
+	inner.base = (scope->element ? scope->base : (char *)reader->config) + setting->offset;
+	inner.element = scope->element ? at : NULL;
 	snprintf(name, sizeof(name), "%s.", setting->path);
-	if (config_setting_is_group(at))
-		read_scope(reader, &inner, at, source);
-	else
+	if (!config_setting_is_group(at)) {
 		config_value_fault(reader, setting, at);
+		return;
+	}
+	read_scope(reader, &inner, at, source);
+	if (!inner.element)
+		return;
+	check_scope(reader, &inner, at);
+	read_defaults(reader, &inner);
 }
 
 // What one file, or one element of a list, has of a group.
@@ -249,7 +256,7 @@ static void read_scope(struct config_reader *reader, const struct scope *scope,
 		if (!at)
 			continue;
 		if (setting->type == SETTING_GROUP)
-			read_group(reader, setting, at, source);
+			read_group(reader, scope, setting, at, source);
 		else if (setting->type == SETTING_LIST)
 			read_list(reader, scope, setting, at, source);
 		else if (setting_is_array(setting))
@@ -315,7 +322,7 @@ void config_read_sources(struct config_reader *reader)
 		read_scope(reader, &top, config_root_setting(&reader->sources[i]->tree), i);
 	check_scope(reader, &top, NULL);
 	for (size_t n = 0; (setting = setting_at(n)); n++)
-		if (setting->type == SETTING_GROUP)
+		if (setting->type == SETTING_GROUP && !strstr(setting->path, "[]"))
 			finish_group(reader, setting);
 	reader->config->gateway.enabled = config_read_place(reader, "gateway", 0);
 	reader->config->node.http = reader->config->gateway.ca;

@@ -25,7 +25,7 @@ struct config_reader {
 // Reads all sources, fills in the defaults, and says what is unknown, of the wrong type, out of range or missing.
 void config_read_sources(struct config_reader *reader);
 
-// What stands in one file for a setting at the top ("links") or in a group at the top ("gateway.pools"). NULL: nothing.
+// What stands in one file for a setting at the top ("links") or in groups ("gateway.dns.servers"). NULL: nothing.
 const config_setting_t *config_read_find(const struct config_source *source, const char *path);
 // Where element `n` of an array or list, merged over the files, stands. With n = 0 also where a scalar stands.
 // Never NULL where the element is in `config`.

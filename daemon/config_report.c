@@ -201,3 +201,12 @@ const char *config_found_text(const config_setting_t *at, char *text, size_t siz
 		snprintf(text, size, "a list ( ... )");
 	return text;
 }
+
+void config_fault_twice(struct config_errors *errors, const config_setting_t *at, const char *what,
+			const config_setting_t *first, const char *expected)
+{
+	char place[CONFIG_PLACE_MAX];
+	error_expected(config_fault(errors, at, "\"%s\" stands at %s already", what,
+				    config_place_text(first, place)),
+		       "%s", expected);
+}

@@ -32,6 +32,9 @@ const char *config_found_text(const config_setting_t *at, char *text, size_t siz
 // Adds an error about the setting that stands `at`, with its place and its path ("gateway.sites[2].networks[0]").
 struct error *config_fault(struct config_errors *errors, const config_setting_t *at,
 			   const char *format, ...) __attribute__((format(printf, 3, 4)));
+// The same text stands at `first` already.
+void config_fault_twice(struct config_errors *errors, const config_setting_t *at, const char *what,
+			const config_setting_t *first, const char *expected);
 // Adds an error about a line, or (line 0) about the whole file.
 struct error *config_fault_line(struct config_errors *errors, const struct config_source *source,
 				unsigned line, const char *format, ...)

@@ -7,7 +7,7 @@
 
 struct config_errors;
 
-#define CONFIG_FILE_MAX (1u << 20) // bytes of one file
+#define CONFIG_FILE_MAX (16u << 20) // bytes of one file
 
 struct config_source {
 	config_t tree; // empty where the file could not be parsed

@@ -10,8 +10,9 @@
 #define SETTING_NAME_MAX 64 // longest last part of a path that is compared for "did you mean"
 
 // In the order of the manual.
-static const struct setting_table *const tables[] = {&setting_node, &setting_revocation,
-						     &setting_tunnel, &setting_role};
+static const struct setting_table *const tables[] = {&setting_node,    &setting_revocation,
+						     &setting_tunnel,  &setting_gateway,
+						     &setting_profile, &setting_role};
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
 // What one value looks like, with examples; NULL: not a string.
@@ -28,6 +29,9 @@ static const char *const phrases[] = {
 	[SETTING_TARGETS] = "a name or address with a port such as \"vpn.corp.example:443\"",
 	[SETTING_PREFIXES] = "a prefix such as \"10.90.0.0/16\" or \"fd90::/64\"",
 	[SETTING_ADDRESSES] = "an address such as \"10.90.0.7\" or \"fd90::7\"",
+	[SETTING_NAMES] = "a name such as \"corp.example\"",
+	[SETTING_PREFIX] = "a prefix such as \"192.168.1.0/24\" or \"fd90::/64\"",
+	[SETTING_RATE] = "a rate from 64 kbit/s to 1000 Gbit/s such as \"50 Mbit/s\"",
 	[SETTING_PATTERNS] = "an identity pattern such as \"spiffe://corp.example/laptop/*\"",
 	[SETTING_PATTERN] = "an identity pattern such as \"spiffe://corp.example/gateway/*\"",
 	[SETTING_IDENTITY] = "an identity such as \"spiffe://corp.example/laptop/alice\"",

@@ -21,8 +21,11 @@ enum setting_type {
 	SETTING_PREFIXES,  // array of prefixes
 	SETTING_ADDRESSES, // array of addresses
 	SETTING_KEYS,	   // array of pinned keys
+	SETTING_NAMES,	   // array of names of the DNS
 	SETTING_PATTERNS,  // array of identity patterns
 	SETTING_PATTERN,
+	SETTING_PREFIX,
+	SETTING_RATE, // bits per second with a unit
 	SETTING_IDENTITY,
 	SETTING_DOMAIN,
 	SETTING_NAME,  // interface or link name

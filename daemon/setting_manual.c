@@ -31,7 +31,7 @@ static const char page_head[] =
 	".PP\n"
 	"The syntax is that of libconfig: groups \"name: { ... };\", lists \"( ... )\", arrays \"[ ... ]\",\n"
 	"strings in double quotes, comments after \"#\" or \"//\" or between \"/*\" and \"*/\". The directive @include is not\n"
-	"available. A number above 2147483647 is written in hexadecimal or ends in \"L\". A file has at most 1 MiB.\n"
+	"available. A number above 2147483647 is written in hexadecimal or ends in \"L\". A file has at most 16 MiB.\n"
 	".PP\n"
 	"A relative path is relative to the directory of the file that names it. An identity is a SPIFFE ID such as\n"
 	"\"spiffe://corp.example/laptop/alice\", the one URI of a certificate.\n"

@@ -13,5 +13,7 @@ struct setting_table {
 
 extern const struct setting_table setting_node; // node, renewal
 extern const struct setting_table setting_revocation;
-extern const struct setting_table setting_tunnel; // interface, offload
-extern const struct setting_table setting_role;	  // gateway, links, log, control
+extern const struct setting_table setting_tunnel;  // interface, offload
+extern const struct setting_table setting_gateway; // gateway, but for:
+extern const struct setting_table setting_profile; // gateway.dns, gateway.profiles
+extern const struct setting_table setting_role;	   // links, log, control

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <openssl/evp.h>
 
@@ -11,6 +13,8 @@
 #include "base/error.h"
 #include "pki/identity.h"
 #include "server/lease.h"
+
+#define PROFILE_LIST_MAX 512u // pools and routes
 
 DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free);
 
@@ -49,58 +53,82 @@ bool admit_allows(const struct admit_options *options, const char *identity)
 	return false;
 }
 
-static int push(struct grant_routes *routes, const struct prefix *prefixes, unsigned count)
+// The pools of the profile as bits by their position among all.
+static uint64_t pools_of(const struct admit_options *options, const struct profile *profile)
 {
-	for (unsigned i = 0; i < count; i++) {
-		if (routes->count == MESSAGE_ROUTES_MAX)
-			return -ENOSPC;
-		routes->prefixes[routes->count++] = prefix_masked(&prefixes[i]);
-	}
-	return 0;
+	uint64_t bits = 0;
+	for (unsigned i = 0; i < options->pool_count; i++)
+		for (unsigned j = 0; j < profile->pool_count; j++)
+			if (prefix_equal(&options->pools[i], &profile->pools[j]))
+				bits |= UINT64_C(1) << i;
+	return bits;
 }
 
-// Everything that this gateway leads to, but what lies behind the identity itself.
-static int push_all(const struct admit_options *options, const struct admit_peer *peer,
-		    struct grant_routes *routes)
+// Without routes of its own, a profile leads to everything there is.
+static void push_routes(const struct admit_options *options, const struct profile *profile,
+			const struct grant *grant, struct grant_routes *ret)
 {
-	routes->count = 0;
-	int r = push(routes, options->pools, options->pool_count);
-	if (r == 0)
-		r = push(routes, options->routes, options->route_count);
-	for (unsigned i = 0; r == 0 && i < options->peer_count; i++)
-		if (&options->peers[i] != peer)
-			r = push(routes, options->peers[i].networks,
-				 options->peers[i].network_count);
-	return r;
+	struct prefix list[PROFILE_LIST_MAX];
+	unsigned count = profile->pool_count;
+	if (!profile->route_count) {
+		ret->count = announce_to(options->announce, grant->peer, ret->prefixes);
+		return;
+	}
+	memcpy(list, profile->pools, count * sizeof(*list));
+	for (unsigned i = 0; i < profile->route_count && count < PROFILE_LIST_MAX; i++)
+		list[count++] = profile->routes[i];
+	ret->count = announce_list(list, count, grant->peer, ret->prefixes, MESSAGE_ROUTES_MAX);
+}
+
+static void push_names(const struct profile *profile, struct message_push *ret)
+{
+	*ret = (struct message_push){.rate = profile->rate};
+	for (unsigned i = 0; i < profile->server_count && i < MESSAGE_DNS_SERVERS_MAX; i++)
+		ret->servers[ret->server_count++] = profile->servers[i].addr;
+	for (unsigned i = 0; i < profile->domain_count && i < MESSAGE_DNS_DOMAINS_MAX; i++)
+		snprintf(ret->domains[ret->domain_count++], DOMAIN_TEXT_MAX, "%s",
+			 profile->domains[i]);
+}
+
+static int compare_identity(const void *identity, const void *peer)
+{
+	return strcmp(identity, ((const struct admit_peer *)peer)->identity);
+}
+
+const struct admit_peer *admit_find(const struct admit_options *options, const char *identity)
+{
+	return options->peer_count ? bsearch(identity, options->peers, options->peer_count,
+					     sizeof(*options->peers), compare_identity)
+				   : NULL;
 }
 
 int admit_grant(const struct admit_options *options, struct leases *leases, const char *identity,
 		time_t now, struct grant *ret, struct grant_routes *ret_routes, struct error *error)
 {
-	ret->peer = NULL;
 	if (!admit_allows(options, identity)) {
 		error_set(error, EACCES, "identity %s is not admitted here", identity);
 		error_remedy(error, "the gateway's setting gateway.admit decides");
 		return -EACCES;
 	}
-	for (unsigned i = 0; i < options->peer_count; i++)
-		if (strcmp(options->peers[i].identity, identity) == 0)
-			ret->peer = &options->peers[i];
-	int r = lease_acquire(leases, identity, now, ret->addresses, MESSAGE_ADDRESSES_MAX,
-			      &ret->address_count, error);
+	struct profile profile = profile_choose(options->profiles, options->profile_count,
+						&options->common, identity);
+	ret->peer = admit_find(options, identity);
+	ret->mtu = profile.mtu;
+	ret->rate = profile.rate;
+	int r = lease_acquire(leases, identity, pools_of(options, &profile), now, ret->addresses,
+			      MESSAGE_ADDRESSES_MAX, &ret->address_count, error);
 	if (r < 0)
 		return r;
-	r = push_all(options, ret->peer, ret_routes);
-	if (r == 0)
-		return 0;
-	lease_release(leases, identity, now);
-	return error_set(error, -r, "more than %u routes to push", MESSAGE_ROUTES_MAX);
+	push_routes(options, &profile, ret, ret_routes);
+	push_names(&profile, &ret_routes->push);
+	return 0;
 }
 
 int grant_digest(const struct grant *grant, const struct grant_routes *routes,
 		 uint8_t ret[static GRANT_DIGEST_SIZE])
 {
-	static_assert(sizeof(struct prefix) == 18, "no padding that would enter the digest");
+	static_assert(sizeof(struct prefix) == 18 && sizeof(struct message_push) % 8 == 0,
+		      "no padding that would enter the digest");
 	_cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *digest = EVP_MD_CTX_new();
 	bool done = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
 		    EVP_DigestUpdate(digest, &grant->address_count, sizeof(grant->address_count)) ==
@@ -109,6 +137,8 @@ int grant_digest(const struct grant *grant, const struct grant_routes *routes,
 				     grant->address_count * sizeof(grant->addresses[0])) == 1 &&
 		    EVP_DigestUpdate(digest, routes->prefixes,
 				     routes->count * sizeof(routes->prefixes[0])) == 1 &&
+		    EVP_DigestUpdate(digest, &routes->push, sizeof(routes->push)) == 1 &&
+		    EVP_DigestUpdate(digest, &grant->mtu, sizeof(grant->mtu)) == 1 &&
 		    EVP_DigestFinal_ex(digest, ret, NULL) == 1;
 	return done ? 0 : -ENOMEM;
 }

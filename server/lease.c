@@ -318,21 +318,46 @@ int leases_reload(struct leases *leases, const struct lease_options *options, st
 	return 0;
 }
 
+// Whether the pool is one of those that are to give the owner an address.
+static bool pool_is_due(const struct plan *plan, const char *identity, uint64_t pools,
+			unsigned pool)
+{
+	return pools >> pool & 1 &&
+	       !plan_fixes(plan, identity, plan->pools[pool].prefix.addr.family);
+}
+
 // Every pool that is to give the owner an address has done so.
-static int owner_fill(struct leases *leases, struct owner *owner, time_t now, struct error *error)
+static int owner_fill(struct leases *leases, struct owner *owner, uint64_t pools, time_t now,
+		      struct error *error)
 {
 	struct plan *plan = leases->plan;
 
 	for (unsigned i = 0; i < plan->pool_count; i++) {
-		struct pool *pool = &plan->pools[i];
-		if (plan_fixes(plan, owner->identity, pool->prefix.addr.family) ||
-		    owner_lease(owner, i))
+		if (!pool_is_due(plan, owner->identity, pools, i) || owner_lease(owner, i))
 			continue;
-		int r = pool_lease(leases, pool, owner, now, error);
+		int r = pool_lease(leases, &plan->pools[i], owner, now, error);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+// Gives back what is in other pools.
+static void owner_prune(struct leases *leases, struct owner *owner, uint64_t pools)
+{
+	struct lease **place = &owner->first;
+
+	while (*place) {
+		struct lease *lease = *place;
+		if (pool_is_due(leases->plan, owner->identity, pools, lease->pool)) {
+			place = &lease->sibling;
+			continue;
+		}
+		*place = lease->sibling;
+		cds_list_del(&lease->idle);
+		leases->plan->pools[lease->pool].used--;
+		lease_forget(leases, lease);
+	}
 }
 
 static unsigned owner_addresses(const struct leases *leases, const struct owner *owner,
@@ -353,28 +378,30 @@ static unsigned owner_addresses(const struct leases *leases, const struct owner 
 }
 
 // How many addresses the identity is to have.
-static unsigned addresses_due(const struct plan *plan, const char *identity)
+static unsigned addresses_due(const struct plan *plan, const char *identity, uint64_t pools)
 {
 	const struct fixed *fixed = table_find(plan->by_identity, identity, strlen(identity));
 	unsigned count = fixed ? fixed->count : 0;
 
 	for (unsigned i = 0; i < plan->pool_count; i++)
-		count += !plan_fixes(plan, identity, plan->pools[i].prefix.addr.family);
+		count += pool_is_due(plan, identity, pools, i);
 	return count;
 }
 
-int lease_acquire(struct leases *leases, const char *identity, time_t now, struct prefix *ret,
-		  unsigned ret_size, unsigned *ret_count, struct error *error)
+int lease_acquire(struct leases *leases, const char *identity, uint64_t pools, time_t now,
+		  struct prefix *ret, unsigned ret_size, unsigned *ret_count, struct error *error)
 {
-	if (ret_size < addresses_due(leases->plan, identity))
+	if (ret_size < addresses_due(leases->plan, identity, pools))
 		return error_set(error, ENOBUFS, "%s has too many addresses", identity);
 	struct owner *owner = owner_get(leases, identity);
 	if (!owner)
 		return error_set(error, ENOMEM, "out of memory");
 	lease_db_begin(leases->db);
-	int r = owner_fill(leases, owner, now, error);
-	if (r >= 0)
+	int r = owner_fill(leases, owner, pools, now, error);
+	if (r >= 0) {
+		owner_prune(leases, owner, pools);
 		lease_db_touch(leases->db, owner->identity, now);
+	}
 	lease_db_commit(leases->db);
 	if (r < 0) {
 		owner_settle(leases, owner);

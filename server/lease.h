@@ -14,7 +14,8 @@ struct error;
 struct lease_db;
 struct leases;
 
-#define LEASE_POOLS_MAX 16u
+#define LEASE_POOLS_MAX 64u
+#define LEASE_POOLS_ALL UINT64_MAX // bits of pools by their position in the options
 #define LEASE_COUNT_MAX \
 	(1u << 20) // per pool, even where it has more addresses; then the oldest are taken over
 
@@ -41,12 +42,12 @@ DEFINE_CLEANUP(struct leases *, leases_close);
 // New pools and fixed addresses after a reload. Leases that still fit stay. On failure nothing changed.
 int leases_reload(struct leases *leases, const struct lease_options *options, struct error *error);
 
-// One address of each pool (or the fixed ones of this identity instead, family by family), full-length prefixes, into
-// `ret` with room for LEASE_POOLS_MAX + fixed. New leases are written before they are returned. The least recently used
+// One address of each pool that has its bit in `pools` (or the fixed ones of this identity instead, family by family), full-length prefixes, into
+// `ret`; leases in other pools are given back. New leases are written before they are returned. The least recently used
 // lease of an identity that no session holds is taken over when a pool is full. -ENOSPC when a pool has nothing left,
 // -ENOBUFS when `ret` is too small. A database that cannot be written is said in the log; leases go on in memory.
-int lease_acquire(struct leases *leases, const char *identity, time_t now, struct prefix *ret,
-		  unsigned ret_size, unsigned *ret_count, struct error *error);
+int lease_acquire(struct leases *leases, const char *identity, uint64_t pools, time_t now,
+		  struct prefix *ret, unsigned ret_size, unsigned *ret_count, struct error *error);
 // The session of this identity is over: its leases stay sticky, but may be taken over when a pool runs out. An identity has
 // one session at a time; acquiring again meanwhile (after a reload) is no second hold.
 void lease_release(struct leases *leases, const char *identity, time_t now);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "pki/tls.h"
 #include "pki/verify.h"
+#include "server/grant.h"
 #include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
@@ -23,6 +24,7 @@ struct member {
 	struct session *session;
 	struct grant grant;
 	uint8_t told[GRANT_DIGEST_SIZE]; // what the peer was told of it and of its routes
+	unsigned peer_mtu;		 // largest inner packet that it takes
 	struct connection *current;	 // NULL: lost, while the session goes on
 	struct connection *previous;	 // until the peer's last word on it
 	struct herald_line *line;	 // NULL: no herald
@@ -192,20 +194,6 @@ static void on_channel(struct connection *connection, const struct channel_event
 	}
 }
 
-static int add_routes(struct member *member, const struct grant *grant, struct error *error)
-{
-	struct routes *routes = dataplane_routes(member->tools.dataplane);
-	int r = routes_add(routes, grant->addresses, grant->address_count, member->session);
-	if (r == 0 && grant->peer)
-		r = routes_add(routes, grant->peer->networks, grant->peer->network_count,
-			       member->session);
-	if (r == -EEXIST)
-		return error_set(error, EEXIST,
-				 "an address or network of %s is in use by another session",
-				 member->session->identity);
-	return r < 0 ? error_set(error, -r, "cannot add routes: %s", strerror(-r)) : 0;
-}
-
 int member_new(const struct member_tools *tools, const char *identity, const struct grant *grant,
 	       struct member **ret, struct error *error)
 {
@@ -228,7 +216,7 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 	if (r < 0)
 		error_set(error, -r, "cannot make a session: %s", strerror(-r));
 	else
-		r = add_routes(member, grant, error);
+		r = grant_apply(grant, member->session, error);
 	if (r < 0) {
 		member_free(member, NULL);
 		return r;
@@ -290,6 +278,7 @@ static void send_ready(const struct member *member, struct connection *connectio
 	ready->udp_port = udp_port;
 	ready->time = clock_wall();
 	ready->expires = status.expires;
+	ready->push = routes->push;
 	anchor_declare(channel_context(connection_channel(connection)), &ready->anchors);
 	ready->answers = true;
 	herald_say(member->tools.herald, &ready->denials);
@@ -307,9 +296,10 @@ int member_take_channel(struct member *member, struct connection *connection,
 		.cipher = hello->ciphers[0],
 		.remote_index = hello->index,
 		.peer_lanes = hello->lanes,
-		.mtu = hello->mtu < member->tools.mtu ? hello->mtu : member->tools.mtu,
+		.mtu = grant_mtu(&member->grant, member->tools.mtu, hello->mtu),
 		.reason = renewal_reason(member, channel_verdict(channel)),
 	};
+	member->peer_mtu = hello->mtu;
 	struct endpoint peer = connection_peer(connection);
 	session_set_known_address(member->session, &peer.addr);
 	int r = grant_digest(&member->grant, routes, member->told);
@@ -341,30 +331,20 @@ int member_take_channel(struct member *member, struct connection *connection,
 int member_set_grant(struct member *member, const struct grant *grant,
 		     const struct grant_routes *routes, struct error *error)
 {
-	struct routes *table = dataplane_routes(member->tools.dataplane);
-	struct prefix keep[MESSAGE_ADDRESSES_MAX + MESSAGE_ROUTES_MAX];
-	unsigned count = grant->address_count;
+	struct message message = {.type = MESSAGE_CONFIG};
 	uint8_t digest[GRANT_DIGEST_SIZE];
-	memcpy(keep, grant->addresses, count * sizeof(keep[0]));
-	for (unsigned i = 0; grant->peer && i < grant->peer->network_count &&
-			     count < sizeof(keep) / sizeof(keep[0]);
-	     i++)
-		keep[count++] = grant->peer->networks[i];
-	routes_remove(table, member->session, keep, count);
 	member->grant = *grant;
-	int r = add_routes(member, grant, error);
+	int r = grant_apply(grant, member->session, error);
 	if (r == 0 && grant_digest(grant, routes, digest) < 0)
 		r = error_set(error, ENOMEM, "out of memory");
 	if (r < 0 || !member->current || memcmp(digest, member->told, sizeof(digest)) == 0)
 		return r;
 	memcpy(member->told, digest, sizeof(digest));
-	struct message message = {.type = MESSAGE_CONFIG};
-	memcpy(message.config.addresses, grant->addresses,
-	       grant->address_count * sizeof(grant->addresses[0]));
-	message.config.address_count = grant->address_count;
-	message.config.routes = (struct prefix *)routes->prefixes;
-	message.config.route_count = routes->count;
-	message.config.mtu = member->tools.mtu;
+	session_set_mtu(member->session, grant_mtu(grant, member->tools.mtu, member->peer_mtu),
+			clock_ms());
+	arm(member);
+	grant_say(grant, routes, grant_mtu(grant, member->tools.mtu, MESSAGE_MTU_MAX),
+		  &message.config);
 	connection_send(member->current, &message);
 	return 0;
 }

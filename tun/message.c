@@ -138,6 +138,7 @@ static bool encode_ready(const struct message_ready *ready, json_t *object)
 	good &= put_integer(object, "expires", ready->expires);
 	good &= put_anchors(object, &ready->anchors);
 	good &= put_answers(object, ready->answers);
+	good &= message_push_encode(&ready->push, object);
 	return good & message_denials_encode(&ready->denials, object);
 }
 
@@ -145,6 +146,7 @@ static bool encode_config(const struct message_config *config, json_t *object)
 {
 	bool good = put_prefixes(object, "addresses", config->addresses, config->address_count);
 	good &= put_prefixes(object, "routes", config->routes, config->route_count);
+	good &= message_push_encode(&config->push, object);
 	return good & put_integer(object, "mtu", config->mtu);
 }
 
@@ -319,6 +321,7 @@ static void decode_ready(struct fields *fields, struct message_ready *ret)
 	decode_anchors(fields, &ret->anchors);
 	ret->answers = decode_answers(fields);
 	message_denials_decode(fields, &ret->denials);
+	message_push_decode(fields, &ret->push);
 }
 
 static void decode_config(struct fields *fields, struct message_config *ret)
@@ -327,6 +330,7 @@ static void decode_config(struct fields *fields, struct message_config *ret)
 		field_prefixes(fields, "addresses", true, ret->addresses, MESSAGE_ADDRESSES_MAX);
 	ret->routes = decode_routes(fields, &ret->route_count);
 	ret->mtu = read_unsigned(fields, "mtu", MESSAGE_MTU_MIN, MESSAGE_MTU_MAX);
+	message_push_decode(fields, &ret->push);
 }
 
 static void decode_members(struct fields *fields, struct message *ret)

@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "base/buffer.h"
 #include "tun/message_denials.h"
+#include "tun/message_push.h"
 #include "tun/message_question.h"
 #include "tun/message_refusal.h"
 
@@ -113,6 +114,7 @@ struct message_ready {
 	struct message_anchors anchors;
 	bool answers; // as in HELLO
 	struct message_denials denials;
+	struct message_push push;
 };
 
 struct message_config {
@@ -121,6 +123,7 @@ struct message_config {
 	struct prefix *routes; // owned by the message
 	unsigned route_count;
 	unsigned mtu;
+	struct message_push push;
 };
 
 struct message_reauth {

@@ -138,6 +138,7 @@ struct session *session_free(struct session *session)
 	for (unsigned i = 0; i < PACKET_LANES_MAX; i++)
 		free(atomic_load(&session->paths[i]));
 	free(atomic_load(&session->known));
+	free(atomic_load(&session->translations));
 	if (session->control) {
 		verdict_put(session->control->verdict);
 		credential_put(session->control->own);

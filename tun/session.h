@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "tun/datagram.h"
 #include "tun/epoch.h"
+#include "tun/limit.h"
 #include "tun/message.h"
 #include "tun/packet.h"
 #include "tun/mtu.h"
@@ -23,6 +24,7 @@ struct channel;
 struct credential;
 struct dataplane;
 struct path;
+struct translations;
 struct verdict;
 
 #define SESSION_EPOCHS 8u // live at once, by number & 7
@@ -52,6 +54,9 @@ struct session {
 	_Atomic(struct path *) paths[PACKET_LANES_MAX]; // by the peer's lane
 	_Atomic unsigned newest_lane;			// whose path was set last
 	_Atomic(struct addr *) known; // where the peer's TLS connection comes from
+
+	_Atomic(struct translations *) translations; // published; NULL: none
+	struct limit to_peer, from_peer;	     // rates: the control thread's
 
 	// Written by workers.
 	struct datagram_way way;
@@ -145,6 +150,12 @@ void session_set_path(struct session *session, const struct datagram_peer *peer)
 // The address that the peer's TLS connection comes from: a UDP path from there counts as confirmed at once.
 void session_set_known_address(struct session *session, const struct addr *addr);
 bool session_knows_address(const struct session *session, const struct addr *addr);
+// Bits per second in each direction; 0: no limit.
+void session_set_rate(struct session *session, uint64_t rate);
+// The largest inner packet that both ends agreed on is another one now.
+void session_set_mtu(struct session *session, unsigned mtu, uint64_t now_ms);
+// What is translated of the peer's prefixes; takes it. NULL: nothing.
+void session_set_translations(struct session *session, struct translations *translations);
 // Ask the peer for a sign of life now; every worker does, so that every lane's path is open.
 void session_probe(struct session *session, uint64_t now_ms);
 // The channel heard from the peer: it lives, whatever the data path does.

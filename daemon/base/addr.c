@@ -137,6 +137,14 @@ bool prefix_equal(const struct prefix *a, const struct prefix *b)
 	return a->length == b->length && addr_equal(&a->addr, &b->addr);
 }
 
+int prefix_compare(const struct prefix *a, const struct prefix *b)
+{
+	int order = (int)a->addr.family - (int)b->addr.family;
+	if (order == 0)
+		order = memcmp(a->addr.bytes, b->addr.bytes, sizeof(a->addr.bytes));
+	return order ? order : (int)a->length - (int)b->length;
+}
+
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
 	return a->port == b->port && a->scope == b->scope && addr_equal(&a->addr, &b->addr);
@@ -189,21 +197,30 @@ bool addr_add(const struct addr *addr, uint64_t n, struct addr *ret)
 	return true;
 }
 
+// RFC 6890: this network, loopback, link-local, multicast and reserved; the same for IPv6, with IPv4-mapped.
+static const struct prefix special[] = {
+	{{AF_INET, {0}}, 8},
+	{{AF_INET, {127}}, 8},
+	{{AF_INET, {169, 254}}, 16},
+	{{AF_INET, {224}}, 3},
+	{{AF_INET6, {0}}, 127},
+	{{AF_INET6, {[10] = 0xff, [11] = 0xff}}, 96},
+	{{AF_INET6, {0xfe, 0x80}}, 10},
+	{{AF_INET6, {0xff}}, 8},
+};
+
+bool prefix_routable(const struct prefix *prefix)
+{
+	for (unsigned i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+		if (prefix_covers(&special[i], prefix))
+			return false;
+	return prefix->addr.family != AF_UNSPEC;
+}
+
 bool addr_assignable(const struct addr *addr)
 {
-	// RFC 6890: this network, loopback, link-local, multicast and reserved; the same for IPv6, with IPv4-mapped.
-	static const char *const never[] = {
-		"0.0.0.0/8", "127.0.0.0/8",   "169.254.0.0/16", "224.0.0.0/3",
-		"::/127",    "::ffff:0:0/96", "fe80::/10",	"ff00::/8",
-	};
-	if (addr->family == AF_UNSPEC)
-		return false;
-	for (unsigned i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
-		struct prefix prefix;
-		if (prefix_parse(never[i], &prefix) == 0 && prefix_contains(&prefix, addr))
-			return false;
-	}
-	return true;
+	struct prefix prefix = prefix_of(addr);
+	return addr->family != AF_UNSPEC && prefix_routable(&prefix);
 }
 
 int endpoint_from_sockaddr(const struct sockaddr_storage *from, struct endpoint *ret)

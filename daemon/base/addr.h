@@ -46,6 +46,8 @@ const char *endpoint_text(const struct endpoint *endpoint, char *text);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
+// An order: by family, address, length; a prefix stands behind those that hold it.
+int prefix_compare(const struct prefix *a, const struct prefix *b);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 // Whether `prefix` holds the address (families must be equal), or the whole of `inner`.
 bool prefix_contains(const struct prefix *prefix, const struct addr *addr);
@@ -58,6 +60,8 @@ bool addr_add(const struct addr *addr, uint64_t n, struct addr *ret);
 
 // Whether a node may own the address inside a tunnel: unicast, not zero, loopback, link-local, broadcast, v4-mapped.
 bool addr_assignable(const struct addr *addr);
+// Whether a route into a tunnel may lead there: not wholly within those. The default routes are.
+bool prefix_routable(const struct prefix *prefix);
 
 // IPv4-mapped IPv6 socket addresses become plain IPv4 endpoints. -EAFNOSUPPORT for other families.
 int endpoint_from_sockaddr(const struct sockaddr_storage *from, struct endpoint *ret);

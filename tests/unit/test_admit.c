@@ -34,6 +34,21 @@ static struct prefix prefix(const char *text)
 	return value;
 }
 
+static void announce_all(void)
+{
+	struct announce_options all = {
+		.pools = options.pools,
+		.pool_count = options.pool_count,
+		.routes = options.routes,
+		.route_count = options.route_count,
+		.peers = options.peers,
+		.peer_count = options.peer_count,
+	};
+	announce_free((struct announce *)options.announce);
+	options.announce = announce_new(&all, MESSAGE_ROUTES_MAX);
+	assert_non_null(options.announce);
+}
+
 static int set_up(void **state)
 {
 	static struct lease_fixed fixed;
@@ -44,8 +59,18 @@ static int set_up(void **state)
 	branch_networks[1] = prefix("fd01::/48");
 	depot_network = prefix("10.2.0.0/16");
 	branch_address = prefix("10.91.0.7/32");
-	peers[0] = (struct admit_peer){BRANCH, &branch_address, 1, branch_networks, 2};
-	peers[1] = (struct admit_peer){DEPOT, NULL, 0, &depot_network, 1};
+	peers[0] = (struct admit_peer){
+		.identity = BRANCH,
+		.addresses = &branch_address,
+		.address_count = 1,
+		.networks = branch_networks,
+		.network_count = 2,
+	};
+	peers[1] = (struct admit_peer){
+		.identity = DEPOT,
+		.networks = &depot_network,
+		.network_count = 1,
+	};
 	options = (struct admit_options){
 		.patterns = patterns,
 		.pattern_count = 3,
@@ -55,7 +80,9 @@ static int set_up(void **state)
 		.route_count = 1,
 		.peers = peers,
 		.peer_count = 2,
+		.common = {.pools = &pool, .pool_count = 1},
 	};
+	announce_all();
 	fixed = (struct lease_fixed){BRANCH, &branch_address, 1};
 	struct lease_options lease_options = {
 		.pools = &pool,
@@ -70,6 +97,8 @@ static int tear_down(void **state)
 {
 	(void)state;
 	leases = leases_close(leases);
+	announce_free((struct announce *)options.announce);
+	options.announce = NULL;
 	return 0;
 }
 
@@ -144,28 +173,52 @@ static void a_site_gets_no_route_to_itself(void **state)
 	assert_true(pushes(&routes, "10.2.0.0/16"));
 }
 
-static void a_refusal_holds_no_lease(void **state)
+static void a_profile_decides_what_it_sets(void **state)
 {
-	static struct prefix many[MESSAGE_ROUTES_MAX];
+	static const char *const laptops[] = {"spiffe://corp.example/laptop/*"};
+	static const char *const alice[] = {ALICE};
+	static const char *const corp[] = {"corp.example"};
+	static const char *const everywhere[] = {"lab.example", "corp.example"};
+	struct prefix all = prefix("0.0.0.0/0"), server = prefix("10.20.0.53/32");
+	struct profile profiles[] = {
+		{.matches = alice, .match_count = 1, .routes = &all, .route_count = 1, .mtu = 1300},
+		{.matches = laptops,
+		 .match_count = 1,
+		 .routes = &behind,
+		 .route_count = 1,
+		 .rate = 5000000,
+		 .domains = everywhere,
+		 .domain_count = 2},
+	};
 	struct grant grant;
 	struct grant_routes routes;
-	struct error error = {0};
 
 	(void)state;
-	for (unsigned i = 0; i < MESSAGE_ROUTES_MAX; i++) {
-		many[i] = prefix("172.16.0.0/24");
-		many[i].addr.bytes[1] = (uint8_t)(16 + i / 256);
-		many[i].addr.bytes[2] = (uint8_t)i;
-	}
-	options.routes = many;
-	options.route_count = MESSAGE_ROUTES_MAX;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, &error),
-			 -ENOSPC);
-	assert_string_equal(error.what, "more than 1024 routes to push");
-	assert_int_equal(admit_grant(&options, leases, DEPOT, NOW, &grant, &routes, NULL), -ENOSPC);
-	options.route_count = 1;
-	// The only address of the pool is still there.
-	assert_int_equal(admit_grant(&options, leases, BOB, NOW + 1, &grant, &routes, NULL), 0);
+	options.profiles = profiles;
+	options.profile_count = 2;
+	options.common.servers = &server;
+	options.common.server_count = 1;
+	options.common.domains = corp;
+	options.common.domain_count = 1;
+	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(routes.count, 1);
+	assert_true(pushes(&routes, "0.0.0.0/0"));
+	assert_int_equal(grant.mtu, 1300);
+	assert_int_equal(grant.rate, 5000000);
+	assert_int_equal(routes.push.rate, 5000000);
+	assert_int_equal(routes.push.server_count, 0); // domains are set without servers
+	assert_int_equal(routes.push.domain_count, 2);
+	lease_release(leases, ALICE, NOW);
+	assert_int_equal(admit_grant(&options, leases, BOB, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(routes.count, 2);
+	assert_true(pushes(&routes, "10.90.0.0/30") && pushes(&routes, "192.0.2.0/24"));
+	assert_int_equal(grant.mtu, 0);
+	assert_int_equal(admit_grant(&options, leases, BRANCH, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(routes.count, 3);
+	assert_int_equal(grant.rate, 0);
+	assert_int_equal(routes.push.server_count, 1);
+	assert_true(addr_equal(&routes.push.servers[0], &server.addr));
+	assert_string_equal(routes.push.domains[0], "corp.example");
 }
 
 static void a_full_pool_refuses(void **state)
@@ -212,6 +265,17 @@ static void a_digest_stands_for_addresses_and_routes(void **state)
 	routes.count--;
 	assert_int_equal(grant_digest(&grant, &routes, other), 0);
 	assert_memory_not_equal(first, other, sizeof(first));
+	routes.count++;
+	routes.push.rate = 1;
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_not_equal(first, other, sizeof(first));
+	routes.push.rate = 0;
+	grant.mtu = 1300;
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_not_equal(first, other, sizeof(first));
+	grant.mtu = 0;
+	assert_int_equal(grant_digest(&grant, &routes, other), 0);
+	assert_memory_equal(first, other, sizeof(first));
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -223,7 +287,7 @@ int main(void)
 		CASE(refuses_in_words),
 		CASE(grants_an_address_and_all_routes),
 		CASE(a_site_gets_no_route_to_itself),
-		CASE(a_refusal_holds_no_lease),
+		CASE(a_profile_decides_what_it_sets),
 		CASE(a_full_pool_refuses),
 		CASE(a_digest_stands_for_addresses_and_routes),
 	};

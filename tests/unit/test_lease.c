@@ -104,7 +104,8 @@ static const char *acquire_nth(struct leases *leases, const char *identity, unsi
 	struct error error = {0};
 	unsigned found = 0;
 
-	if (lease_acquire(leases, identity, NOW, addresses, 32, &found, &error) < 0)
+	if (lease_acquire(leases, identity, LEASE_POOLS_ALL, NOW, addresses, 32, &found, &error) <
+	    0)
 		fail_msg("%s", error.what);
 	assert_int_equal(found, count);
 	assert_int_equal(addresses[which].length, ADDR_BITS(&addresses[which].addr));
@@ -120,7 +121,7 @@ static int acquire_error(struct leases *leases, const char *identity, struct err
 {
 	struct prefix addresses[32];
 	unsigned found = 77;
-	int r = lease_acquire(leases, identity, NOW, addresses, 32, &found, error);
+	int r = lease_acquire(leases, identity, LEASE_POOLS_ALL, NOW, addresses, 32, &found, error);
 
 	assert_true(r < 0);
 	assert_int_equal(found, 77);
@@ -150,12 +151,15 @@ static void test_one_address_of_each_pool(void **state)
 	struct prefix got[32];
 	unsigned count = 0;
 
-	assert_int_equal(lease_acquire(leases, "spiffe://t/a", NOW, got, 32, &count, NULL), 0);
+	assert_int_equal(
+		lease_acquire(leases, "spiffe://t/a", LEASE_POOLS_ALL, NOW, got, 32, &count, NULL),
+		0);
 	assert_int_equal(count, 3);
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(prefix_contains(&plant->pools[i], &got[i].addr));
-	assert_int_equal(lease_acquire(leases, "spiffe://t/a", NOW, got, 2, &count, NULL),
-			 -ENOBUFS);
+	assert_int_equal(
+		lease_acquire(leases, "spiffe://t/a", LEASE_POOLS_ALL, NOW, got, 2, &count, NULL),
+		-ENOBUFS);
 }
 
 // Every address of a small pool is given once, and none of those that must not be.

@@ -41,10 +41,11 @@ static void test_table(void **state)
 			int64_t value = strtoll(setting->fallback, NULL, 0);
 			assert_true(value >= setting->min && value <= setting->max);
 		}
-		// What is no text has to say what it is without it; a path, a pattern, a URL, a domain or words may be missing.
+		// What is no text has to say what it is without it; a path, a pattern, a URL, a domain, a rate or words may be missing.
 		bool text = setting->type == SETTING_PATH || setting->type == SETTING_PATTERN ||
 			    setting->type == SETTING_URL || setting->type == SETTING_PLAIN_URL ||
-			    setting->type == SETTING_DOMAIN || setting->type == SETTING_TEXT;
+			    setting->type == SETTING_DOMAIN || setting->type == SETTING_TEXT ||
+			    setting->type == SETTING_RATE;
 		if (several || setting->required || setting->type == SETTING_GROUP)
 			assert_null(setting->fallback);
 		else if (!text)

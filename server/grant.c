@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "server/grant.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "tun/dataplane.h"
+#include "tun/session.h"
+#include "tun/translate.h"
+
+static int set_terms(const struct grant *grant, struct session *session)
+{
+	const struct admit_peer *peer = grant->peer;
+	struct translations *translations = NULL;
+	if (peer && peer->translation_count) {
+		translations = translations_new(peer->translations, peer->translation_count);
+		if (!translations)
+			return -ENOMEM;
+	}
+	session_set_translations(session, translations);
+	session_set_rate(session, grant->rate);
+	return 0;
+}
+
+static int set_routes(const struct grant *grant, struct session *session)
+{
+	struct routes *table = dataplane_routes(session->dataplane);
+	unsigned networks = grant->peer ? grant->peer->network_count : 0;
+	unsigned count = grant->address_count;
+	_cleanup_(freep) struct prefix *own = calloc((size_t)count + networks + 1, sizeof(*own));
+	if (!own)
+		return -ENOMEM;
+	memcpy(own, grant->addresses, count * sizeof(*own));
+	if (networks)
+		memcpy(own + count, grant->peer->networks, networks * sizeof(*own));
+	routes_remove(table, session, own, count + networks);
+	return routes_add(table, own, count + networks, session);
+}
+
+int grant_apply(const struct grant *grant, struct session *session, struct error *error)
+{
+	int r = set_terms(grant, session);
+	if (r == 0)
+		r = set_routes(grant, session);
+	if (r == -EEXIST)
+		return error_set(error, EEXIST,
+				 "an address or network of %s is in use by another session",
+				 session->identity);
+	return r < 0 ? error_set(error, -r, "cannot add routes: %s", strerror(-r)) : 0;
+}
+
+unsigned grant_mtu(const struct grant *grant, unsigned own, unsigned peer)
+{
+	unsigned most = own < peer ? own : peer;
+	return grant->mtu && grant->mtu < most ? grant->mtu : most;
+}
+
+void grant_say(const struct grant *grant, const struct grant_routes *routes, unsigned mtu,
+	       struct message_config *ret)
+{
+	*ret = (struct message_config){
+		.address_count = grant->address_count,
+		.routes = (struct prefix *)routes->prefixes,
+		.route_count = routes->count,
+		.mtu = mtu,
+		.push = routes->push,
+	};
+	memcpy(ret->addresses, grant->addresses, grant->address_count * sizeof(ret->addresses[0]));
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "server/profile.h"
+
+#include <stdbool.h>
+
+#include "pki/identity.h"
+
+static bool matches(const struct profile *profile, const char *identity)
+{
+	for (unsigned i = 0; i < profile->match_count; i++)
+		if (identity_match(profile->matches[i], identity))
+			return true;
+	return false;
+}
+
+static void fill(struct profile *profile, const struct profile *from)
+{
+	if (!profile->pool_count) {
+		profile->pools = from->pools;
+		profile->pool_count = from->pool_count;
+	}
+	if (!profile->route_count) {
+		profile->routes = from->routes;
+		profile->route_count = from->route_count;
+	}
+	// Servers without their domains would be asked about those of others.
+	if (!profile->server_count && !profile->domain_count) {
+		profile->servers = from->servers;
+		profile->server_count = from->server_count;
+		profile->domains = from->domains;
+		profile->domain_count = from->domain_count;
+	}
+	if (!profile->mtu)
+		profile->mtu = from->mtu;
+	if (!profile->rate)
+		profile->rate = from->rate;
+}
+
+struct profile profile_choose(const struct profile *profiles, unsigned count,
+			      const struct profile *common, const char *identity)
+{
+	struct profile profile = {0};
+	for (unsigned i = 0; i < count; i++)
+		if (matches(&profiles[i], identity))
+			fill(&profile, &profiles[i]);
+	fill(&profile, common);
+	return profile;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What identities get instead of what all get: of the profiles that match, the first that sets something decides that.
+#pragma once
+
+#include <stdint.h>
+
+#include "base/addr.h"
+
+// Borrowed by those who keep it: the configuration outlives them. What is zero is not set.
+struct profile {
+	const char *const *matches; // identity patterns
+	unsigned match_count;
+	const struct prefix *pools;
+	unsigned pool_count;
+	const struct prefix *routes; // pushed
+	unsigned route_count;
+	const struct prefix *servers; // of the DNS, full length
+	unsigned server_count;
+	const char *const *domains;
+	unsigned domain_count;
+	unsigned mtu;
+	uint64_t rate; // bits per second in each direction
+};
+
+// What the identity gets: of `profiles` in their order, then of `common`, which says what all get. Its `matches` say nothing.
+struct profile profile_choose(const struct profile *profiles, unsigned count,
+			      const struct profile *common, const char *identity);
