@@ -2,6 +2,8 @@
 
 #include "tun/rule.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pki/identity.h"
@@ -11,6 +13,30 @@ const struct rule *rules_of(const struct rules *rules, enum filter_program progr
 {
 	*ret_count = program == FILTER_RULES ? rules->rule_count : rules->inbound_count;
 	return program == FILTER_RULES ? rules->rules : rules->inbound;
+}
+
+int rules_order(const struct rules *rules, enum filter_program program,
+		const bool *const active[FILTER_PROGRAMS], struct rule_order *ret)
+{
+	const bool *holds = active ? active[program] : NULL;
+	struct rule_order order = {0};
+	unsigned count;
+	const struct rule *list = rules_of(rules, program, &count);
+	order.rules = calloc((size_t)count + 1, sizeof(*order.rules));
+	if (!order.rules)
+		return -ENOMEM;
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; i < count; i++)
+			if (list[i].deny == (pass == 0) && (!holds || holds[i]))
+				order.rules[order.count++] = &list[i];
+	*ret = order;
+	return 0;
+}
+
+void rule_order_done(struct rule_order *order)
+{
+	free(order->rules);
+	*order = (struct rule_order){0};
 }
 
 static bool has_unit(const struct filter_peer *peer, const char *unit)
@@ -96,6 +122,16 @@ static bool rule_matches(const struct rules *rules, const struct rule *rule,
 	return false;
 }
 
+struct filter_verdict rule_verdict(const struct rule *rule, const struct rule *list)
+{
+	return (struct filter_verdict){
+		.allow = !rule->deny,
+		.reject = rule->deny && rule->reject,
+		.log = rule->log,
+		.rule = (uint32_t)(rule - list),
+	};
+}
+
 void rules_judge(const struct rules *rules, const bool *const active[FILTER_PROGRAMS],
 		 const struct rule_question *question, struct filter_verdict *ret,
 		 struct rule_why *ret_why)
@@ -110,12 +146,7 @@ void rules_judge(const struct rules *rules, const bool *const active[FILTER_PROG
 			if (rule->deny != (pass == 0) || (holds && !holds[i]) ||
 			    !rule_matches(rules, rule, question, &why))
 				continue;
-			*ret = (struct filter_verdict){
-				.allow = !rule->deny,
-				.reject = rule->deny && rule->reject,
-				.log = rule->log,
-				.rule = i,
-			};
+			*ret = rule_verdict(rule, list);
 			if (ret_why)
 				*ret_why = why;
 			return;

@@ -34,20 +34,20 @@ struct rule_group {
 	unsigned peer_count; // 1 and up
 };
 
-// Networks, hosts, "self".
+// Networks, hosts, "self". Without prefixes ("self" of a gateway that has no addresses) it holds nothing.
 struct rule_net {
 	const char *name;	       // NULL: written in a rule
 	const struct prefix *prefixes; // no host bits
-	unsigned prefix_count; // may be 0: "self" of a gateway without addresses matches nothing
+	unsigned prefix_count;
 };
 
 // One alternative.
 struct rule_service {
 	bool any_protocol; // then the rest says nothing
-	uint8_t protocols
-		[2]; // IPPROTO_...; the second is 0 but for "icmp", which is ICMP and ICMPv6
-	uint16_t first,
-		last; // destination ports, or ICMP type << 8 | code; 0..65535: all, also of protocols without ports
+	// IPPROTO_...; the second is 0 but for "icmp", which is ICMP and ICMPv6.
+	uint8_t protocols[2];
+	// Destination ports, or ICMP type << 8 | code. 0..65535: all, also of protocols that have no ports.
+	uint16_t first, last;
 };
 
 // Alternatives: any, a group that holds the peer at this side, a network that holds the address at this side.
@@ -98,23 +98,35 @@ struct rules {
 const struct rule *rules_of(const struct rules *rules, enum filter_program program,
 			    unsigned *ret_count);
 
+// The rules of a program that hold, in the order in which they decide: first all deny, then all allow.
+struct rule_order {
+	const struct rule **rules; // allocated
+	unsigned count;
+};
+// `active` as in filter_new(). -ENOMEM.
+int rules_order(const struct rules *rules, enum filter_program program,
+		const bool *const active[FILTER_PROGRAMS], struct rule_order *ret);
+void rule_order_done(struct rule_order *order);
+
 // --- What the parts mean
 
 bool rule_peer_matches(const struct rule_peer *pattern, const struct filter_peer *peer);
 bool rule_service_matches(const struct rule_service *service, uint8_t protocol, uint16_t port);
 
-// Which word of a side matched.
+// Which word of a side matched: any, or the alternative `peer` of the group, or the prefix of the network. Positions; RULE_NONE.
 struct rule_word {
 	bool any;
-	unsigned group,
-		peer; // position in struct rules, and of the alternative in the group; or RULE_NONE
-	unsigned net, prefix; // likewise
+	unsigned group, peer;
+	unsigned net, prefix;
 };
 
 // `peer` NULL: none. Groups are looked at before networks. `ret` may be NULL.
 bool rule_side_matches(const struct rules *rules, const struct rule_side *side,
 		       const struct filter_peer *peer, const struct addr *addr,
 		       struct rule_word *ret);
+
+// What is said when the rule decides; `list` is the program's.
+struct filter_verdict rule_verdict(const struct rule *rule, const struct rule *list);
 
 // --- The whole question, asked with facts instead of classes
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which groups a peer is in, without asking each: patterns are found by what they have before their first wildcard, with one pass
+// over the identity. For one thread.
+#pragma once
+
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "tun/rule.h"
+
+struct groups;
+
+// Copies them. NULL: out of memory.
+struct groups *groups_new(const struct rule_group *groups, unsigned count);
+struct groups *groups_free(struct groups *groups); // takes NULL, returns NULL
+DEFINE_CLEANUP(struct groups *, groups_free);
+
+// The positions of those that the peer is in, in ascending order; borrowed until the next call. Returns how many.
+unsigned groups_of(struct groups *groups, const struct filter_peer *peer, const uint32_t **ret);
