@@ -32,7 +32,7 @@ struct renewer_evidence {
 	unsigned
 		refused_by_gateways; // counted since the start: handshakes in which a gateway refused our certificate
 	unsigned
-		refused_by_clients; // the same of clients; anybody can pretend to be one, so it counts only where ...
+		refused_by_clients; // the same of clients, from where a real one was; it could still be another one, so it counts only where ...
 	bool clients; // ... there are real ones, who would have accepted a good one by now
 	unsigned clients_within_s; // the time that they are given for that
 };

@@ -234,6 +234,14 @@ bool gate_excuses(struct gate *gate, const char *identity, uint64_t now_ms)
 	return excused;
 }
 
+bool gate_knows(struct gate *gate, struct gate_ticket ticket, uint64_t now_ms)
+{
+	pthread_mutex_lock(&gate->lock);
+	bool known = ticket.entry != NO_ENTRY && entry_proven(&gate->entries[ticket.entry], now_ms);
+	pthread_mutex_unlock(&gate->lock);
+	return known;
+}
+
 unsigned gate_half_open(struct gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);

@@ -13,8 +13,8 @@
 struct gate;
 
 #define GATE_ENTRIES 65536u
-#define GATE_PROVEN_MS \
-	3600000u // so long a source is known after one of its handshakes proved a certificate
+// So long a source is known after one of its handshakes proved a certificate: who stays proves it again within an hour.
+#define GATE_PROVEN_MS 7200000u
 
 struct gate_limits {
 	unsigned half_open; // in all
@@ -50,5 +50,8 @@ void gate_leave(struct gate *gate, struct gate_ticket ticket, bool proven, uint6
 // Whether a start of an identity that proved itself may be free to its source. One certificate alone is not free to begin more often
 // than a source may; each call counts as a start of it.
 bool gate_excuses(struct gate *gate, const char *identity, uint64_t now_ms);
+
+// Whether a handshake of the source that holds the ticket proved a certificate lately.
+bool gate_knows(struct gate *gate, struct gate_ticket ticket, uint64_t now_ms);
 
 unsigned gate_half_open(struct gate *gate);

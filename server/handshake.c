@@ -130,9 +130,11 @@ static void handshake_failed(struct handshake *handshake, const struct error *er
 		error_text(error, text, sizeof(text));
 	log_limited(LOG_LEVEL_INFO, "handshake from %s failed: %s",
 		    endpoint_text(&handshake->peer, peer), text);
-	atomic_fetch_add(late ? &counters->timed_out : &counters->failed, 1);
-	if (error && error->code == EKEYREJECTED)
+	// It has not proved who it is, and never will in this handshake: only a place where a real client was counts.
+	if (error && error->code == EKEYREJECTED &&
+	    gate_knows(thread->all->gate, handshake->ticket, clock_ms()))
 		atomic_fetch_add(&counters->refused_us, 1);
+	atomic_fetch_add(late ? &counters->timed_out : &counters->failed, 1);
 	if (late || !farewell(thread))
 		connection_detach(handshake->connection);
 	handshake_drop(handshake);

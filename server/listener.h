@@ -27,7 +27,8 @@ struct listener_limits {
 // Counters since the start.
 struct listener_counters {
 	uint64_t accepted, opened, failed, timed_out, refused_half_open, refused_source;
-	uint64_t refused_us; // of those that failed: the client refused our certificate
+	uint64_t
+		refused_us; // of those that failed: the client, where one proved itself lately, refused our certificate
 };
 
 // Called on the thread of `event` with a connection whose channel is open; it is detached and belongs to the callee,

@@ -114,6 +114,23 @@ static void test_one_identity_has_a_rate(void **unused)
 	assert_true(gate_excuses(gate, "spiffe://t/a", START + 10300));
 }
 
+static void test_knows_who_proved(void **unused)
+{
+	(void)unused;
+	_cleanup_(gate_freep) struct gate *gate = gate_new(&wide);
+	struct addr one = address("10.0.0.1"), two = address("10.0.0.2");
+	struct gate_ticket first, second, other;
+
+	assert_int_equal(gate_enter(gate, &one, START, &first), GATE_PASS);
+	assert_false(gate_knows(gate, first, START));
+	gate_leave(gate, first, true, START);
+	assert_int_equal(gate_enter(gate, &one, START, &second), GATE_PASS);
+	assert_int_equal(gate_enter(gate, &two, START, &other), GATE_PASS);
+	assert_true(gate_knows(gate, second, START + GATE_PROVEN_MS - 1));
+	assert_false(gate_knows(gate, second, START + GATE_PROVEN_MS));
+	assert_false(gate_knows(gate, other, START));
+}
+
 static void test_ipv6_by_64(void **unused)
 {
 	(void)unused;
@@ -212,6 +229,7 @@ int main(void)
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_proven_starts_do_not_count),
 		cmocka_unit_test(test_one_identity_has_a_rate),
+		cmocka_unit_test(test_knows_who_proved),
 		cmocka_unit_test(test_ipv6_by_64),
 		cmocka_unit_test(test_early_drop),
 		cmocka_unit_test(test_cap),

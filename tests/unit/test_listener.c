@@ -36,7 +36,7 @@
 
 struct plant {
 	sd_event *event;
-	struct tls_context *gateway, *renewed, *client, *stranger;
+	struct tls_context *gateway, *renewed, *client, *stranger, *doubter;
 	struct tls_context *crowd[CROWD]; // other clients
 	struct endpoint endpoint;
 	struct listener *listener;
@@ -105,6 +105,7 @@ static int plant_setup(void **state)
 	plant->renewed = context(TLS_SERVER, issuing, root, RENEWED);
 	plant->client = context(TLS_CLIENT, issuing, root, CLIENT);
 	plant->stranger = context(TLS_CLIENT, others, root, CLIENT);
+	plant->doubter = context(TLS_CLIENT, issuing, other, CLIENT);
 	for (unsigned i = 0; i < CROWD; i++) {
 		char identity[sizeof(CLIENT) + 8];
 		snprintf(identity, sizeof(identity), CLIENT "-%u", i);
@@ -133,6 +134,7 @@ static int plant_teardown(void **state)
 	tls_context_put(plant->renewed);
 	tls_context_put(plant->client);
 	tls_context_put(plant->stranger);
+	tls_context_put(plant->doubter);
 	for (unsigned i = 0; i < CROWD; i++)
 		tls_context_put(plant->crowd[i]);
 	sd_event_unref(plant->event);
@@ -439,6 +441,24 @@ static void test_rate_per_source(void **state)
 	}
 }
 
+// That our certificate is refused counts only from where somebody proved his own.
+static void test_refused_by_whom(void **state)
+{
+	struct plant *plant = *state;
+	struct peer peers[4] = {0};
+
+	plant_listen(plant);
+	for (unsigned i = 0; i < 4; i++) {
+		bool real = i == 2;
+		peer_dial(plant, &peers[i], real ? plant->client : plant->doubter,
+			  &plant->endpoint);
+		run_until(plant, real ? &plant->opened_count : &peers[i].ended, 1);
+		WAIT_FOR(counters(plant).failed == i + !real - (i > 2));
+		assert_int_equal(counters(plant).refused_us, i > 2);
+		connection_free(peers[i].connection);
+	}
+}
+
 // A byte now and then does not move the deadline.
 static void test_slow_handshake(void **state)
 {
@@ -622,6 +642,7 @@ int main(void)
 		plant_test(test_half_open_cap),
 		plant_test(test_per_source_cap),
 		plant_test(test_rate_per_source),
+		plant_test(test_refused_by_whom),
 		plant_test(test_slow_handshake),
 		plant_test(test_endpoints),
 		plant_test(test_wildcard),
