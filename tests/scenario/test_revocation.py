@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from lib.foreign import Hesitant
 from lib.host import SLOW, run, wait_for
 from lib.node import binary
 from lib.pki import Authority, write
@@ -74,6 +75,27 @@ def test_cut(office, what):
         return
     reinstate(office, f"--{what}", word)
     alice.wait_up(40)
+
+
+@pytest.mark.parametrize("what", ["serial", "identity"])
+@pytest.mark.parametrize("point", ["certificate", "hello"])
+def test_in_the_middle(office, point, what):
+    """Revoked while its handshake is under way, or done but for HELLO: it does not get in by what was true when it began. Another one
+    who was as slow does."""
+    gate, target = office.gate, f"{office.gate.host.outer4}:443"
+    stranger = office.attach(office.add_host("stranger"))
+    hello = {"type": "HELLO", "protocol": 1, "software": "x", "host": "x", "index": 7, "ciphers": ["aes-256-gcm"], "lanes": 1,
+             "mtu": 1420}
+    eve, dave = office.pki.stage("laptop/eve"), office.pki.stage("laptop/dave")
+    slow = [Hesitant(stranger, target, credential, point) for credential in (eve, dave)]
+    revoke(office, f"--{what}", serial_of(eve) if what == "serial" else "laptop/eve")
+    revoke(office, "--identity", "laptop/bob")
+    wait_for("the end of bob's session, by both", lambda: len(gate.sessions()) == 1)
+    answers = [one.go_on(**hello) for one in slow]
+    assert '"BYE"' in answers[0] and "revoked" in answers[0], answers
+    assert '"READY"' in answers[1], answers
+    assert all("eve" not in session["identity"] for session in gate.sessions())
+    gate.wait_log(f"{stranger.outer4}.* refused: .*revoked")
 
 
 def far_office(world, messenger):

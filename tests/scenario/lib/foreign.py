@@ -70,6 +70,53 @@ class Speaker:
         return json.loads(self.process.stdout.read(int.from_bytes(head[1:], "big")))
 
 
+# Dials with TLS, stops at a point ("certificate": before its own is sent, "hello": with the handshake done), says so, and goes on
+# with the next line of its input, which it sends as a message. Prints what comes back.
+HESITANT = """
+import socket, ssl, sys
+address, port, certificate, key, point = sys.argv[1:]
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+context.load_cert_chain(certificate, key)
+context.set_alpn_protocols(["mutun/1"])
+incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+tls = context.wrap_bio(incoming, outgoing)
+connection = socket.create_connection((address, int(port)), 5)
+def until_done(what):
+    while True:
+        try:
+            return what()
+        except ssl.SSLWantReadError:
+            connection.sendall(outgoing.read())
+            data = connection.recv(65536)
+            incoming.write(data) if data else incoming.write_eof()
+until_done(tls.do_handshake)
+if point == "hello":
+    connection.sendall(outgoing.read())
+print("ready", flush=True)
+message = sys.stdin.readline().encode()
+tls.write(bytes([1]) + len(message).to_bytes(3, "big") + message)
+connection.sendall(outgoing.read())
+print(until_done(lambda: tls.read(65536))[4:].decode())
+"""
+
+
+class Hesitant:
+    """A client that stands still in the middle of its handshake; see above."""
+
+    def __init__(self, host, target, credential, point):
+        address, port = target.rsplit(":", 1)
+        self.process = host.start("python3", "-c", HESITANT, address, port, credential.certificate, credential.key, point,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        line = self.process.stdout.readline()
+        if line != "ready\n":
+            raise Failed(f"no handshake: {line}{self.process.communicate()[0]}")
+
+    def go_on(self, **message):
+        """What it is answered."""
+        return self.process.communicate(json.dumps(message) + "\n", timeout=10 * SLOW)[0]
+
+
 # Sends a file in pieces and prints, in hexadecimal, what comes back until nothing does for a second.
 PIECES = """
 import socket, sys, time
