@@ -72,22 +72,22 @@ enum packet_limits {
 // Everything that can happen to a packet on its way; DROP_NONE: it went on.
 enum drop {
 	DROP_NONE,
-	DROP_SHORT,	// shorter than header and tag
-	DROP_TYPE,	// not a data packet, reserved bits
-	DROP_INDEX,	// no session has this receiver index
-	DROP_EPOCH,	// the session has no such epoch (any more)
-	DROP_LANE,	// lane not agreed on
-	DROP_REPLAY,	// counter seen before, or too old
-	DROP_TAG,	// does not authenticate
-	DROP_LIMIT,	// usage limit of the key
-	DROP_MALFORMED, // inner packet or link message
-	DROP_ADDRESS,	// inner packet from or to what is not one host elsewhere
-	DROP_MULTICAST, // inner packet to many
-	DROP_OPTIONS,	// IPv4 options that do not fit, or route
-	DROP_EXTENSION, // IPv6 extension headers: too many, out of order, routing elsewhere
-	DROP_PROTOCOL,	// what cannot be meant for the far side of a tunnel
-	DROP_QUOTE,	// an ICMP error about what its receiver did not send
-	DROP_FRAGMENT, // one that no honest sender makes, or that came before the first of its packet
+	DROP_SHORT,	 // shorter than header and tag
+	DROP_TYPE,	 // not a data packet, reserved bits
+	DROP_INDEX,	 // no session has this receiver index
+	DROP_EPOCH,	 // the session has no such epoch (any more)
+	DROP_LANE,	 // lane not agreed on
+	DROP_REPLAY,	 // counter seen before, or too old
+	DROP_TAG,	 // does not authenticate
+	DROP_LIMIT,	 // usage limit of the key
+	DROP_MALFORMED,	 // inner packet or link message
+	DROP_ADDRESS,	 // inner packet from or to what is not one host elsewhere
+	DROP_MULTICAST,	 // inner packet to many
+	DROP_OPTIONS,	 // IPv4 options that do not fit, or route
+	DROP_EXTENSION,	 // IPv6 extension headers: too many, out of order, routing elsewhere
+	DROP_PROTOCOL,	 // what cannot be meant for the far side of a tunnel
+	DROP_QUOTE,	 // an ICMP error about what its receiver did not send
+	DROP_FRAGMENT,	 // of no honest sender, or before the first of its packet
 	DROP_OVERLAP,	 // fragments that overlap, and all others of their packet (RFC 5722)
 	DROP_SOURCE,	 // inner source address does not belong to the session
 	DROP_ROUTE,	 // no session for the inner destination
