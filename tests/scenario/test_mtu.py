@@ -60,6 +60,21 @@ def test_from_the_start(world):
         assert download.finish()["bytes"] > 1e6 / SLOW
 
 
+def test_link_with_a_tag(world):
+    """A link 4 bytes narrower than all others, as one with a VLAN tag of its own is, under IPv6, where the rest is used up. The
+    host's own interface refuses what does not fit."""
+    world.gate = gate = world.gateway()
+    host = world.attach(world.add_host("alice"), mtu=1496)
+    world.alice = alice = world.client("alice", gate, host=host, family=6)
+    world.start(gate, alice)
+    for node in (gate, alice):
+        wait_for(f"{node} to find what the link carries", lambda: 1408 < node.session()["mtu"] <= 1416, 20)
+    for server, client in ((gate, alice), (alice, gate)):
+        with Download(server.host, server.inner(), client.host, megabytes_per_second=50) as download:
+            wait_for("bytes through the link", lambda: client.session()["rx"]["bytes"] > 2e6 / SLOW)
+            download.finish()
+
+
 def test_senders_are_told(world):
     """What may not be cut is answered with "fragmentation needed" and "packet too big", and believed by the sender; what may
     be is cut and arrives."""

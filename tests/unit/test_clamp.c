@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -62,11 +63,15 @@ static unsigned mss_at(const struct syn *syn, size_t option)
 	return (unsigned)at[0] << 8 | at[1];
 }
 
-static void assert_untouched(struct syn *syn, unsigned mtu)
+// In a block of exactly its size, so that a sanitizer sees who looks beyond.
+static void assert_untouched(const struct syn *syn, unsigned mtu)
 {
-	struct syn before = *syn;
-	assert_false(clamp_mss(syn->packet, syn->size, mtu, false));
-	assert_memory_equal(syn->packet, before.packet, sizeof(before.packet));
+	uint8_t *exact = malloc(syn->size);
+	assert_non_null(exact);
+	memcpy(exact, syn->packet, syn->size);
+	assert_false(clamp_mss(exact, syn->size, mtu, false));
+	assert_memory_equal(exact, syn->packet, syn->size);
+	free(exact);
 }
 
 static const uint8_t LINUX[] = {2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7};
@@ -156,6 +161,24 @@ static void every_value_of_several_is_lowered(void **state)
 	assert_true(packet_sums_right(syn.packet, syn.size));
 }
 
+static void other_options_are_stepped_over(void **state)
+{
+	(void)state;
+	const uint8_t before[][12] = {
+		{4, 2, 1, 1, 1, 1, 1, 1, 2, 4, 0x05, 0xb4}, // the shortest: of two bytes
+		{4, 2, 4, 2, 4, 2, 4, 2, 2, 4, 0x05, 0xb4},
+		{3, 3, 7, 254, 5, 0, 0, 0, 2, 4, 0x05, 0xb4}, // what is inside is no END
+		{253, 8, 2, 4, 0xff, 0xff, 0, 0, 2, 4, 0x05, 0xb4},
+	};
+	for (size_t i = 0; i < 2 * sizeof(before) / sizeof(before[0]); i++) {
+		struct syn syn = syn_of(i % 2, SYN, before[i / 2], sizeof(before[0]));
+		assert_true(clamp_mss(syn.packet, syn.size, 1280, false));
+		assert_int_equal(mss_at(&syn, 8), i % 2 ? 1240 : 1220);
+		assert_memory_equal(syn.packet + syn.tcp + 20, before[i / 2], 10);
+		assert_true(packet_sums_right(syn.packet, syn.size));
+	}
+}
+
 static void broken_options_end_the_walk(void **state)
 {
 	(void)state;
@@ -169,9 +192,12 @@ static void broken_options_end_the_walk(void **state)
 		{2, 3, 0xff, 1, 1, 1, 1, 1},	// of another length
 		{2, 6, 0xff, 0xff, 0xff, 0xff, 1, 1},
 		{254, 6, 2, 4, 0xff, 0xff, 0, 0}, // inside another option
+		{1, 1, 0, 1, 2, 4, 0xff, 0xff},	  // behind an end that follows others
+		{254, 7, 1, 1, 1, 1, 1, 2},	  // kind without length, behind another option
+		{254, 5, 1, 1, 1, 2, 4, 0xff},	  // cut off, likewise
 	};
-	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
-		struct syn syn = syn_of(i % 2, SYN, broken[i], sizeof(broken[i]));
+	for (size_t i = 0; i < 2 * sizeof(broken) / sizeof(broken[0]); i++) {
+		struct syn syn = syn_of(i % 2, SYN, broken[i / 2], sizeof(broken[0]));
 		assert_untouched(&syn, 1280);
 	}
 }
@@ -207,6 +233,7 @@ int main(void)
 		cmocka_unit_test(a_partial_checksum_stays),
 		cmocka_unit_test(it_is_never_raised_nor_added),
 		cmocka_unit_test(every_value_of_several_is_lowered),
+		cmocka_unit_test(other_options_are_stepped_over),
 		cmocka_unit_test(broken_options_end_the_walk),
 		cmocka_unit_test(only_handshakes_in_one_piece_are_touched),
 	};

@@ -109,6 +109,9 @@ static void sends_only_what_has_a_route(void **state)
 	tunnel_make_packet(packet, TUNNEL_CLIENT, TUNNEL_GATEWAY, 1);
 	tunnel_write(&tunnel->client, 0, packet, TUNNEL_PACKET - 1);
 	wait_stranger_drops(&tunnel->client, DROP_MALFORMED, 1);
+	tunnel_write(&tunnel->client, 0, packet,
+		     TUNNEL_PACKET + 6); // with padding, as a frame may have it
+	wait_stranger_drops(&tunnel->client, DROP_MALFORMED, 2);
 	packet[2] = (TUNNEL_MTU + 1) >> 8;
 	packet[3] = (TUNNEL_MTU + 1) & 0xff;
 	packet[6] = 0x40; // or it would be fragmented

@@ -272,6 +272,50 @@ static void what_is_not_of_a_piece(void **state)
 	}
 }
 
+// A link with a tag or two in its frames is 4 or 8 bytes off: whatever fits into it is joined all the same.
+static void sizes_of_links_with_tags(void **state)
+{
+	static const size_t links[] = {1280, 1492, 1496, 1500, 1504, 1508};
+
+	(void)state;
+	for (unsigned i = 0; i < 6 * 2; i++) {
+		struct packet_spec flow = flow_of(i, i % 2);
+		if (flow.udp)
+			flow.options = 0;
+		size_t most = links[i / 2] - 60 - packet_headers(&flow);
+		bench->largest = bench->frames = 0;
+		stream(&flow, 3, most);
+		stream(&flow, 1, most - 4);
+		expect_all_out();
+		assert_int_equal(bench->frames, 1);
+		assert_int_equal(bench->largest, 4);
+		// Four more, and they are of another link.
+		stream(&flow, 1, most);
+		stream(&flow, 1, most + 4);
+		expect_all_out();
+		assert_int_equal(bench->frames, 3);
+	}
+}
+
+// A datagram with bytes behind it, within its IP packet: joined, they would become payload.
+static void what_is_behind_a_datagram_is_not_joined(void **state)
+{
+	struct packet_spec flow = flow_of(0, true);
+	uint8_t packet[2000];
+
+	(void)state;
+	flow.options = 0;
+	stream(&flow, 2, 1000);
+	size_t size = packet_build(&flow, payload, 1000, packet);
+	put16(packet + 24, 1008 - 18);
+	memcpy(join_place(&bench->join), packet, size);
+	assert_false(join_take(&bench->join, size, true)); // nor can its checksum be completed
+	stream(&flow, 2, 1000);
+	expect_all_out();
+	assert_int_equal(bench->frames, 1);
+	assert_int_equal(bench->largest, 4);
+}
+
 static void bare_acknowledgements_and_strangers_overtake(void **state)
 {
 	struct packet_spec data = flow_of(0, false), ack = flow_of(0, false),
@@ -393,6 +437,8 @@ int main(void)
 		TEST(it_ends_where_it_is_full),
 		TEST(what_closes_a_group),
 		TEST(what_is_not_of_a_piece),
+		TEST(sizes_of_links_with_tags),
+		TEST(what_is_behind_a_datagram_is_not_joined),
 		TEST(bare_acknowledgements_and_strangers_overtake),
 		TEST(what_is_undone_was_never_there),
 		TEST(nothing_is_joined_where_that_is_off),
