@@ -19,6 +19,24 @@
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == VNET_HEADER, "linux/virtio_net.h");
 
+void vnet_put(uint8_t *frame, const struct transport *partial)
+{
+	struct virtio_net_hdr_v1 vnet = {0};
+	if (partial) {
+		vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		vnet.csum_start = (uint16_t)partial->network;
+		vnet.csum_offset = (uint16_t)(partial->check - partial->network);
+	}
+	memcpy(frame, &vnet, sizeof(vnet));
+}
+
+unsigned vnet_packets(const uint8_t *frame, size_t payload)
+{
+	struct virtio_net_hdr_v1 vnet;
+	memcpy(&vnet, frame, sizeof(vnet));
+	return vnet.gso_size ? (unsigned)((payload + vnet.gso_size - 1) / vnet.gso_size) : 1;
+}
+
 // Where the far end would not look for a partial checksum, it is completed here.
 static bool complete_checksum(struct cut *cut, const struct virtio_net_hdr_v1 *vnet)
 {

@@ -16,6 +16,11 @@
 #define VNET_HEADER    12u
 #define VNET_SUPER_MAX 65535u
 
+// Writes the vnet header of one packet; `partial`: where its partial checksum is, NULL: it has none.
+void vnet_put(uint8_t *frame, const struct transport *partial);
+// How many packets are in what has `payload` bytes behind its headers.
+unsigned vnet_packets(const uint8_t *frame, size_t payload);
+
 enum cut_kind { CUT_WHOLE, CUT_TCP, CUT_UDP, CUT_FRAGMENTS };
 
 struct cut {

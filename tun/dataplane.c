@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/rcu.h"
 #include "pki/tls.h"
+#include "tun/guard.h"
 #include "tun/host.h"
 #include "tun/ingress.h"
 #include "tun/note.h"
@@ -28,6 +29,7 @@
 struct dataplane {
 	struct dataplane_options options;
 	struct routes *routes;
+	struct guard guard;
 	struct worker *workers[PACKET_LANES_MAX];
 	struct endpoint listening[DATAPLANE_SLOTS]; // by slot; AF_UNSPEC: free
 	int noted;				    // eventfd
@@ -95,7 +97,7 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 	dataplane->options = *options;
 	dataplane->routes = routes_new();
 	dataplane->noted = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!dataplane->routes || dataplane->noted < 0)
+	if (!dataplane->routes || dataplane->noted < 0 || guard_init(&dataplane->guard) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < options->workers; i++) {
 		struct worker_options worker = {
@@ -182,6 +184,16 @@ int dataplane_listen(struct dataplane *dataplane, const struct endpoint *endpoin
 struct routes *dataplane_routes(struct dataplane *dataplane)
 {
 	return dataplane->routes;
+}
+
+struct guard *dataplane_guard(struct dataplane *dataplane)
+{
+	return &dataplane->guard;
+}
+
+int dataplane_set_filter(struct dataplane *dataplane, struct filter *filter)
+{
+	return guard_set_filter(&dataplane->guard, filter);
 }
 
 unsigned dataplane_workers(const struct dataplane *dataplane)
@@ -323,6 +335,7 @@ void dataplane_retire_path(struct dataplane *dataplane, struct path *path)
 void dataplane_collect(struct dataplane *dataplane)
 {
 	struct path *path = atomic_exchange(&dataplane->retired, NULL);
+	guard_tend(&dataplane->guard);
 	if (!path)
 		return;
 	rcu_wait();
@@ -364,7 +377,7 @@ static const char *const drop_names[] = {
 	[DROP_POLICY] = "policy",
 	[DROP_FLOWS] = "flows",
 	[DROP_STATE] = "state",
-	[DROP_HOPS] = "hops",
+	[DROP_TTL] = "ttl",
 };
 static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == DROP_LAST + 1, "a name for each");
 

@@ -13,6 +13,8 @@
 
 struct dataplane;
 struct error;
+struct filter;
+struct guard;
 struct host;
 struct ingress_input;
 struct note;
@@ -46,6 +48,9 @@ int dataplane_listen(struct dataplane *dataplane, const struct endpoint *endpoin
 		     struct error *error);
 
 struct routes *dataplane_routes(struct dataplane *dataplane);
+struct guard *dataplane_guard(struct dataplane *dataplane);
+// What rules from now on: guard_set_filter(). Before the first one everything passes.
+int dataplane_set_filter(struct dataplane *dataplane, struct filter *filter);
 unsigned dataplane_workers(const struct dataplane *dataplane);
 // Number of workers over which a peer's lanes arrive in order: lane n at worker n % this. 0: they arrive anywhere.
 unsigned dataplane_arrival_workers(const struct dataplane *dataplane, bool initiator);
@@ -73,6 +78,7 @@ void dataplane_probe_mtu(struct dataplane *dataplane, uint32_t index, size_t siz
 // Wakes worker number `worker` to take a datagram that another one received; copies it. false: its inbox is full.
 bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
 			 const struct ingress_input *input);
-// Paths that workers replaced, freed at the next call of dataplane_collect() on the control thread.
+// Paths that workers replaced, freed at the next call of dataplane_collect() on the control thread, which also tends the flows
+// (guard_tend()): once a second.
 void dataplane_retire_path(struct dataplane *dataplane, struct path *path);
 void dataplane_collect(struct dataplane *dataplane);

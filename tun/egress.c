@@ -3,14 +3,14 @@
 //   1 read_frame     from the TUN queue: a packet, or a super-packet (TSO, USO)
 //   2 inner_parse    addresses, protocol, ports, or why not; once for all that is in it
 //   3 route_lookup   the session that the destination belongs to
-//   4 path_of        where its peer is
-//   5 cut_piece      one packet of it
-//   6 egress_seal    number and seal, straight into the block to send
-//   7 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT)
+//   4 pass_judge     whether it may go there; once, likewise
+//   5 path_of        where its peer is
+//   6 cut_piece      one packet of it
+//   7 egress_seal    number and seal, straight into the block to send
+//   8 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT)
 
 #include "tun/egress.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,13 +18,13 @@
 #include "tun/clamp.h"
 #include "tun/cut.h"
 #include "tun/inner.h"
+#include "tun/pass.h"
 #include "tun/path.h"
 #include "tun/probe.h"
+#include "tun/sender.h"
 #include "tun/session.h"
-#include "tun/toobig.h"
 #include "tun/worker.h"
 
-#define TOOBIG_EVERY_MS	  10u
 #define EGRESS_BATCH_SIZE (256u << 10) // bytes, before what has arrived has its turn
 
 // Returns the size of what is now at frame + VNET_HEADER; 0: the queue is empty.
@@ -71,15 +71,17 @@ static void send_pieces(struct worker *worker, struct session *session, struct e
 
 // Whether a super-packet must lose its first piece, so that its sender slows down; a mark does where its flow knows marks. Single
 // packets have not made the queue long.
-static bool must_lose(struct worker *worker, struct session *session, size_t size, size_t mtu)
+static bool must_lose(struct worker *worker, struct session *session, uint8_t *packet, size_t size,
+		      size_t mtu)
 {
 	uint64_t rtt = atomic_load_explicit(&session->rtt_ns, memory_order_relaxed);
 	if (size <= mtu || !backlog_tell(&worker->backlog, rtt, clock_ns()))
 		return false;
-	return !inner_fold_ecn(worker->frame + VNET_HEADER, ECN_CE);
+	return !inner_fold_ecn(packet, ECN_CE);
 }
 
-static enum drop send_frame(struct worker *worker, struct session *session, size_t size)
+enum drop egress_send(struct worker *worker, struct session *session, uint8_t *frame, size_t size,
+		      enum egress_origin origin)
 {
 	struct cut cut;
 	size_t mtu = atomic_load_explicit(&session->mtu, memory_order_relaxed);
@@ -91,8 +93,9 @@ static enum drop send_frame(struct worker *worker, struct session *session, size
 		return DROP_PATH;
 	if (size > MTU_LEAST)
 		atomic_store_explicit(&session->large_ms, worker->now_ms, memory_order_relaxed);
-	bool lose = must_lose(worker, session, size, mtu);
-	enum drop drop = cut_begin(&cut, worker->frame, size, mtu);
+	bool lose = origin == EGRESS_QUEUED &&
+		    must_lose(worker, session, frame + VNET_HEADER, size, mtu);
+	enum drop drop = cut_begin(&cut, frame, size, mtu);
 	if (drop != DROP_NONE)
 		return drop;
 	if (size <= CLAMP_SIZE_MAX)
@@ -104,19 +107,26 @@ static enum drop send_frame(struct worker *worker, struct session *session, size
 	return lose ? DROP_CONGESTION : DROP_NONE;
 }
 
-// The sender of what does not fit hears of it; "from" where it sent to, since from there it will be believed.
-static void tell_too_big(struct worker *worker, struct session *session, size_t size,
-			 const struct addr *from)
+// Steps 4 to 7.
+static enum drop judge_and_send(struct worker *worker, struct session *session,
+				const struct inner *inner, size_t size)
 {
-	uint8_t frame[VNET_HEADER + TOOBIG_MAX] = {0};
-	unsigned mtu = atomic_load_explicit(&session->mtu, memory_order_relaxed);
-	if (worker->now_ms < worker->toobig_ms + TOOBIG_EVERY_MS)
-		return;
-	worker->toobig_ms = worker->now_ms;
-	size_t answer =
-		toobig_build(worker->frame + VNET_HEADER, size, mtu, from, frame + VNET_HEADER);
-	if (answer && write(worker->tun, frame, VNET_HEADER + answer) < 0)
-		worker_count_drop(worker, DROP_DEVICE);
+	uint8_t *packet = worker->frame + VNET_HEADER;
+	struct pass pass = {
+		.to = session,
+		.inner = inner,
+		.packet = packet,
+		.size = size,
+		.packets = vnet_packets(worker->frame, size - inner->payload),
+	};
+	enum drop drop = pass_judge(worker, &pass);
+	if (drop != DROP_NONE)
+		return drop;
+	drop = egress_send(worker, session, worker->frame, size, EGRESS_QUEUED);
+	if (drop == DROP_SIZE)
+		sender_too_big(worker, NULL, inner, packet, size,
+			       atomic_load_explicit(&session->mtu, memory_order_relaxed));
+	return drop;
 }
 
 static void take_frame(struct worker *worker, size_t size)
@@ -133,9 +143,7 @@ static void take_frame(struct worker *worker, size_t size)
 		worker_count_drop(worker, DROP_ROUTE);
 		return;
 	}
-	drop = send_frame(worker, session, size);
-	if (drop == DROP_SIZE)
-		tell_too_big(worker, session, size, &inner.destination);
+	drop = judge_and_send(worker, session, &inner, size);
 	if (drop != DROP_NONE)
 		session_count_drop(session, drop);
 }
@@ -152,6 +160,7 @@ void egress_run(struct worker *worker)
 		bytes += size;
 		take_frame(worker, size);
 	}
+	pass_flush(worker);
 	egress_flush(worker);
 }
 

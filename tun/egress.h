@@ -22,6 +22,13 @@ struct egress_input {
 	bool inner;    // an IP packet, not a link message
 };
 
+enum egress_origin { EGRESS_QUEUED, EGRESS_ARRIVED };
+
+// Cuts what is at frame + VNET_HEADER, a packet or super-packet of `size` bytes that inner_parse() accepted, to what fits the session,
+// and seals it; sent with the next flush. EGRESS_QUEUED: it came out of the TUN queue, which must not grow long. What is there is
+// changed.
+enum drop egress_send(struct worker *worker, struct session *session, uint8_t *frame, size_t size,
+		      enum egress_origin origin);
 // Drains the TUN queue, one batch.
 void egress_run(struct worker *worker);
 // Numbers and seals; sent with the next flush. `way` may be NULL.

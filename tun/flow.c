@@ -104,10 +104,11 @@ static uint64_t fold(uint64_t a, uint64_t b)
 
 // Under a random secret, as wyhash does (Wang Yi 2019): nobody can aim at a bucket.
 static uint64_t hash_end(const struct flows *flows, const struct addr *addr, uint16_t port,
-			 unsigned subject, uint8_t protocol)
+			 unsigned subject, const struct flow_key *key)
 {
 	uint64_t words[2];
-	uint64_t rest = (uint64_t)subject << 32 | (uint64_t)port << 16 | protocol;
+	uint64_t rest = (uint64_t)subject << 32 | (uint64_t)port << 16 | (uint64_t)key->type << 8 |
+			key->protocol;
 	memcpy(words, addr->bytes, sizeof(words));
 	uint64_t hash = fold(words[0] ^ flows->secret[0], words[1] ^ flows->secret[1]);
 	return fold(hash ^ flows->secret[2], rest ^ flows->secret[3]);
@@ -116,26 +117,25 @@ static uint64_t hash_end(const struct flows *flows, const struct addr *addr, uin
 // The same for both directions.
 static _Atomic(struct flow *) *bucket_of(struct flows *flows, const struct flow_key *key)
 {
-	uint64_t hash =
-		hash_end(flows, &key->from, key->from_port, key->from_subject, key->protocol) +
-		hash_end(flows, &key->to, key->to_port, key->to_subject, key->protocol);
+	uint64_t hash = hash_end(flows, &key->from, key->from_port, key->from_subject, key) +
+			hash_end(flows, &key->to, key->to_port, key->to_subject, key);
 	return &flows->buckets[(hash ^ hash >> 32) % FLOWS_BUCKETS];
 }
 
 static bool same_way(const struct flow_key *a, const struct flow_key *b)
 {
 	return a->from_port == b->from_port && a->to_port == b->to_port &&
-	       a->protocol == b->protocol && a->from_subject == b->from_subject &&
-	       a->to_subject == b->to_subject && addr_equal(&a->from, &b->from) &&
-	       addr_equal(&a->to, &b->to);
+	       a->protocol == b->protocol && a->type == b->type &&
+	       a->from_subject == b->from_subject && a->to_subject == b->to_subject &&
+	       addr_equal(&a->from, &b->from) && addr_equal(&a->to, &b->to);
 }
 
 static bool other_way(const struct flow_key *a, const struct flow_key *b)
 {
 	return a->from_port == b->to_port && a->to_port == b->from_port &&
-	       a->protocol == b->protocol && a->from_subject == b->to_subject &&
-	       a->to_subject == b->from_subject && addr_equal(&a->from, &b->to) &&
-	       addr_equal(&a->to, &b->from);
+	       a->protocol == b->protocol && a->type == b->type &&
+	       a->from_subject == b->to_subject && a->to_subject == b->from_subject &&
+	       addr_equal(&a->from, &b->to) && addr_equal(&a->to, &b->from);
 }
 
 static enum flow_state state_of(const struct flow *flow)
@@ -153,29 +153,31 @@ bool flow_is_over(const struct flow *flow, uint32_t now_s)
 	       (silent_s > 0 && (uint32_t)silent_s > flow_lifetime_s(flow->key.protocol, state));
 }
 
-static struct flow *find_in(struct flow *flow, const struct flow_key *key, uint32_t now_s,
-			    bool *ret_reply)
+static bool goes(const struct flow_key *flow, const struct flow_key *key, enum flow_way way,
+		 bool *ret_reply)
 {
-	for (; flow; flow = atomic_load_explicit(&flow->next, memory_order_acquire)) {
-		bool reply = other_way(&flow->key, key);
-		// A packet from an address to itself goes the first way.
-		if (same_way(&flow->key, key))
-			reply = false;
-		else if (!reply)
-			continue;
-		if (flow_is_over(flow, now_s))
-			continue;
-		*ret_reply = reply;
-		return flow;
-	}
+	*ret_reply = false;
+	if (way != FLOW_REPLY && same_way(flow, key))
+		return true;
+	*ret_reply = true;
+	return way != FLOW_FIRST && other_way(flow, key);
+}
+
+static struct flow *find_in(struct flow *flow, const struct flow_key *key, enum flow_way way,
+			    uint32_t now_s, bool *ret_reply)
+{
+	for (; flow; flow = atomic_load_explicit(&flow->next, memory_order_acquire))
+		if (goes(&flow->key, key, way, ret_reply) && !flow_is_over(flow, now_s))
+			return flow;
 	return NULL;
 }
 
-struct flow *flow_find(struct flows *flows, const struct flow_key *key, uint32_t now_s,
-		       bool *ret_reply)
+struct flow *flow_find(struct flows *flows, const struct flow_key *key, enum flow_way way,
+		       uint32_t now_s, bool *ret_reply)
 {
 	_Atomic(struct flow *) *bucket = bucket_of(flows, key);
-	return find_in(atomic_load_explicit(bucket, memory_order_acquire), key, now_s, ret_reply);
+	return find_in(atomic_load_explicit(bucket, memory_order_acquire), key, way, now_s,
+		       ret_reply);
 }
 
 // --- beginning
@@ -236,8 +238,8 @@ static struct flow *insert(struct flows *flows, struct flow *flow, uint32_t now_
 	struct flow *first = atomic_load_explicit(bucket, memory_order_acquire);
 	for (;;) {
 		bool reply;
-		struct flow *other = find_in(first, &flow->key, now_s, &reply);
-		if (other && !reply)
+		struct flow *other = find_in(first, &flow->key, FLOW_FIRST, now_s, &reply);
+		if (other)
 			return other;
 		atomic_store_explicit(&flow->next, first, memory_order_relaxed);
 		if (atomic_compare_exchange_weak_explicit(
@@ -291,6 +293,13 @@ void flow_count(struct flow *flow, bool reply, uint64_t packets, uint64_t bytes)
 {
 	atomic_fetch_add_explicit(&flow->packets[reply], packets, memory_order_relaxed);
 	atomic_fetch_add_explicit(&flow->bytes[reply], bytes, memory_order_relaxed);
+}
+
+void flow_judged(struct flow *flow, uint32_t generation, uint8_t program, uint32_t rule)
+{
+	atomic_store_explicit(&flow->program, program, memory_order_relaxed);
+	atomic_store_explicit(&flow->rule, rule, memory_order_relaxed);
+	atomic_store_explicit(&flow->generation, generation, memory_order_relaxed);
 }
 
 bool flow_end(struct flow *flow)

@@ -64,9 +64,12 @@ size_t flows_count(const struct flows *flows);
 
 // --- workers, under RCU
 
-// `key` may go either way; *ret_reply: the other way than the flow's first packet. NULL: there is none, or it is over.
-struct flow *flow_find(struct flows *flows, const struct flow_key *key, uint32_t now_s,
-		       bool *ret_reply);
+// Which way a packet goes that is to be found: as the first one of its flow, as a reply, or it does not say.
+enum flow_way { FLOW_EITHER, FLOW_FIRST, FLOW_REPLY };
+
+// *ret_reply: it goes the other way than the flow's first packet. NULL: there is none, or it is over.
+struct flow *flow_find(struct flows *flows, const struct flow_key *key, enum flow_way way,
+		       uint32_t now_s, bool *ret_reply);
 
 struct flow_start {
 	struct flow_key key;
@@ -84,6 +87,8 @@ enum drop flow_begin(struct flows *flows, const struct flow_start *start, struct
 // One more packet of it.
 enum flow_step flow_step(struct flow *flow, bool reply, uint8_t tcp_flags, uint32_t now_s);
 void flow_count(struct flow *flow, bool reply, uint64_t packets, uint64_t bytes);
+// A newer generation allows it, too.
+void flow_judged(struct flow *flow, uint32_t generation, uint8_t program, uint32_t rule);
 // It passes nothing any more. false: it did not before.
 bool flow_end(struct flow *flow);
 bool flow_is_over(const struct flow *flow, uint32_t now_s);

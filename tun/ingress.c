@@ -5,7 +5,7 @@
 //   3 open_one          window check, AEAD, window set; opened to where it will lie if it can be joined to what came before
 //   4 note_peer         the peer lives; it has the new keys; it may have moved
 //   5 probe_take        link messages end here
-//   6 judge             the inner source must belong to the session
+//   6 judge             the inner source must belong to the session; then flow and filter (tun/pass.h)
 //   7 join_take         neighbours of one flow become one super-packet, written into the TUN queue
 // Until 3 has succeeded nothing is changed but counters of drops, and never is anything answered.
 
@@ -17,6 +17,7 @@
 #include "tun/clamp.h"
 #include "tun/egress.h"
 #include "tun/inner.h"
+#include "tun/pass.h"
 #include "tun/path.h"
 #include "tun/probe.h"
 #include "tun/session.h"
@@ -143,16 +144,36 @@ static void note_peer(struct arrival *arrival)
 		probe_path(arrival->worker, session, path);
 }
 
+// Whose the destination is, where it is a session of ours. The packet before it in this run may have told already.
+static enum drop find_ends(const struct arrival *arrival, const struct inner *inner,
+			   struct session **ret_to)
+{
+	const struct routes *routes = dataplane_routes(arrival->worker->dataplane);
+	if (pass_knows(arrival->worker, arrival->session, inner, ret_to))
+		return DROP_NONE;
+	if (route_lookup(routes, &inner->source) != arrival->session)
+		return DROP_SOURCE;
+	*ret_to = route_lookup(routes, &inner->destination);
+	return DROP_NONE;
+}
+
 static enum drop judge(const struct arrival *arrival)
 {
 	struct inner inner;
+	struct pass pass = {
+		.from = arrival->session,
+		.inner = &inner,
+		.packet = arrival->plain,
+		.size = arrival->plain_size,
+		.packets = 1,
+	};
 	enum drop drop = inner_parse(arrival->plain, arrival->plain_size, &inner);
+	if (drop == DROP_NONE)
+		drop = find_ends(arrival, &inner, &pass.to);
+	if (drop == DROP_NONE)
+		drop = pass_judge(arrival->worker, &pass);
 	if (drop != DROP_NONE)
 		return drop;
-	const struct session *owner =
-		route_lookup(dataplane_routes(arrival->worker->dataplane), &inner.source);
-	if (owner != arrival->session)
-		return DROP_SOURCE;
 	if (!inner_fold_ecn(arrival->plain, arrival->ecn))
 		return DROP_CONGESTION;
 	// What a handshake promises here, the far end will send there.
@@ -268,6 +289,7 @@ void ingress_run(struct worker *worker, unsigned slot)
 void ingress_flush(struct worker *worker)
 {
 	struct join *join = &worker->join;
+	pass_flush(worker);
 	join_flush(join);
 	if (join->refused)
 		worker_lacks(worker, OFFLOAD_JOIN);

@@ -45,17 +45,6 @@ static int put(struct join *join, const uint8_t *frame, size_t size, unsigned pa
 	return -code;
 }
 
-static void put_vnet(uint8_t *frame, const struct transport *partial)
-{
-	struct virtio_net_hdr_v1 vnet = {0};
-	if (partial) {
-		vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		vnet.csum_start = (uint16_t)partial->network;
-		vnet.csum_offset = (uint16_t)(partial->check - partial->network);
-	}
-	memcpy(frame, &vnet, sizeof(vnet));
-}
-
 // Kernel 6.6.44 and its kin, and some of appliances, refuse super-packets: they get what was in them, now and ever after.
 static void put_pieces(struct join *join)
 {
@@ -69,7 +58,7 @@ static void put_pieces(struct join *join)
 		return;
 	for (unsigned i = 0; i < cut.count; i++) {
 		uint8_t *piece = cut_piece(&cut, i, &size);
-		put_vnet(piece - VNET_HEADER, &cut.transport);
+		vnet_put(piece - VNET_HEADER, &cut.transport);
 		put(join, piece - VNET_HEADER, size, 1);
 	}
 }
@@ -106,7 +95,7 @@ void join_flush(struct join *join)
 	if (join->size == 0)
 		return;
 	if (join->count == 1)
-		put_vnet(join->frame, &join->transport);
+		vnet_put(join->frame, &join->transport);
 	else
 		complete_group(join);
 	if (put(join, join->frame, join->size, join->count) == -EINVAL && join->count > 1)
@@ -261,7 +250,7 @@ static void append(struct join *join, size_t size)
 
 static void write_alone(struct join *join, size_t size, const struct transport *partial)
 {
-	put_vnet(join->place - VNET_HEADER, partial);
+	vnet_put(join->place - VNET_HEADER, partial);
 	put(join, join->place - VNET_HEADER, size, 1);
 	join_undo(join);
 }

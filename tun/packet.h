@@ -101,8 +101,8 @@ enum drop {
 	DROP_POLICY,	 // no rule allows it, or one denies it
 	DROP_FLOWS,	 // its peer has as many flows as it may have
 	DROP_STATE,	 // no connection has such a packet at this point
-	DROP_HOPS,	 // its hop limit is used up
-	DROP_LAST = DROP_HOPS,
+	DROP_TTL,	 // it has travelled far enough
+	DROP_LAST = DROP_TTL,
 };
 // "replay", "tag" ...: the word in status, logs and tests.
 const char *drop_name(enum drop drop);

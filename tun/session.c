@@ -17,6 +17,7 @@
 #include "pki/verify.h"
 #include "tun/channel.h"
 #include "tun/dataplane.h"
+#include "tun/guard.h"
 #include "tun/path.h"
 #include "tun/session_control.h"
 
@@ -71,9 +72,14 @@ int session_new(struct dataplane *dataplane, bool initiator, const char *identit
 	int r = control_new(initiator, identity, session->id, keepalive_s, &session->control);
 	if (r < 0)
 		return r;
-	r = dataplane_add_session(dataplane, session);
+	r = guard_admit(dataplane_guard(dataplane), identity, &session->subject);
 	if (r < 0)
 		return r;
+	r = dataplane_add_session(dataplane, session);
+	if (r < 0) {
+		guard_leave(dataplane_guard(dataplane), session->subject);
+		return r;
+	}
 	session->dataplane = dataplane;
 	*ret = take(session);
 	return 0;
@@ -134,6 +140,7 @@ struct session *session_free(struct session *session)
 		routes_remove(routes, session, NULL, 0);
 		dataplane_remove_session(session->dataplane, session);
 		rcu_wait();
+		guard_leave(dataplane_guard(session->dataplane), session->subject);
 	}
 	for (unsigned i = 0; i < PACKET_LANES_MAX; i++)
 		free(atomic_load(&session->paths[i]));
@@ -241,6 +248,12 @@ int session_install(struct session *session, struct channel *channel,
 	int r = derive(session, channel, keys, &epoch);
 	if (r < 0)
 		return r;
+	// What it is judged by comes first.
+	r = session_set_verdict(session, channel_verdict(channel));
+	if (r < 0) {
+		epoch_free(epoch);
+		return r;
+	}
 	unsigned slot = keys->epoch % SESSION_EPOCHS;
 	retire(session, slot);
 	begin_renewal(session, keys->reason, now_ms);
@@ -253,7 +266,6 @@ int session_install(struct session *session, struct channel *channel,
 	atomic_store(&session->mtu, control->mtu.current);
 	atomic_store(&session->epochs[slot], epoch);
 
-	session_set_verdict(session, channel_verdict(channel));
 	set_own(session, tls_context_credential(channel_context(channel)));
 	snprintf(control->group, sizeof(control->group), "%s", channel_group(channel));
 	if (session->initiator)
@@ -334,11 +346,18 @@ void session_heard(struct session *session, uint64_t now_ms)
 	session->control->liveness.channel_heard_ms = now_ms;
 }
 
-void session_set_verdict(struct session *session, struct verdict *verdict)
+int session_set_verdict(struct session *session, struct verdict *verdict)
 {
 	struct verdict *old = session->control->verdict;
+	int r = verdict_same_leaf(verdict, old)
+			? 0
+			: guard_set_facts(dataplane_guard(session->dataplane), session->subject,
+					  verdict_leaf(verdict));
+	if (r < 0)
+		return r;
 	session->control->verdict = verdict_get(verdict);
 	verdict_put(old);
+	return 0;
 }
 
 static void retire_drained(struct session *session, uint64_t now_ms)

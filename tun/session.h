@@ -24,6 +24,7 @@ struct channel;
 struct credential;
 struct dataplane;
 struct path;
+struct subject;
 struct translations;
 struct verdict;
 
@@ -44,6 +45,7 @@ struct session {
 	uint8_t id[SESSION_ID_SIZE];
 	uint32_t index; // packets to us carry it
 	char *identity;
+	struct subject *subject; // what it is judged as
 
 	// Published by the control thread. A worker of the responder also moves `tx` on when the peer shows the new epoch.
 	_Atomic(struct epoch *) epochs[SESSION_EPOCHS];
@@ -160,8 +162,8 @@ void session_set_translations(struct session *session, struct translations *tran
 void session_probe(struct session *session, uint64_t now_ms);
 // The channel heard from the peer: it lives, whatever the data path does.
 void session_heard(struct session *session, uint64_t now_ms);
-// The old proof was judged again.
-void session_set_verdict(struct session *session, struct verdict *verdict);
+// The old proof was judged again. -ENOMEM: nothing changed; not of the certificate that was known already.
+int session_set_verdict(struct session *session, struct verdict *verdict);
 
 // Does what is due; one event per call, SESSION_NOTHING when all is done.
 enum session_event session_tick(struct session *session, uint64_t now_ms);

@@ -12,6 +12,7 @@
 #include "tun/dataplane.h"
 #include "tun/join.h"
 #include "tun/offload.h"
+#include "tun/pass.h"
 
 struct notes;
 
@@ -42,11 +43,12 @@ struct worker {
 	uint64_t now_ms;		      // taken once per round
 	struct datagram_out out;
 	struct datagram_in in;
-	uint64_t toobig_ms;	// when a sender was last told that its packet is too big
+	uint64_t answered_ms;	// when a sender on this side was last told something
 	struct backlog backlog; // of the TUN queue
-	struct join join;	// on its way into the TUN queue
-	uint8_t *frame;		// out of it: vnet header and packet or super-packet
-	struct notes *notes;	// for the control thread (tun/note.h)
+	struct pass_memory passes;
+	struct join join;		     // on its way into the TUN queue
+	uint8_t *frame;			     // out of it: vnet header and packet or super-packet
+	struct notes *notes;		     // for the control thread (tun/note.h)
 	_Atomic(struct worker_task *) inbox; // newest first
 	_Atomic unsigned inbox_count;
 	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session

@@ -99,7 +99,7 @@ static struct flow *find(struct subject *from, unsigned number, uint32_t now_s)
 {
 	struct flow_start start = start_of(from, number, now_s);
 	bool reply = true;
-	struct flow *flow = flow_find(flows, &start.key, now_s, &reply);
+	struct flow *flow = flow_find(flows, &start.key, FLOW_FIRST, now_s, &reply);
 	assert_true(!flow || !reply);
 	return flow;
 }
@@ -120,11 +120,15 @@ static void is_found_from_both_ends(void **state)
 	assert_int_equal(flow_begin(flows, &start, &flow), DROP_NONE);
 	assert_ptr_equal(find(alice, 5000, 1), flow);
 	struct flow_key back = turned(&start.key);
-	assert_ptr_equal(flow_find(flows, &back, 1, &reply), flow);
+	assert_ptr_equal(flow_find(flows, &back, FLOW_EITHER, 1, &reply), flow);
 	assert_true(reply);
+	// Where a packet says which way it goes, nothing else will do.
+	assert_ptr_equal(flow_find(flows, &back, FLOW_REPLY, 1, &reply), flow);
+	assert_null(flow_find(flows, &back, FLOW_FIRST, 1, &reply));
+	assert_null(flow_find(flows, &start.key, FLOW_REPLY, 1, &reply));
 	// Nothing that differs in one thing is it.
-	struct flow_key other[7];
-	for (unsigned i = 0; i < 7; i++)
+	struct flow_key other[8];
+	for (unsigned i = 0; i < 8; i++)
 		other[i] = start.key;
 	other[0].from_port++;
 	other[1].to_port++;
@@ -133,8 +137,9 @@ static void is_found_from_both_ends(void **state)
 	other[4].to_subject = bob->number;
 	other[5].from.bytes[3] ^= 1;
 	other[6].to.bytes[0] ^= 1;
-	for (unsigned i = 0; i < 7; i++)
-		assert_null(flow_find(flows, &other[i], 1, &reply));
+	other[7].type = 8;
+	for (unsigned i = 0; i < 8; i++)
+		assert_null(flow_find(flows, &other[i], FLOW_EITHER, 1, &reply));
 	// A second packet that begins it too, on another worker, finds it.
 	struct flow *same;
 	assert_int_equal(flow_begin(flows, &start, &same), DROP_NONE);
@@ -328,7 +333,7 @@ static void *work(void *data)
 		flow_step(flow, false, ACK, i / 100);
 		flow_count(flow, false, 1, 100);
 		struct flow_key back = turned(&start.key);
-		flow = flow_find(flows, &back, i / 100, &reply);
+		flow = flow_find(flows, &back, FLOW_REPLY, i / 100, &reply);
 		if (flow && (!reply || flow->key.from_port != number))
 			abort();
 		if (flow && seed >> 62 == 0)

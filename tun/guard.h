@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What packets are judged by, one for all workers: the filter that rules, who the peers are to it, and the flows that it let begin.
+// Workers judge in tun/pass.c; this is the control thread's side.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <openssl/x509.h>
+
+#include "tun/filter.h"
+#include "tun/flow.h"
+#include "tun/subject.h"
+
+struct guard {
+	struct subjects *subjects;
+	struct flows *flows;
+	_Atomic(struct filter *) filter; // NULL: everything passes, and nothing makes a flow
+};
+
+// -ENOMEM: guard_done() takes back what was made.
+int guard_init(struct guard *guard);
+void guard_done(struct guard *guard); // no worker may be left
+
+// Gives all subjects a class in this filter that have none yet. -ENOMEM.
+int guard_classify(const struct guard *guard, struct filter *filter);
+// From now on this filter (taken; NULL: none) judges, for all sessions at once; waits for the workers and frees the one before. Flows
+// are judged again when their next packet comes, and by guard_tend(). On -ENOMEM nothing has changed, and the filter stays the caller's.
+int guard_set_filter(struct guard *guard, struct filter *filter);
+
+// The subject of one more session, with a class by its identity alone until guard_set_facts(). Errors as for subject_get().
+int guard_admit(struct guard *guard, const char *identity, struct subject **ret);
+// That session is over, and no worker has it in hand. Takes NULL.
+void guard_leave(struct guard *guard, struct subject *subject);
+// What its new certificate says counts from now on, for the flows that it has too. -ENOMEM: what the one before said still does.
+int guard_set_facts(struct guard *guard, struct subject *subject, const X509 *certificate);
+
+// A few milliseconds of what is to be done again and again: once a second.
+void guard_tend(struct guard *guard);
+
+// What judges a flow between these, or judged it: grows when anything of it does.
+uint32_t guard_generation(const struct filter *filter, const struct subject *from,
+			  const struct subject *to);
+// By all programs whose bit is set, which must all allow it; what none has a say in is allowed. Sets question->program. `ret_program`:
+// whose rule decided.
+void guard_judge(const struct filter *filter, unsigned programs, struct filter_question *question,
+		 struct filter_verdict *ret, enum filter_program *ret_program);
+// Judges a flow as its first packet was.
+void guard_judge_flow(const struct filter *filter, const struct flow *flow,
+		      struct filter_verdict *ret, enum filter_program *ret_program);

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tun/pass.h"
+
+#include <netinet/in.h>
+
+#include "tun/guard.h"
+#include "tun/inner.h"
+#include "tun/note.h"
+#include "tun/session.h"
+#include "tun/worker.h"
+
+// What there is to know about one packet while it is judged.
+struct judgement {
+	struct worker *worker;
+	struct flows *flows;
+	struct pass *pass;
+	const struct filter *filter;
+	struct subject *from, *to;
+	struct flow_key key;
+	enum flow_way way;
+	uint32_t now_s;
+};
+
+static struct subject *subject_of(const struct session *session)
+{
+	return session ? session->subject : NULL;
+}
+
+static unsigned number_of(const struct subject *subject)
+{
+	return subject ? subject->number : 0;
+}
+
+// Of an ICMP answer, the query (RFC 792; RFC 4443, 4); what is none is found by its own type.
+static uint8_t query_of(const struct inner *inner, enum flow_way *ret_way)
+{
+	static const uint8_t answers4[][2] = {{0, 8}, {14, 13}, {16, 15}, {18, 17}};
+	*ret_way = FLOW_FIRST;
+	for (unsigned i = 0; inner->protocol == IPPROTO_ICMP && i < 4; i++)
+		if (inner->type == answers4[i][0]) {
+			*ret_way = FLOW_REPLY;
+			return answers4[i][1];
+		}
+	if (inner->protocol != IPPROTO_ICMPV6 || inner->type != 129)
+		return inner->type;
+	*ret_way = FLOW_REPLY;
+	return 128;
+}
+
+static struct flow_key key_of(const struct inner *inner, const struct subject *from,
+			      const struct subject *to, enum flow_way *ret_way)
+{
+	struct flow_key key = {
+		.from = inner->source,
+		.to = inner->destination,
+		.from_port = inner->source_port,
+		.to_port = inner->destination_port,
+		.protocol = inner->protocol,
+		.from_subject = number_of(from),
+		.to_subject = number_of(to),
+	};
+	*ret_way = FLOW_EITHER;
+	if (inner->protocol == IPPROTO_ICMP || inner->protocol == IPPROTO_ICMPV6)
+		key.type = query_of(inner, ret_way);
+	return key;
+}
+
+// --- telling the control thread
+
+static void tell(const struct judgement *judgement, enum note_type type, enum drop drop,
+		 enum filter_program program, uint32_t rule)
+{
+	const struct pass *pass = judgement->pass;
+	struct note note = {
+		.type = (uint8_t)type,
+		.drop = (uint8_t)drop,
+		.program = (uint8_t)program,
+		.outbound = !pass->from,
+		.rule = rule,
+		.generation = filter_generation(judgement->filter),
+		.session_index = pass->from ? pass->from->index : pass->to->index,
+		.key = judgement->key,
+	};
+	note_put(judgement->worker, &note);
+}
+
+static enum drop refuse(const struct judgement *judgement, enum drop drop,
+			enum filter_program program, uint32_t rule)
+{
+	struct subject *subject = judgement->from ? judgement->from : judgement->to;
+	atomic_fetch_add_explicit(&subject->denied, 1, memory_order_relaxed);
+	tell(judgement, NOTE_DENIED, drop, program, rule);
+	return drop;
+}
+
+// --- the flow before
+
+static bool is_remembered(const struct pass_memory *memory, const struct pass *pass,
+			  const struct filter *filter)
+{
+	const struct inner *inner = pass->inner;
+	return memory->filter == filter && inner->part != INNER_LATER && !inner->error &&
+	       memory->from == pass->from && memory->to == pass->to &&
+	       memory->service == inner_service(inner) && memory->key.protocol == inner->protocol &&
+	       memory->key.from_port == inner->source_port &&
+	       memory->key.to_port == inner->destination_port &&
+	       addr_equal(&memory->key.from, &inner->source) &&
+	       addr_equal(&memory->key.to, &inner->destination);
+}
+
+bool pass_knows(const struct worker *worker, const struct session *from, const struct inner *inner,
+		struct session **ret_to)
+{
+	const struct pass_memory *memory = &worker->passes;
+	if (!memory->filter || memory->from != from ||
+	    !addr_equal(&memory->key.from, &inner->source) ||
+	    !addr_equal(&memory->key.to, &inner->destination))
+		return false;
+	*ret_to = memory->to;
+	return true;
+}
+
+void pass_flush(struct worker *worker)
+{
+	struct pass_memory *memory = &worker->passes;
+	if (memory->filter && memory->packets)
+		flow_count(memory->flow, memory->reply, memory->packets, memory->bytes);
+	memory->filter = NULL;
+}
+
+static void remember(const struct judgement *judgement, struct flow *flow, bool reply)
+{
+	pass_flush(judgement->worker);
+	judgement->worker->passes = (struct pass_memory){
+		.filter = judgement->filter,
+		.from = judgement->pass->from,
+		.to = judgement->pass->to,
+		.key = judgement->key,
+		.service = inner_service(judgement->pass->inner),
+		.flow = flow,
+		.reply = reply,
+	};
+}
+
+// --- flows
+
+// false: what rules now does not allow it any more.
+static bool is_still_allowed(const struct judgement *judgement, struct flow *flow)
+{
+	uint32_t generation = guard_generation(judgement->filter, flow->from, flow->to);
+	struct filter_verdict verdict;
+	enum filter_program program;
+	if (atomic_load_explicit(&flow->generation, memory_order_relaxed) == generation)
+		return true;
+	guard_judge_flow(judgement->filter, flow, &verdict, &program);
+	if (verdict.allow)
+		flow_judged(flow, generation, (uint8_t)program, verdict.rule);
+	else
+		flow_end(flow);
+	return verdict.allow;
+}
+
+static struct flow *find(const struct judgement *judgement, const struct flow_key *key,
+			 enum flow_way way, bool *ret_reply)
+{
+	struct flow *flow = flow_find(judgement->flows, key, way, judgement->now_s, ret_reply);
+	return flow && is_still_allowed(judgement, flow) ? flow : NULL;
+}
+
+// RFC 5508, 4.2: an error comes from where the packet went, to where it came from.
+static enum drop judge_error(const struct judgement *judgement)
+{
+	const struct pass *pass = judgement->pass;
+	struct inner quote;
+	struct flow_key key;
+	enum flow_way way;
+	bool reply;
+	enum drop drop = inner_quote(pass->packet, pass->size, pass->inner, &quote);
+	if (drop != DROP_NONE)
+		return drop;
+	key = key_of(&quote, judgement->to, judgement->from, &way);
+	return find(judgement, &key, way, &reply) ? DROP_NONE : DROP_QUOTE;
+}
+
+// --- the filter
+
+static unsigned programs_of(const struct pass *pass)
+{
+	bool inbound = pass->from && pass->from->initiator;
+	bool rules = (pass->from && !pass->from->initiator) || (pass->to && !pass->to->initiator);
+	return (unsigned)inbound << FILTER_INBOUND | (unsigned)rules << FILTER_RULES;
+}
+
+static void ask(const struct judgement *judgement, unsigned programs, struct filter_verdict *ret,
+		enum filter_program *ret_program)
+{
+	struct filter_question question = {
+		.from = {.class = filter_class(judgement->filter, judgement->key.from_subject),
+			 .addr = &judgement->key.from},
+		.to = {.class = filter_class(judgement->filter, judgement->key.to_subject),
+		       .addr = &judgement->key.to},
+		.protocol = judgement->key.protocol,
+		.port = inner_service(judgement->pass->inner),
+	};
+	guard_judge(judgement->filter, programs, &question, ret, ret_program);
+}
+
+// Towards peers a refusal is told, to the network only where a rule says so.
+static bool wants_answer(const struct pass *pass, const struct filter_verdict *verdict)
+{
+	return verdict->reject && (pass->from || verdict->rule != FILTER_NO_RULE);
+}
+
+static enum drop begin(const struct judgement *judgement)
+{
+	struct pass *pass = judgement->pass;
+	unsigned programs = programs_of(pass);
+	struct flow_start start = {
+		.key = judgement->key,
+		.from = judgement->from,
+		.to = judgement->to,
+		.own = programs == 0,
+		.service = inner_service(pass->inner),
+		.tcp_flags = pass->inner->tcp_flags,
+		.programs = (uint8_t)programs,
+		.generation = guard_generation(judgement->filter, judgement->from, judgement->to),
+		.now_s = judgement->now_s,
+	};
+	struct filter_verdict verdict;
+	enum filter_program program;
+	struct flow *flow;
+	ask(judgement, programs, &verdict, &program);
+	if (!verdict.allow) {
+		pass->reject = wants_answer(pass, &verdict);
+		return refuse(judgement, DROP_POLICY, program, verdict.rule);
+	}
+	start.program = (uint8_t)program;
+	start.rule = verdict.rule;
+	enum drop drop = judgement->way == FLOW_REPLY ? DROP_STATE
+						      : flow_begin(judgement->flows, &start, &flow);
+	if (drop != DROP_NONE)
+		return refuse(judgement, drop, program, verdict.rule);
+	if (verdict.log)
+		tell(judgement, NOTE_BEGUN, DROP_NONE, program, verdict.rule);
+	remember(judgement, flow, false);
+	return DROP_NONE;
+}
+
+// --- all of it
+
+static enum drop judge_by_flow(const struct judgement *judgement)
+{
+	uint8_t flags = judgement->pass->inner->tcp_flags;
+	bool reply;
+	struct flow *flow = find(judgement, &judgement->key, judgement->way, &reply);
+	// The code of an ICMP message is not in its key.
+	if (!flow || (!reply && flow->service != inner_service(judgement->pass->inner)))
+		return begin(judgement);
+	switch (flow_step(flow, reply, flags, judgement->now_s)) {
+	case FLOW_PASS:
+		remember(judgement, flow, reply);
+		return DROP_NONE;
+	case FLOW_BAD:
+		return DROP_STATE;
+	case FLOW_AGAIN:
+		break;
+	}
+	flow_end(flow);
+	return begin(judgement);
+}
+
+static enum drop judge(struct worker *worker, struct pass *pass, const struct filter *filter,
+		       uint32_t now_s)
+{
+	const struct inner *inner = pass->inner;
+	struct subject *from = subject_of(pass->from);
+	struct subject *to = subject_of(pass->to);
+	struct judgement judgement = {
+		.worker = worker,
+		.flows = dataplane_guard(worker->dataplane)->flows,
+		.pass = pass,
+		.filter = filter,
+		.from = from,
+		.to = to,
+		.now_s = now_s,
+	};
+	judgement.key = key_of(inner, from, to, &judgement.way);
+	return inner->error ? judge_error(&judgement) : judge_by_flow(&judgement);
+}
+
+enum drop pass_judge(struct worker *worker, struct pass *pass)
+{
+	struct guard *guard = dataplane_guard(worker->dataplane);
+	const struct filter *filter = atomic_load_explicit(&guard->filter, memory_order_acquire);
+	struct pass_memory *memory = &worker->passes;
+	const struct inner *inner = pass->inner;
+	uint32_t now_s = (uint32_t)(worker->now_ms / 1000);
+	pass->reject = false;
+	if (!filter)
+		return DROP_NONE;
+	if (!is_remembered(memory, pass, filter) ||
+	    flow_step(memory->flow, memory->reply, inner->tcp_flags, now_s) != FLOW_PASS) {
+		enum drop drop = judge(worker, pass, filter, now_s);
+		if (drop != DROP_NONE || inner->error)
+			return drop;
+	}
+	memory->packets += pass->packets;
+	memory->bytes += pass->size;
+	return DROP_NONE;
+}
