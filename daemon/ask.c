@@ -3,11 +3,14 @@
 #include "daemon/ask.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #define ANSWER_MAX (64u << 20)
@@ -78,25 +81,109 @@ static json_t *receive_answer(int fd)
 	return answer;
 }
 
-int ask(json_t *request, json_t **ret, struct error *error)
+static int refused(const json_t *answer, struct error *error)
 {
-	_cleanup_(closep) int fd = open_socket(error);
-	if (fd < 0) {
-		json_decref(request);
-		return fd;
-	}
-	int r = send_request(fd, request);
-	json_decref(request);
-	json_t *answer = r < 0 ? NULL : receive_answer(fd);
-	if (!answer)
-		return error_set(error, EIO, "mutund at %s gave no answer", socket_to_ask());
-	if (json_is_true(json_object_get(answer, "ok"))) {
-		*ret = json_incref(json_object_get(answer, "result"));
-		json_decref(answer);
-		return 0;
-	}
 	const char *why = json_string_value(json_object_get(answer, "error"));
 	error_set(error, EREMOTEIO, "%s", why ? why : "mutund refused without a reason");
-	json_decref(answer);
 	return -EREMOTEIO;
+}
+
+// Takes the request. Returns a descriptor from which the answer comes.
+static int put_request(json_t *request, struct error *error)
+{
+	_cleanup_(closep) int fd = open_socket(error);
+	int r = fd < 0 ? fd : send_request(fd, request);
+	json_decref(request);
+	if (fd < 0)
+		return fd;
+	return r < 0 ? error_set(error, -r, "mutund at %s takes no question", socket_to_ask())
+		     : take_fd(&fd);
+}
+
+int ask(json_t *request, json_t **ret, struct error *error)
+{
+	_cleanup_(closep) int fd = put_request(request, error);
+	if (fd < 0)
+		return fd;
+	json_auto_t *answer = receive_answer(fd);
+	if (!answer)
+		return error_set(error, EIO, "mutund at %s gave no answer", socket_to_ask());
+	if (!json_is_true(json_object_get(answer, "ok")))
+		return refused(answer, error);
+	*ret = json_incref(json_object_get(answer, "result"));
+	return 0;
+}
+
+// Waits at most until then (CLOCK_NEVER). 0: the next bytes are in `buffer`; -ENODATA: no more will come; -ETIMEDOUT.
+static int receive_some(int fd, struct buffer *buffer, uint64_t until_ms)
+{
+	uint8_t chunk[16384];
+	uint64_t now = clock_ms();
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	if (now >= until_ms)
+		return -ETIMEDOUT;
+	uint64_t left = until_ms == CLOCK_NEVER ? INT_MAX : until_ms - now;
+	int n = poll(&wait, 1, left < INT_MAX ? (int)left : INT_MAX);
+	if (n <= 0)
+		return n < 0 && errno != EINTR ? -errno : 0;
+	ssize_t got = recv(fd, chunk, sizeof(chunk), 0);
+	if (got <= 0)
+		return got < 0 && errno == EINTR ? 0 : -ENODATA;
+	return buffer_put(buffer, chunk, (size_t)got);
+}
+
+// The next whole line of what has come; NULL: there is none yet.
+static json_t *take_line(struct buffer *buffer)
+{
+	const char *text = (const char *)buffer_head(buffer);
+	const char *end = buffer->size ? memchr(text, '\n', buffer->size) : NULL;
+	if (!end)
+		return NULL;
+	size_t size = (size_t)(end - text);
+	json_t *line = json_loadb(text, size, JSON_DECODE_ANY, NULL);
+	buffer_consume(buffer, size + 1);
+	return line ? line : json_null();
+}
+
+static int next_line(int fd, struct buffer *buffer, uint64_t until_ms, json_t **ret)
+{
+	int r = 0;
+	while (r == 0 && !(*ret = take_line(buffer)))
+		r = receive_some(fd, buffer, until_ms);
+	return r;
+}
+
+static int follow(int fd, struct buffer *buffer, unsigned for_s,
+		  bool (*each)(const json_t *line, void *data), void *data, struct error *error)
+{
+	uint64_t until_ms = for_s ? clock_ms() + for_s * UINT64_C(1000) : CLOCK_NEVER;
+	json_auto_t *first = NULL;
+	bool go_on = true;
+	int r = next_line(fd, buffer, clock_ms() + WAIT_S * 1000, &first);
+	if (r < 0)
+		return error_set(error, EIO, "mutund at %s gave no answer", socket_to_ask());
+	if (!json_is_true(json_object_get(first, "ok")))
+		return refused(first, error);
+	while (go_on) {
+		json_t *line;
+		r = next_line(fd, buffer, until_ms, &line);
+		if (r < 0)
+			return 0;
+		go_on = each(line, data);
+		json_decref(line);
+	}
+	return 0;
+}
+
+int ask_feed(json_t *request, unsigned for_s, bool (*each)(const json_t *line, void *data),
+	     void *data, struct error *error)
+{
+	struct buffer buffer;
+	_cleanup_(closep) int fd = put_request(request, error);
+	if (fd < 0)
+		return fd;
+	buffer_init(&buffer, ANSWER_MAX, false);
+	int r = follow(fd, &buffer, for_s, each, data, error);
+	buffer_done(&buffer);
+	return r;
 }

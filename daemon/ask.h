@@ -2,6 +2,7 @@
 // Asks the running daemon over its control socket (daemon/control.h).
 #pragma once
 
+#include <stdbool.h>
 #include <jansson.h>
 
 struct error;
@@ -13,3 +14,7 @@ void ask_set_socket(const char *path);
 
 // Takes the request. 0 and the result (a new reference); -ECONNREFUSED: no daemon there; -EREMOTEIO: it said no, and why.
 int ask(json_t *request, json_t **ret, struct error *error);
+// The same for an answer that goes on (daemon/feed.h): calls `each` for every line (borrowed) until it is complete, or `each` returns false.
+// `for_s`: at most so long, 0: for ever.
+int ask_feed(json_t *request, unsigned for_s, bool (*each)(const json_t *line, void *data),
+	     void *data, struct error *error);

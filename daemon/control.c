@@ -13,13 +13,13 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "daemon/engine.h"
-#include "daemon/report.h"
-#include "daemon/report_readiness.h"
+#include "daemon/feed.h"
+#include "daemon/request.h"
 
 #define REQUEST_MAX    4096u
 #define ANSWER_MAX     (64u << 20)
 #define CLIENTS_MAX    32u
+#define FEEDS_MAX      16u // of these
 #define CLIENT_LIFE_US 10000000u
 
 struct control {
@@ -30,6 +30,7 @@ struct control {
 	int fd;
 	struct client *clients;
 	unsigned client_count;
+	unsigned feed_count;
 };
 
 struct client {
@@ -38,9 +39,10 @@ struct client {
 	sd_event_source *source;
 	sd_event_source *timer;
 	int fd;
-	bool may_act;
+	struct ucred peer;
 	bool answered;
 	struct buffer request, answer;
+	struct feed feed;
 };
 
 static struct client *client_free(struct client *client)
@@ -49,6 +51,8 @@ static struct client *client_free(struct client *client)
 	if (client->next)
 		client->next->at = client->at;
 	client->control->client_count--;
+	client->control->feed_count -= client->feed.open;
+	feed_done(&client->feed);
 	sd_event_source_disable_unref(client->source);
 	sd_event_source_disable_unref(client->timer);
 	closep(&client->fd);
@@ -58,136 +62,33 @@ static struct client *client_free(struct client *client)
 	return NULL;
 }
 
-// --- commands: each returns the result (a new reference), or NULL with the reason in `error`
+// --- connections
 
-static json_t *do_reload(struct engine *engine, const json_t *request, struct error *error)
+static json_t *run(struct client *client, const json_t *body, struct error *error)
 {
-	(void)request;
-	return engine_reload(engine, error) < 0 ? NULL : json_object();
-}
-
-static json_t *do_reauth(struct engine *engine, const json_t *request, struct error *error)
-{
-	const char *which = json_string_value(json_object_get(request, "which"));
-	unsigned count = engine_reauth(engine, which);
-	if (count == 0) {
-		error_set(error, ENOENT, "no session %s%s", which ? "of " : "is up",
-			  which ? which : "");
-		error_remedy(error, "see them with: mutun sessions");
-		return NULL;
-	}
-	return json_pack("{s:i}", "sessions", (int)count);
-}
-
-static json_t *do_disconnect(struct engine *engine, const json_t *request, struct error *error)
-{
-	const char *identity = json_string_value(json_object_get(request, "identity"));
-	if (!identity) {
-		error_set(error, EINVAL, "which identity?");
-		return NULL;
-	}
-	unsigned count = engine_disconnect(engine, identity);
-	if (count == 0) {
-		error_set(error, ENOENT, "no session of %s", identity);
-		error_remedy(error, "see them with: mutun sessions");
-		return NULL;
-	}
-	return json_pack("{s:i}", "sessions", (int)count);
-}
-
-static json_t *do_status(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_status(engine);
-}
-
-static json_t *do_sessions(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_sessions(engine);
-}
-
-static json_t *do_routes(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_routes(engine);
-}
-
-static json_t *do_readiness(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_readiness(engine);
-}
-
-static json_t *do_renewal(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_certificate(engine);
-}
-
-static json_t *do_renew(struct engine *engine, const json_t *request, struct error *error)
-{
-	unsigned attempt;
-	(void)request;
-	return engine_renew(engine, &attempt, error) < 0
-		       ? NULL
-		       : json_pack("{s:i}", "attempt", (int)attempt);
-}
-
-static const struct command {
-	const char *name;
-	bool acts; // changes something: root and the daemon's own user only
-	json_t *(*run)(struct engine *engine, const json_t *request, struct error *error);
-} commands[] = {
-	{"status", false, do_status},	    {"sessions", false, do_sessions},
-	{"routes", false, do_routes},	    {"reload", true, do_reload},
-	{"reauth", true, do_reauth},	    {"disconnect", true, do_disconnect},
-	{"readiness", false, do_readiness}, {"renewal", false, do_renewal},
-	{"renew", true, do_renew},
-};
-
-static const struct command *find_command(const char *name)
-{
-	for (unsigned i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	return NULL;
-}
-
-static json_t *execute(const struct client *client, const json_t *request, struct error *error)
-{
-	const struct command *command =
-		find_command(json_string_value(json_object_get(request, "command")));
-	if (!command) {
-		error_set(error, EINVAL, "unknown command");
-		error_remedy(error, "mutun and mutund must be of the same version");
-		return NULL;
-	}
-	if (command->acts && !client->may_act) {
-		error_set(error, EPERM, "only root may do this");
-		return NULL;
-	}
-	json_t *result = command->run(client->control->engine, request, error);
-	if (!result && !error->code)
-		error_set(error, ENOMEM, "out of memory");
+	struct control *control = client->control;
+	struct request request = {
+		.engine = control->engine,
+		.body = body,
+		.feed = control->feed_count < FEEDS_MAX ? &client->feed : NULL,
+		.may_act = client->peer.uid == 0 || client->peer.uid == geteuid(),
+		.uid = client->peer.uid,
+		.pid = client->peer.pid,
+	};
+	json_t *result = request_run(&request, error);
+	control->feed_count += client->feed.open;
 	return result;
 }
-
-// --- connections
 
 static int answer(struct client *client, const json_t *request)
 {
 	char text[ERROR_TEXT_MAX];
 	struct error error = {0};
-	json_t *result = request ? execute(client, request, &error) : NULL;
+	json_t *result = request ? run(client, request, &error) : NULL;
 	if (!request)
 		error_set(&error, EINVAL, "the request is not a JSON object on one line");
-	json_t *reply = result ? json_pack("{s:b,s:o}", "ok", 1, "result", result)
+	json_t *reply = result ? json_pack("{s:b,s:o}", "ok", 1,
+					   client->feed.open ? "feed" : "result", result)
 			       : json_pack("{s:b,s:s}", "ok", 0, "error",
 					   error_text(&error, text, sizeof(text)));
 	char *line = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
@@ -197,6 +98,8 @@ static int answer(struct client *client, const json_t *request)
 	if (r == 0)
 		r = buffer_put(&client->answer, "\n", 1);
 	client->answered = true;
+	if (client->feed.open)
+		sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
 	return r < 0 ? r : sd_event_source_set_io_events(client->source, EPOLLOUT);
 }
 
@@ -222,15 +125,47 @@ static int read_request(struct client *client)
 	return r;
 }
 
+static int write_buffer(const struct client *client, struct buffer *buffer)
+{
+	ssize_t n =
+		send(client->fd, buffer_head(buffer), buffer->size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	buffer_consume(buffer, (size_t)n);
+	return 0;
+}
+
+// 1: everything is out, and nothing more will come.
+static int write_feed(struct client *client)
+{
+	struct feed *feed = &client->feed;
+	int r = feed->out.size > 0 ? write_buffer(client, &feed->out) : 0;
+	if (r < 0)
+		return r;
+	feed_fill(feed);
+	if (feed->out.size > 0 || (feed->source.more && !feed->ending))
+		return 0;
+	return feed->ending ? 1 : sd_event_source_set_io_events(client->source, EPOLLIN);
+}
+
 // 1: everything is out.
 static int write_answer(struct client *client)
 {
-	ssize_t n = send(client->fd, buffer_head(&client->answer), client->answer.size,
-			 MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (client->answer.size > 0) {
+		int r = write_buffer(client, &client->answer);
+		return r < 0 || client->answer.size > 0 ? r : !client->feed.open;
+	}
+	return write_feed(client);
+}
+
+// Whatever a client says while its answer goes on is nothing but a sign of life.
+static int read_on(const struct client *client)
+{
+	uint8_t chunk[256];
+	ssize_t n = recv(client->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	buffer_consume(&client->answer, (size_t)n);
-	return client->answer.size == 0;
+	return n == 0 ? -ECONNRESET : 0;
 }
 
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *data)
@@ -238,11 +173,23 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *da
 	struct client *client = data;
 	(void)source;
 	(void)fd;
-	(void)revents;
-	int r = client->answered ? write_answer(client) : read_request(client);
+	int r = 0;
+	if (!client->answered)
+		r = read_request(client);
+	else if (revents & EPOLLIN)
+		r = read_on(client);
+	if (r == 0 && client->answered && (revents & (EPOLLOUT | EPOLLHUP | EPOLLERR)))
+		r = write_answer(client);
 	if (r != 0)
 		client_free(client);
 	return 0;
+}
+
+static void on_feed(struct feed *feed)
+{
+	const struct client *client =
+		(const struct client *)((char *)feed - offsetof(struct client, feed));
+	sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLOUT);
 }
 
 static int on_client_too_slow(sd_event_source *source, uint64_t usec, void *data)
@@ -256,8 +203,7 @@ static int on_client_too_slow(sd_event_source *source, uint64_t usec, void *data
 static void add_client(struct control *control, int fd)
 {
 	struct client *client = calloc(1, sizeof(*client));
-	struct ucred peer = {.uid = (uid_t)-1};
-	socklen_t size = sizeof(peer);
+	socklen_t size = sizeof(client->peer);
 	if (!client) {
 		close(fd);
 		return;
@@ -272,8 +218,9 @@ static void add_client(struct control *control, int fd)
 	control->client_count++;
 	buffer_init(&client->request, REQUEST_MAX, false);
 	buffer_init(&client->answer, ANSWER_MAX, false);
-	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-	client->may_act = peer.uid == 0 || peer.uid == geteuid();
+	feed_init(&client->feed, on_feed);
+	client->peer.uid = (uid_t)-1;
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client->peer, &size);
 	int r = sd_event_add_io(control->event, &client->source, fd, EPOLLIN, on_client, client);
 	if (r >= 0)
 		r = sd_event_add_time_relative(control->event, &client->timer, CLOCK_MONOTONIC,

@@ -2,6 +2,8 @@
 // The control socket: one JSON object with a newline in, one out, then the connection closes. SO_PEERCRED decides: root and
 // the daemon's own user may do everything, others may look.
 //   {"command": "status"} -> {"ok": true, "result": {...}}
+// Some answers go on, a line each time something happens, until the client goes (daemon/feed.h): then the first line is
+//   {"ok": true, "feed": true}
 //   {"command": "disconnect", "identity": "spiffe://..."} -> {"ok": false, "error": "..."}
 #pragma once
 

@@ -16,7 +16,7 @@
 #include "tun/inquiry.h"
 #include "tun/message.h"
 #include "tun/refusals.h"
-#include "tun/service.h"
+#include "tun/target.h"
 
 #define ENTRY                                                                                          \
 	"{\"from\":\"10.0.0.2\",\"to\":\"10.20.0.5\",\"protocol\":6,\"port\":25,\"rule\":\"no mail\"," \
@@ -212,23 +212,23 @@ static void questions_are_answered_within_limits(void **state)
 
 static void services_as_words(void **state)
 {
-	char text[SERVICE_TEXT_MAX];
+	char text[TARGET_TEXT_MAX];
 	struct addr addr, addr6;
 	uint8_t protocol;
 	(void)state;
 	assert_int_equal(addr_parse("10.20.0.5", &addr), 0);
 	assert_int_equal(addr_parse("fd20::5", &addr6), 0);
-	assert_string_equal(service_text(IPPROTO_TCP, &addr, 25, text), "tcp 10.20.0.5:25");
-	assert_string_equal(service_text(IPPROTO_UDP, &addr6, 53, text), "udp [fd20::5]:53");
-	assert_string_equal(service_text(IPPROTO_ICMP, &addr, 0x0800, text), "icmp/8/0 10.20.0.5");
-	assert_string_equal(service_text(99, &addr, 0, text), "proto/99 10.20.0.5");
-	assert_int_equal(service_protocol_parse("sctp", &protocol), 0);
+	assert_string_equal(target_text(IPPROTO_TCP, &addr, 25, text), "tcp 10.20.0.5:25");
+	assert_string_equal(target_text(IPPROTO_UDP, &addr6, 53, text), "udp [fd20::5]:53");
+	assert_string_equal(target_text(IPPROTO_ICMP, &addr, 0x0800, text), "icmp/8/0 10.20.0.5");
+	assert_string_equal(target_text(99, &addr, 0, text), "proto/99 10.20.0.5");
+	assert_int_equal(target_protocol_parse("sctp", &protocol), 0);
 	assert_int_equal(protocol, IPPROTO_SCTP);
-	assert_int_equal(service_protocol_parse("proto/99", &protocol), 0);
+	assert_int_equal(target_protocol_parse("proto/99", &protocol), 0);
 	assert_int_equal(protocol, 99);
-	assert_int_equal(service_protocol_parse("256", &protocol), -EINVAL);
-	assert_int_equal(service_protocol_parse("proto/", &protocol), -EINVAL);
-	assert_int_equal(service_protocol_parse("tcp4", &protocol), -EINVAL);
+	assert_int_equal(target_protocol_parse("256", &protocol), -EINVAL);
+	assert_int_equal(target_protocol_parse("proto/", &protocol), -EINVAL);
+	assert_int_equal(target_protocol_parse("tcp4", &protocol), -EINVAL);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tun/service.h"
+#include "tun/target.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,16 +18,16 @@ static const struct {
 };
 #define PROTOCOLS (sizeof(protocols) / sizeof(protocols[0]))
 
-const char *service_protocol_text(uint8_t protocol, char *text)
+const char *target_protocol_text(uint8_t protocol, char *text)
 {
-	snprintf(text, SERVICE_TEXT_MAX, "proto/%u", protocol);
+	snprintf(text, TARGET_TEXT_MAX, "proto/%u", protocol);
 	for (size_t i = 0; i < PROTOCOLS; i++)
 		if (protocols[i].number == protocol)
-			snprintf(text, SERVICE_TEXT_MAX, "%s", protocols[i].name);
+			snprintf(text, TARGET_TEXT_MAX, "%s", protocols[i].name);
 	return text;
 }
 
-int service_protocol_parse(const char *text, uint8_t *ret)
+int target_protocol_parse(const char *text, uint8_t *ret)
 {
 	const char *digits = strncmp(text, "proto/", 6) == 0 ? text + 6 : text;
 	char *end;
@@ -44,19 +44,19 @@ int service_protocol_parse(const char *text, uint8_t *ret)
 	return 0;
 }
 
-const char *service_text(uint8_t protocol, const struct addr *addr, uint16_t port, char *text)
+const char *target_text(uint8_t protocol, const struct addr *addr, uint16_t port, char *text)
 {
-	char name[SERVICE_TEXT_MAX], where[ENDPOINT_TEXT_MAX];
+	char name[TARGET_TEXT_MAX], where[ENDPOINT_TEXT_MAX];
 	struct endpoint endpoint = {.addr = *addr, .port = port};
-	service_protocol_text(protocol, name);
+	target_protocol_text(protocol, name);
 	addr_text(addr, where);
 	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
-		snprintf(text, SERVICE_TEXT_MAX, "%.15s/%u/%u %.50s", name, port >> 8, port & 0xff,
+		snprintf(text, TARGET_TEXT_MAX, "%.15s/%u/%u %.50s", name, port >> 8, port & 0xff,
 			 where);
 	else if (port)
-		snprintf(text, SERVICE_TEXT_MAX, "%.15s %.60s", name,
+		snprintf(text, TARGET_TEXT_MAX, "%.15s %.60s", name,
 			 endpoint_text(&endpoint, where));
 	else
-		snprintf(text, SERVICE_TEXT_MAX, "%.15s %.50s", name, where);
+		snprintf(text, TARGET_TEXT_MAX, "%.15s %.50s", name, where);
 	return text;
 }

@@ -7,11 +7,11 @@
 
 #include "base/addr.h"
 
-#define SERVICE_TEXT_MAX 80
+#define TARGET_TEXT_MAX 80
 
-// Returns `text`, which has room for SERVICE_TEXT_MAX. `port` of ICMP: type << 8 | code.
-const char *service_text(uint8_t protocol, const struct addr *addr, uint16_t port, char *text);
+// Returns `text`, which has room for TARGET_TEXT_MAX. `port` of ICMP: type << 8 | code.
+const char *target_text(uint8_t protocol, const struct addr *addr, uint16_t port, char *text);
 // "tcp", "proto/99": the protocol alone, likewise.
-const char *service_protocol_text(uint8_t protocol, char *text);
+const char *target_protocol_text(uint8_t protocol, char *text);
 // The other way round; numbers alone do, too. -EINVAL.
-int service_protocol_parse(const char *text, uint8_t *ret);
+int target_protocol_parse(const char *text, uint8_t *ret);

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void feed_init(struct feed *feed, void (*woken)(struct feed *feed))
+{
+	*feed = (struct feed){.woken = woken};
+	buffer_init(&feed->out, FEED_BUFFER, false);
+}
+
+void feed_done(struct feed *feed)
+{
+	if (feed->open && feed->source.gone)
+		feed->source.gone(feed->source.data);
+	feed->open = false;
+	buffer_done(&feed->out);
+}
+
+void feed_open(struct feed *feed, const struct feed_source *source)
+{
+	feed->open = true;
+	feed->source = *source;
+	if (source->more)
+		feed->woken(feed);
+}
+
+static bool put(struct feed *feed, const json_t *line)
+{
+	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	size_t size = text ? strlen(text) : 0;
+	bool room = text && feed->out.size + size + 1 <= FEED_BUFFER;
+	if (room) {
+		text[size] = '\n'; // in place of the NUL: the length says where it ends
+		room = buffer_put(&feed->out, text, size + 1) == 0;
+	}
+	free(text);
+	return room;
+}
+
+static bool tell_lost(struct feed *feed)
+{
+	if (feed->lost == 0)
+		return true;
+	json_t *line = json_pack("{s:I}", "lost", (json_int_t)feed->lost);
+	bool told = put(feed, line);
+	json_decref(line);
+	if (told)
+		feed->lost = 0;
+	return told;
+}
+
+bool feed_put(struct feed *feed, json_t *line)
+{
+	bool good = tell_lost(feed) && put(feed, line);
+	json_decref(line);
+	feed->lost += !good;
+	feed->woken(feed);
+	return good;
+}
+
+void feed_end(struct feed *feed)
+{
+	feed->ending = true;
+	feed->woken(feed);
+}
+
+void feed_fill(struct feed *feed)
+{
+	bool wants = feed->open && feed->source.more && !feed->ending;
+	if (wants && feed->out.size < FEED_LOW && !feed->source.more(feed, feed->source.data))
+		feed->ending = true;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// An answer on the control socket that goes on, one JSON value a line, until it is complete or its client goes. What is waiting is
+// bounded: a table is written as fast as its reader takes it, while of things that happen a slow reader loses some, and is told
+// how many: {"lost": 12}.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "base/buffer.h"
+
+#define FEED_BUFFER (1u << 20)	// bytes that wait
+#define FEED_LOW    (64u << 10) // fewer: a table is asked for more
+
+struct feed;
+
+struct feed_source {
+	// There is room: puts some lines, for at most a few milliseconds. false: that was all. NULL: lines come when something happens.
+	bool (*more)(struct feed *feed, void *data);
+	// The feed is over, the client gone or all said: the last call.
+	void (*gone)(void *data);
+	void *data;
+};
+
+// Within the connection that it goes out on.
+struct feed {
+	bool open;
+	bool ending; // when all is out
+	struct feed_source source;
+	struct buffer out;
+	uint64_t lost;			  // lines, since the reader was last told
+	void (*woken)(struct feed *feed); // there is something to write
+};
+
+// For commands. From now on the answer is a feed.
+void feed_open(struct feed *feed, const struct feed_source *source);
+// Takes the line (NULL: out of memory). false: there is no room; it is lost, and counted.
+bool feed_put(struct feed *feed, json_t *line);
+// Nothing more is put.
+void feed_end(struct feed *feed);
+
+// For the connection.
+void feed_init(struct feed *feed, void (*woken)(struct feed *feed));
+void feed_done(struct feed *feed);
+// Asks a table for more where there is room. After what was waiting has been written.
+void feed_fill(struct feed *feed);

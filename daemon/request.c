@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "daemon/engine.h"
+#include "daemon/feed.h"
+#include "daemon/report.h"
+#include "daemon/report_readiness.h"
+
+// Each returns the result (a new reference), or NULL with the reason in `error`.
+
+static json_t *do_reload(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	return engine_reload(engine, error) < 0 ? NULL : json_object();
+}
+
+static json_t *do_reauth(struct engine *engine, const json_t *request, struct error *error)
+{
+	const char *which = json_string_value(json_object_get(request, "which"));
+	unsigned count = engine_reauth(engine, which);
+	if (count == 0) {
+		error_set(error, ENOENT, "no session %s%s", which ? "of " : "is up",
+			  which ? which : "");
+		error_remedy(error, "see them with: mutun sessions");
+		return NULL;
+	}
+	return json_pack("{s:i}", "sessions", (int)count);
+}
+
+static json_t *do_disconnect(struct engine *engine, const json_t *request, struct error *error)
+{
+	const char *identity = json_string_value(json_object_get(request, "identity"));
+	if (!identity) {
+		error_set(error, EINVAL, "which identity?");
+		return NULL;
+	}
+	unsigned count = engine_disconnect(engine, identity);
+	if (count == 0) {
+		error_set(error, ENOENT, "no session of %s", identity);
+		error_remedy(error, "see them with: mutun sessions");
+		return NULL;
+	}
+	return json_pack("{s:i}", "sessions", (int)count);
+}
+
+static json_t *do_status(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_status(engine);
+}
+
+static json_t *do_sessions(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_sessions(engine);
+}
+
+static json_t *do_routes(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_routes(engine);
+}
+
+static json_t *do_readiness(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_readiness(engine);
+}
+
+static json_t *do_renewal(struct engine *engine, const json_t *request, struct error *error)
+{
+	(void)request;
+	(void)error;
+	return report_certificate(engine);
+}
+
+static json_t *do_renew(struct engine *engine, const json_t *request, struct error *error)
+{
+	unsigned attempt;
+	(void)request;
+	return engine_renew(engine, &attempt, error) < 0
+		       ? NULL
+		       : json_pack("{s:i}", "attempt", (int)attempt);
+}
+
+static const struct command {
+	const char *name;
+	bool acts; // changes something: root and the daemon's own user only
+	json_t *(*run)(struct engine *engine, const json_t *request, struct error *error);
+	// In place of it: opens the feed, or fails.
+	int (*open)(struct engine *engine, const json_t *request, struct feed *feed,
+		    struct error *error);
+} commands[] = {
+	{"status", .run = do_status},
+	{"sessions", .run = do_sessions},
+	{"routes", .run = do_routes},
+	{"reload", .acts = true, .run = do_reload},
+	{"reauth", .acts = true, .run = do_reauth},
+	{"disconnect", .acts = true, .run = do_disconnect},
+	{"readiness", .run = do_readiness},
+	{"renewal", .run = do_renewal},
+	{"renew", .acts = true, .run = do_renew},
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (unsigned i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static json_t *open_feed(const struct command *command, const struct request *request,
+			 struct error *error)
+{
+	if (!request->feed) {
+		error_set(error, EBUSY, "too many answers go on already");
+		error_remedy(error, "end one of: mutun flows --follow, mutun trace");
+		return NULL;
+	}
+	int r = command->open(request->engine, request->body, request->feed, error);
+	return r < 0 ? NULL : json_true();
+}
+
+json_t *request_run(const struct request *request, struct error *error)
+{
+	const struct command *command =
+		find_command(json_string_value(json_object_get(request->body, "command")));
+	error->code = 0;
+	if (!command) {
+		error_set(error, EINVAL, "unknown command");
+		error_remedy(error, "mutun and mutund must be of the same version");
+		return NULL;
+	}
+	if (command->acts && !request->may_act) {
+		error_set(error, EPERM, "only root may do this");
+		return NULL;
+	}
+	json_t *result = command->run ? command->run(request->engine, request->body, error)
+				      : open_feed(command, request, error);
+	if (!result && !error->code)
+		error_set(error, ENOMEM, "out of memory");
+	return result;
+}
