@@ -14,6 +14,7 @@
 #include "daemon/config_read.h"
 #include "daemon/config_space.h"
 #include "daemon/config_trust.h"
+#include "pki/key_uri.h"
 
 // The kernel's own tables: default, main, local (linux/rtnetlink.h).
 #define TABLE_RESERVED_MIN 253u
@@ -141,8 +142,26 @@ static void check_lists(struct config_reader *reader)
 	}
 }
 
+// A renewal makes a new key, and writes it.
+static void check_renewal(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	if (!config->renewal.url || !config->node.key || !key_uri_is(config->node.key))
+		return;
+	for (unsigned i = 0; i < reader->source_count; i++) {
+		const config_setting_t *at = config_read_find(reader->sources[i], "renewal.url");
+		if (at)
+			error_remedy(config_fault(reader->errors, at,
+						  "node.key is no file, which "
+						  "a renewal would write"),
+				     "leave renewal.url away: whoever keeps the key renews the "
+				     "certificate");
+	}
+}
+
 void config_check(struct config_reader *reader)
 {
+	check_renewal(reader);
 	check_interface(reader);
 	check_control(reader);
 	check_federation(reader);

@@ -18,6 +18,7 @@
 #include "daemon/config_read.h"
 #include "daemon/setting.h"
 #include "pki/identity.h"
+#include "pki/key_uri.h"
 #include "pki/pins.h"
 
 #define URL_MAX	 1024u // bytes
@@ -98,6 +99,16 @@ static void read_path(struct config_reader *reader, const struct setting *settin
 		fault_element(reader, setting, at, "the path is too long");
 	else
 		*field = copy_text(reader, path);
+}
+
+static void read_place(struct config_reader *reader, const struct setting *setting,
+		       const config_setting_t *at, char **field)
+{
+	const char *text = config_setting_get_string(at);
+	if (key_uri_is(text))
+		*field = copy_text(reader, text);
+	else
+		read_path(reader, setting, at, field);
 }
 
 static void read_name(struct config_reader *reader, const struct setting *setting,
@@ -336,6 +347,9 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		break;
 	case SETTING_PATH:
 		read_path(reader, setting, at, field);
+		break;
+	case SETTING_PLACE:
+		read_place(reader, setting, at, field);
 		break;
 	case SETTING_ENDPOINTS:
 		read_endpoint(reader, setting, at, field);

@@ -13,6 +13,7 @@
 #include "daemon/stapler.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
+#include "pki/key_uri.h"
 #include "pki/mapping.h"
 #include "pki/revocation.h"
 #include "pki/trust.h"
@@ -273,7 +274,8 @@ static int start_watch(struct credentials *credentials, const struct config_node
 	const char *paths[3 + 64];
 	size_t count = 0;
 	paths[count++] = node->certificate;
-	paths[count++] = node->key;
+	if (!key_uri_is(node->key))
+		paths[count++] = node->key;
 	paths[count++] = node->trust;
 	for (unsigned i = 0; i < node->federation_count && i < 64; i++)
 		paths[count++] = node->federation[i].trust;

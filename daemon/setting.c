@@ -23,6 +23,7 @@ static const char *const phrases[] = {
 	[SETTING_PLAIN_URL] =
 		"a URL such as \"http://ocsp.corp.example/\" or \"http://pki.corp.example/ca.crl\"",
 	[SETTING_PATH] = "a path, absolute or relative to the directory of its file",
+	[SETTING_PLACE] = "a path, or a URI such as \"pkcs11:token=node;object=key\"",
 	[SETTING_INTEGER] = NULL,
 	[SETTING_BOOLEAN] = "true or false",
 	[SETTING_ENDPOINTS] = "an address with a port such as \"0.0.0.0:443\" or \"[::]:443\"",

@@ -14,6 +14,7 @@ enum setting_type {
 	SETTING_URL,
 	SETTING_PLAIN_URL, // "http://", too: of what is signed in itself
 	SETTING_PATH,
+	SETTING_PLACE, // of a key: a path or a URI
 	SETTING_INTEGER,
 	SETTING_BOOLEAN,
 	SETTING_ENDPOINTS, // array of "address:port"

@@ -21,11 +21,15 @@ static const struct setting settings[] = {
 	 .help = "Certificate chain of this node in PEM, its own certificate first. The file is watched: a new "
 		 "certificate is taken up by itself, without the loss of a packet."},
 	{.path = "node.key",
-	 .type = SETTING_PATH,
+	 .type = SETTING_PLACE,
 	 .required = true,
 	 .reloadable = true,
 	 .offset = offsetof(struct config_node, key),
-	 .help = "Private key of the certificate in PEM. Only its owner may have access to the file."},
+	 .help = "Private key of the certificate: a file in PEM, to which only its owner may have access, or a key that stays where it is, "
+		 "in a smart card, a TPM or an HSM, by OpenSSL's provider \"pkcs11\" (package pkcs11-provider; the environment variable "
+		 "PKCS11_PROVIDER_MODULE names the module that it speaks to, p11-kit's unless set otherwise). The PIN is in a file that "
+		 "the URI names: \"pkcs11:token=node;object=key?pin-source=file:/etc/mutun/pin\". Such a key cannot be renewed with "
+		 "renewal.url: whoever puts another one there writes the certificate of it, too."},
 	{.path = "node.trust",
 	 .type = SETTING_PATH,
 	 .required = true,

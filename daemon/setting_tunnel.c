@@ -51,7 +51,9 @@ static const struct setting settings[] = {
 	 .max = UINT32_MAX,
 	 .fallback = "0x4d54",
 	 .offset = offsetof(struct config_interface, mark),
-	 .help = "Firewall mark of the daemon's own packets, which keeps them out of the tunnel."},
+	 .help = "Firewall mark of the daemon's own packets, which keeps them out of the tunnel. Names (of gateways, of renewal.url, of "
+		 "the URLs of revocation lists) are looked up by the system's resolver, whose queries the daemon cannot mark: they go "
+		 "where the host sends them. Name them by address where that matters."},
 	{.path = "interface.crypto",
 	 .type = SETTING_CRYPTO,
 	 .fallback = "auto",

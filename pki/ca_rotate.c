@@ -118,11 +118,6 @@ static const struct passphrase *passphrase_of(const struct rotate *rotate)
 	return rotate->has_passphrase ? &rotate->passphrase : NULL;
 }
 
-static bool is_uri(const char *place)
-{
-	return strncmp(place, "pkcs11:", 7) == 0 || strncmp(place, "file:", 5) == 0;
-}
-
 // The key of the root `certificate`, which is in `file` unless the operator says where.
 static int load_root_key(const struct rotate *rotate, enum ca_file file, const X509 *certificate,
 			 EVP_PKEY **ret, struct error *error)
@@ -133,8 +128,8 @@ static int load_root_key(const struct rotate *rotate, enum ca_file file, const X
 
 	if (!path)
 		return error_set(error, ENOMEM, "out of memory");
-	int r = is_uri(path) ? key_uri_open(path, passphrase_of(rotate), &key, error)
-			     : ca_directory_check_secret(path, error);
+	int r = key_uri_is(path) ? key_uri_open(path, passphrase_of(rotate), &key, error)
+				 : ca_directory_check_secret(path, error);
 	if (r == 0 && !key)
 		r = pem_read_locked_key(path, passphrase_of(rotate), &key, error);
 	if (r == -ENOENT && path == own)

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "pki/certificate.h"
 #include "pki/identity.h"
+#include "pki/key_uri.h"
 
 #define CREDENTIAL_FILE_MAX (256u << 10)
 
@@ -85,6 +86,8 @@ static int load_key(struct credential *credential, OSSL_LIB_CTX *library, const 
 	size_t size;
 	bool encrypted = false;
 
+	if (key_uri_is(path))
+		return key_uri_open(path, NULL, &credential->key, error);
 	int r = read_file(path, "private key", &text, &size, error);
 	if (r < 0)
 		return r;
@@ -236,7 +239,7 @@ int credential_load_mapped(OSSL_LIB_CTX *library, const struct mapping *mapping,
 	if (r == 0)
 		r = check_key(credential, error);
 	if (r < 0) {
-		error_where(error, "%s", key_path);
+		key_uri_where(key_path, error);
 		return r;
 	}
 	r = check_order(credential, error);

@@ -96,7 +96,8 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
 	return client->cancelled && client->cancelled(client->data);
 }
 
-// Beside the tunnel, never through it.
+// Beside the tunnel, never through it. Not so the look-up of a name: libcurl asks getaddrinfo(3), as client/resolve.c does, whose
+// sockets are the resolver's own.
 static int on_socket(void *user, curl_socket_t fd, curlsocktype purpose)
 {
 	const struct http_client *client = ((struct call *)user)->client;

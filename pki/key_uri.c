@@ -35,6 +35,18 @@ static int load_provider(const char *uri, struct error *error)
 	return error_remedy(error, "install the package pkcs11-provider");
 }
 
+bool key_uri_is(const char *place)
+{
+	return strncasecmp(place, "pkcs11:", 7) == 0 || strncasecmp(place, "file:", 5) == 0;
+}
+
+int key_uri_where(const char *place, struct error *error)
+{
+	size_t size = key_uri_is(place) ? strcspn(place, "?") : strlen(place);
+
+	return error_where(error, "%.*s", (int)size, place);
+}
+
 static int refuse(const char *uri, const struct passphrase_asked *asked, struct error *error)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -45,7 +57,7 @@ static int refuse(const char *uri, const struct passphrase_asked *asked, struct 
 		error_set(error, EINVAL, "no private key could be had: %s",
 			  reason ? reason : "there is none");
 	ERR_clear_error();
-	return error_where(error, "%s", uri);
+	return key_uri_where(uri, error);
 }
 
 int key_uri_open(const char *uri, const struct passphrase *passphrase, EVP_PKEY **ret,
@@ -58,7 +70,7 @@ int key_uri_open(const char *uri, const struct passphrase *passphrase, EVP_PKEY 
 
 	int r = load_provider(uri, error);
 	if (r < 0)
-		return error_where(error, "%s", uri);
+		return key_uri_where(uri, error);
 	ERR_clear_error();
 	_cleanup_(store_closep) OSSL_STORE_CTX *store =
 		OSSL_STORE_open_ex(uri, tls_library(), NULL, ui, &asked, NULL, NULL, NULL);

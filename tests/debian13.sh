@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The same tests on Debian 13: OpenSSL 3.5 with X25519MLKEM768, gcc 14, newer libraries. Makes a tree of its own (about 1.5 GiB,
+# The same tests on Debian 13: OpenSSL 3.5 with X25519MLKEM768, gcc 14, newer libraries, keys in a token. Makes a tree (about 1.5 GiB,
 # downloaded from Debian, kept for the next run), builds this checkout in it and runs its tests there; then daemons of both
 # systems against each other, when this one has a build, too.
 #   tests/debian13.sh [DIRECTORY]       as root; /var/tmp/mutun-debian13 unless told otherwise
@@ -48,7 +48,7 @@ cp /etc/resolv.conf "$tree/etc/resolv.conf"
 inside() { chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 bash -euo pipefail -c "$1"; }
 
 step "packages"
-inside 'source /mutun/packaging/packages.sh; packages_require $packages_build $packages_run $packages_demo $packages_test'
+inside 'source /mutun/packaging/packages.sh; packages_require $packages_build $packages_run $packages_demo $packages_test pkcs11-provider softhsm2'
 inside 'openssl version; gcc --version | head -1'
 step "build"
 inside 'cmake -G Ninja -S /mutun -B /build -DCMAKE_BUILD_TYPE=Debug >/dev/null; cmake --build /build | tail -1'

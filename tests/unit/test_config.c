@@ -49,6 +49,19 @@ static void test_defaults(void **state)
 	assert_int_equal(config->links[0].accept_route_count, 0);
 }
 
+static void test_key_elsewhere(void **state)
+{
+	static const char text[] = "node: { certificate = \"n.crt\"; trust = \"/t.crt\";\n"
+				   "key = \"pkcs11:token=a;object=b?pin-source=file:pin\"; };\n";
+	char *whole = NULL;
+
+	(void)state;
+	assert_true(asprintf(&whole, "%s%s", text, LINK) > 0);
+	_cleanup_(config_putp) struct config *config = parse(whole);
+	assert_string_equal(config->node.key, "pkcs11:token=a;object=b?pin-source=file:pin");
+	free(whole);
+}
+
 static void check_prefix(const struct prefix *prefix, const char *expected)
 {
 	char text[PREFIX_TEXT_MAX];
@@ -306,6 +319,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_key_elsewhere),
 		cmocka_unit_test(test_all_settings),
 		cmocka_unit_test_setup_teardown(test_merge, files_setup, files_teardown),
 		cmocka_unit_test_setup_teardown(test_merge_wrong, files_setup, files_teardown),

@@ -262,6 +262,19 @@ static void test_twice(void **state)
 	CHECK_WRONG(wrong);
 }
 
+static void test_key_that_is_not_renewed(void **state)
+{
+	static const struct wrong wrong[] = {
+		{"node: { certificate = \"c\"; key = \"pkcs11:object=k\"; trust = \"t\"; };\n" LINK
+		 "renewal: { url = \"https://vpn.corp.example\"; };",
+		 "/etc/m.conf:3: renewal.url", "node.key is no file", NULL,
+		 "whoever keeps the key"},
+	};
+
+	(void)state;
+	CHECK_WRONG(wrong);
+}
+
 static void test_ten_errors(void **state)
 {
 	static const char text[] =
@@ -310,10 +323,16 @@ static void test_many_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_types),	   cmocka_unit_test(test_values),
-		cmocka_unit_test(test_unknown),	   cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_syntax),	   cmocka_unit_test(test_twice),
-		cmocka_unit_test(test_ten_errors), cmocka_unit_test(test_many_errors),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_key_that_is_not_renewed),
+		cmocka_unit_test(test_many_errors),
+		cmocka_unit_test(test_ten_errors),
+		cmocka_unit_test(test_many_errors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

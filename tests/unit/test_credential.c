@@ -105,6 +105,24 @@ static void loads_a_good_set(void **state)
 	assert_null(credential_put(NULL));
 }
 
+// By a store of OpenSSL's own; what a provider offers goes the same way.
+static void loads_a_key_by_its_uri(void **state)
+{
+	_cleanup_(fixture_freep) struct fixture *other = fixture_leaf(issuing, ALICE);
+	_cleanup_(freep) char *uri = NULL;
+	struct error error = {0};
+
+	(void)state;
+	assert_true(asprintf(&uri, "file:%s", key) > 0);
+	assert_int_equal(load_at(crt, uri, clock_wall(), &error), 0);
+	assert_int_equal(load_at(crt, "file:/nowhere?pin-value=1234", clock_wall(), &error),
+			 -EINVAL);
+	assert_string_equal(error.where, "file:/nowhere"); // nobody reads the PIN in the log
+	fixture_write_key(other, key);
+	assert_int_equal(load_at(crt, uri, clock_wall(), &error), -EKEYREJECTED);
+	assert_string_equal(error.where, uri);
+}
+
 static void loads_one_file_with_both(void **state)
 {
 	_cleanup_(freep) char *both = fixture_path(directory, "both.pem");
@@ -341,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(loads_a_good_set, write_good),
+		cmocka_unit_test_setup(loads_a_key_by_its_uri, write_good),
 		cmocka_unit_test_setup(loads_one_file_with_both, write_good),
 		cmocka_unit_test_setup(loads_every_kind_of_key, write_good),
 		cmocka_unit_test_setup(leaves_the_root_out, write_good),
