@@ -445,8 +445,11 @@ def test_strongswan(place):
     conf = base / "strongswan.conf"  # it speaks TLS 1.2 unless it is told otherwise
     conf.write_text("libtls { version_max = 1.3 }\n")
     environment = os.environ | {"STRONGSWAN_CONF": str(conf)}
-    host.run("pki", "--estca", "--url", "https://localhost:443", *ca, "--caout", base / "ca.crt", "--outform", "pem",
-             env=environment)
+    done = host.run("pki", "--estca", "--url", "https://localhost:443", *ca, "--caout", base / "ca.crt", "--outform", "pem",
+                    check=False, env=environment)
+    if "NameConstraint not supported" in done.stderr:
+        pytest.skip("strongSwan 6 refuses CA certificates that constrain URIs (RFC 5280, 4.2.1.10), as issuing CAs of mutun do")
+    assert done.returncode == 0, done.stderr
     found = {x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256())
              for path in base.glob("ca*.crt")}
     ours = x509.load_pem_x509_certificate((place.pki.directory / "root.crt").read_bytes())
