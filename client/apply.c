@@ -285,6 +285,15 @@ int apply_set(struct apply *apply, const char *name, const struct prefix *addres
 	return 0;
 }
 
+bool apply_has_address(const struct apply *apply, const struct addr *addr)
+{
+	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
+		for (unsigned i = 0; i < owner->addresses.count; i++)
+			if (addr_equal(&owner->addresses.prefixes[i].addr, addr))
+				return true;
+	return false;
+}
+
 void apply_clear(struct apply *apply, const char *name)
 {
 	struct owner **at = find_owner(apply, name);

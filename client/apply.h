@@ -3,6 +3,8 @@
 // push the same address or route; it stays until the last of them lets go.
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/addr.h"
 #include "base/cleanup.h"
 
@@ -22,5 +24,7 @@ DEFINE_CLEANUP(struct apply *, apply_free);
 int apply_set(struct apply *apply, const char *owner, const struct prefix *addresses,
 	      unsigned address_count, const struct prefix *routes, unsigned route_count,
 	      struct error *error);
+// Whether an owner wants this address, whatever its length.
+bool apply_has_address(const struct apply *apply, const struct addr *addr);
 // The same with nothing wanted.
 void apply_clear(struct apply *apply, const char *owner);

@@ -115,16 +115,16 @@ static int ensure_session(struct initiator *initiator, const char *identity)
 			   &initiator->session);
 }
 
-static int push(struct initiator *initiator, const struct prefix *addresses, unsigned address_count,
-		struct prefix *routes, unsigned route_count, unsigned mtu, struct error *error)
+static int push(struct initiator *initiator, const struct message_ready *ready, struct error *error)
 {
 	struct message_config config = {
-		.address_count = address_count,
-		.routes = routes,
-		.route_count = route_count,
-		.mtu = mtu,
+		.address_count = ready->address_count,
+		.routes = ready->routes,
+		.route_count = ready->route_count,
+		.mtu = ready->mtu,
+		.push = ready->push,
 	};
-	memcpy(config.addresses, addresses, sizeof(config.addresses));
+	memcpy(config.addresses, ready->addresses, sizeof(config.addresses));
 	return pushed_set(&initiator->pushed, initiator->session, &config, error);
 }
 
@@ -161,8 +161,7 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 	if (r < 0)
 		error_set(&error, -r, "the gateway's READY cannot be used: %s", strerror(-r));
 	else
-		r = push(initiator, ready->addresses, ready->address_count, ready->routes,
-			 ready->route_count, ready->mtu, &error);
+		r = push(initiator, ready, &error);
 	if (r < 0) {
 		give_up(initiator, &error);
 		return;

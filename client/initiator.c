@@ -222,6 +222,7 @@ static int copy_options(struct initiator *initiator, const struct initiator_opti
 		.dataplane = initiator->tools.dataplane,
 		.host = initiator->tools.host,
 		.apply = initiator->tools.apply,
+		.dns = initiator->tools.dns,
 		.accept = initiator->accept,
 		.accept_count = initiator->accept_count,
 		.mtu = options->mtu,
@@ -399,5 +400,6 @@ void initiator_status(const struct initiator *initiator, struct initiator_status
 		.address_count = initiator->pushed.address_count,
 		.routes = initiator->pushed.routes,
 		.route_count = initiator->pushed.route_count,
+		.push = &initiator->pushed.more,
 	};
 }

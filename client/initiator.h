@@ -14,11 +14,13 @@
 
 struct apply;
 struct dataplane;
+struct dns;
 struct herald;
 struct inquiry;
 struct refusals;
 struct host;
 struct initiator;
+struct message_push;
 struct session;
 struct tls_context;
 struct witness;
@@ -45,6 +47,7 @@ struct initiator_tools {
 	struct dataplane *dataplane;
 	struct host *host;
 	struct apply *apply;
+	struct dns *dns;
 	struct herald *herald;	       // passes denials on; NULL: none
 	const struct witness *witness; // NULL: none
 	// A gateway trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
@@ -66,6 +69,7 @@ struct initiator_status {
 	unsigned address_count;
 	const struct prefix *routes;
 	unsigned route_count;
+	const struct message_push *push; // borrowed
 };
 
 // Copies the options, takes a reference of the context, starts to dial. 0 or -ENOMEM.

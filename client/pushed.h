@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gateway pushed over one link: addresses and routes, in the data plane and on this host.
+// What a gateway pushed over one link: addresses, routes and name servers, in the data plane and on this host.
 #pragma once
 
 #include "base/addr.h"
@@ -7,6 +7,7 @@
 
 struct apply;
 struct dataplane;
+struct dns;
 struct error;
 struct host;
 struct session;
@@ -17,6 +18,7 @@ struct pushed {
 	struct dataplane *dataplane;
 	struct host *host;
 	struct apply *apply;
+	struct dns *dns;
 	const struct prefix *accept; // routes that may be taken; none: all
 	unsigned accept_count;
 	unsigned mtu; // of the interface
@@ -25,9 +27,12 @@ struct pushed {
 	unsigned address_count;
 	struct prefix *routes; // owned
 	unsigned route_count;
+	struct message_push more;
+	bool lowered; // the interface has less than `mtu`
 };
 
-// From now on exactly this is in force for `session`. Routes that the link does not accept, and those that another session
+// From now on exactly this is in force for `session`. -EPROTO, and nothing changed, for what no gateway may push: addresses, routes and
+// name servers that are not hosts elsewhere, addresses that another interface of this host has. Routes that the link does not accept, and those that another session
 // has, are left out and said in the log. On failure the error says what; addresses and routes may be incomplete.
 int pushed_set(struct pushed *pushed, struct session *session, const struct message_config *config,
 	       struct error *error);

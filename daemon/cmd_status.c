@@ -141,6 +141,23 @@ static void print_certificate(const char *label, const json_t *certificate)
 		printf("no new OCSP answer: %s\n", json_string_value(problem));
 }
 
+static void print_names(const json_t *dns)
+{
+	char servers[256], domains[256];
+	join(json_object_get(dns, "servers"), servers, sizeof(servers));
+	join(json_object_get(dns, "domains"), domains, sizeof(domains));
+	if (servers[0] || domains[0])
+		printf("    DNS:         %s for %s; %s\n", servers[0] ? servers : "-",
+		       domains[0] ? domains : "all names", text_of(dns, "state"));
+}
+
+static void print_bandwidth(const json_t *session)
+{
+	json_int_t rate = number_of(session, "bandwidth");
+	if (rate)
+		printf("    bandwidth:   %.6g Mbit/s each way\n", (double)rate / 1e6);
+}
+
 static void print_session(const json_t *session)
 {
 	char list[512], rx[32], tx[32];
@@ -162,6 +179,8 @@ static void print_session(const json_t *session)
 		     : "");
 	printf("    MTU:         %" JSON_INTEGER_FORMAT ", %s\n", number_of(session, "mtu"),
 	       text_of(session, "mtu_reason"));
+	print_bandwidth(session);
+	print_names(json_object_get(session, "dns"));
 	printf("    keys:        epoch %" JSON_INTEGER_FORMAT ", %s, %s\n",
 	       number_of(session, "epoch"), text_of(session, "cipher"), text_of(session, "group"));
 	bytes_text(number_of(in, "bytes"), rx, sizeof(rx));

@@ -247,6 +247,7 @@ static int start_links(struct engine *engine, struct error *error)
 		.dataplane = engine->tunnel.dataplane,
 		.host = engine->tunnel.host,
 		.apply = engine->tunnel.apply,
+		.dns = engine->tunnel.dns,
 		.herald = revocation_role_herald(engine->revocation_role),
 		.unknown_anchor = on_unknown_anchor,
 		.data = engine,

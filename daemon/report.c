@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/hex.h"
+#include "client/dns.h"
 #include "client/initiator.h"
 #include "daemon/config.h"
 #include "daemon/credentials.h"
@@ -150,12 +151,35 @@ static json_t *session_report(const struct session *session, const char *link,
 	return object;
 }
 
+// Bits per second in each direction.
+static void add_bandwidth(json_t *object, uint64_t rate)
+{
+	json_object_set_new(object, "bandwidth",
+			    rate ? json_integer((json_int_t)rate) : json_null());
+}
+
 static void add_member(struct session *session, const struct grant *grant, void *data)
 {
 	const struct admit_peer *peer = grant->peer;
-	json_array_append_new(
-		data, session_report(session, NULL, grant->addresses, grant->address_count,
-				     peer ? peer->networks : NULL, peer ? peer->network_count : 0));
+	json_t *object =
+		session_report(session, NULL, grant->addresses, grant->address_count,
+			       peer ? peer->networks : NULL, peer ? peer->network_count : 0);
+	add_bandwidth(object, grant->rate);
+	json_array_append_new(data, object);
+}
+
+// What the gateway pushed about names, and what became of it on this host.
+static void add_names(json_t *object, const struct engine *engine, const struct message_push *push)
+{
+	json_t *servers = json_array(), *domains = json_array();
+	char addr[ADDR_TEXT_MAX], text[DNS_TEXT_MAX];
+	for (unsigned i = 0; i < push->server_count; i++)
+		json_array_append_new(servers, json_string(addr_text(&push->servers[i], addr)));
+	for (unsigned i = 0; i < push->domain_count; i++)
+		json_array_append_new(domains, json_string(push->domains[i]));
+	json_object_set_new(object, "dns",
+			    json_pack("{s:o,s:o,s:s}", "servers", servers, "domains", domains,
+				      "state", dns_text(engine_tunnel(engine)->dns, text)));
 }
 
 static json_t *sessions(const struct engine *engine)
@@ -169,10 +193,12 @@ static json_t *sessions(const struct engine *engine)
 		initiator_status(initiator, &status);
 		if (!status.session || !session_verdict(status.session))
 			continue;
-		json_array_append_new(array,
-				      session_report(status.session, initiator_name(initiator),
-						     status.addresses, status.address_count,
-						     status.routes, status.route_count));
+		json_t *object =
+			session_report(status.session, initiator_name(initiator), status.addresses,
+				       status.address_count, status.routes, status.route_count);
+		add_bandwidth(object, status.push->rate);
+		add_names(object, engine, status.push);
+		json_array_append_new(array, object);
 	}
 	return array;
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "client/apply.h"
+#include "client/dns.h"
 #include "daemon/config.h"
 #include "tun/dataplane.h"
 #include "tun/host.h"
@@ -77,11 +78,13 @@ int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *co
 	if (r < 0)
 		return r;
 	tunnel->apply = apply_new(tunnel->host);
-	return tunnel->apply ? 0 : error_set(error, ENOMEM, "out of memory");
+	tunnel->dns = dns_new(event, host_interface_index(tunnel->host), interface->name);
+	return tunnel->apply && tunnel->dns ? 0 : error_set(error, ENOMEM, "out of memory");
 }
 
 void tunnel_done(struct tunnel *tunnel)
 {
+	dns_free(tunnel->dns);
 	apply_free(tunnel->apply);
 	dataplane_free(tunnel->dataplane);
 	host_free(tunnel->host);

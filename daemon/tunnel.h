@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What packets need on this host: the interface, the workers, addresses and routes, and the library that encrypts.
+// What packets need on this host: the interface, the workers, addresses, routes and name servers, and the library that encrypts.
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -9,6 +9,7 @@
 struct apply;
 struct config;
 struct dataplane;
+struct dns;
 struct error;
 struct host;
 
@@ -16,6 +17,7 @@ struct tunnel {
 	struct host *host;
 	struct dataplane *dataplane;
 	struct apply *apply;
+	struct dns *dns;
 	struct seal_choice crypto; // which library, and why
 };
 

@@ -11,7 +11,7 @@ packages_run="iproute2 iputils-ping openssl curl procps tzdata"
 # The web servers of the demonstration and of the tests are Python's own.
 packages_demo="python3"
 packages_test="clang clang-format libclang-rt-dev libcmocka-dev iperf3 nftables ethtool tcpdump python3-pytest python3-scapy
-	python3-cryptography python3-cryptography-vectors gnutls-bin strongswan-pki libcharon-extra-plugins libstrongswan-standard-plugins"
+	python3-cryptography python3-cryptography-vectors dbus-daemon gnutls-bin strongswan-pki libcharon-extra-plugins libstrongswan-standard-plugins"
 
 packages_bench="iperf3 wireguard-go wireguard-tools openvpn nebula ocserv openconnect tinc"
 packages_plot="python3-matplotlib"

@@ -151,16 +151,15 @@ static struct prefix half(const struct prefix *prefix, bool upper)
 	return one;
 }
 
-// The prefix without what is behind the site. What is left to do lies on a stack of halves: as deep as an address is long.
-static void push_around(struct stack *stack, const struct prefix *prefix,
+// The halves of the prefix that hold nothing of what is behind the site. What is left to do lies on a stack of its own: as deep as
+// an address is long.
+static void push_pieces(struct stack *stack, const struct prefix *prefix,
 			const struct behind *behind)
 {
 	struct prefix todo[SLACK];
-	unsigned count = 0, before = stack->count;
-	if (stack->count && prefix_covers(&stack->prefixes[stack->count - 1], prefix))
-		return;
+	unsigned count = 0;
 	todo[count++] = *prefix;
-	while (count) {
+	while (count && !stack->full) {
 		struct prefix next = todo[--count];
 		enum overlap overlap = overlap_with(&next, behind);
 		if (overlap == OVERLAP_NONE)
@@ -169,12 +168,31 @@ static void push_around(struct stack *stack, const struct prefix *prefix,
 			todo[count++] = half(&next, true);
 			todo[count++] = half(&next, false);
 		}
-		if (stack->full) {
-			stack->count = before;
-			stack->full = false;
-			return;
-		}
 	}
+}
+
+// The prefix without what is behind the site; nothing of it where that makes too many.
+static void push_around(struct stack *stack, const struct prefix *prefix,
+			const struct behind *behind)
+{
+	enum overlap overlap = overlap_with(prefix, behind);
+	if (overlap == OVERLAP_NONE)
+		stack_push(stack, prefix);
+	if (overlap != OVERLAP_PART ||
+	    (stack->count && prefix_covers(&stack->prefixes[stack->count - 1], prefix)))
+		return;
+	size_t size = stack->count * sizeof(*prefix);
+	_cleanup_(freep) struct prefix *before = malloc(size + 1);
+	unsigned count = stack->count;
+	if (!before)
+		return;
+	memcpy(before, stack->prefixes, size);
+	push_pieces(stack, prefix, behind);
+	if (stack_fits(stack))
+		return;
+	memcpy(stack->prefixes, before, size);
+	stack->count = count;
+	stack->full = false;
 }
 
 static bool is_site(const struct admit_peer *peer)

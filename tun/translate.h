@@ -11,6 +11,8 @@
 
 #include "base/addr.h"
 
+struct inner;
+
 struct translation {
 	struct prefix from, to; // of one family and length
 };
@@ -24,8 +26,9 @@ struct translations {
 // Copies. Returns a new object; NULL: out of memory, or there are none.
 struct translations *translations_new(const struct translation *list, unsigned count);
 
-// A packet that inner_parse() accepted, on its way from the site, and to it. `partial`: its transport checksum is (tun/cut.h).
+// A packet that inner_parse() made `inner` of, on its way from the site, and to it; `inner` follows. `partial`: its transport checksum
+// is (tun/cut.h).
 void translate_from_site(const struct translations *translations, uint8_t *packet, size_t size,
-			 bool partial);
+			 struct inner *inner, bool partial);
 void translate_to_site(const struct translations *translations, uint8_t *packet, size_t size,
-		       bool partial);
+		       struct inner *inner, bool partial);
