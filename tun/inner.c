@@ -180,6 +180,7 @@ static enum drop look_at_icmp(const uint8_t *header, size_t left, struct inner *
 	ret->payload = (uint16_t)(ret->transport + ICMP_HEADER);
 	switch (ipv4 ? icmp_kind(ret->type) : icmp6_kind(ret->type)) {
 	case ICMP_QUERY:
+		ret->query = true;
 		ret->source_port = ret->destination_port = get16(header + 4);
 		return DROP_NONE;
 	case ICMP_ERROR:

@@ -21,6 +21,7 @@ struct inner {
 	uint8_t type;	   // of ICMP and ICMPv6
 	uint8_t code;	   // likewise
 	uint8_t tcp_flags; // TCP_FIN ... (RFC 9293, 3.1)
+	bool query;	   // ICMP with an identifier, request or reply
 	bool error;	   // ICMP error: inner_quote() says of what
 	// TCP, UDP, UDP-Lite, SCTP, DCCP. ICMP queries: the identifier, twice. Others and later fragments: 0.
 	uint16_t source_port;

@@ -4,12 +4,12 @@
 
 #include <unistd.h>
 
+#include "tun/answer.h"
 #include "tun/cut.h"
 #include "tun/egress.h"
 #include "tun/inner.h"
 #include "tun/session.h"
 #include "tun/subject.h"
-#include "tun/toobig.h"
 #include "tun/worker.h"
 
 #define HOST_EVERY_MS	 10u
@@ -57,9 +57,9 @@ static void send_answer(struct worker *worker, struct session *back, uint8_t *fr
 void sender_too_big(struct worker *worker, struct session *back, const struct inner *inner,
 		    const uint8_t *packet, size_t size, unsigned mtu)
 {
-	uint8_t frame[VNET_HEADER + TOOBIG_MAX] = {0};
-	if (!may_answer(worker, back))
-		return;
-	size_t answer = toobig_build(packet, size, mtu, &inner->destination, frame + VNET_HEADER);
-	send_answer(worker, back, frame, answer);
+	uint8_t frame[VNET_HEADER + ANSWER_MAX] = {0};
+	struct answer answer = {.type = ANSWER_TOO_BIG, .from = inner->destination, .mtu = mtu};
+	if (may_answer(worker, back))
+		send_answer(worker, back, frame,
+			    answer_build(&answer, packet, size, inner, frame + VNET_HEADER));
 }

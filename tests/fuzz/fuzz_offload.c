@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tun/answer.h"
 #include "tun/clamp.h"
 #include "tun/inner.h"
 #include "tun/join.h"
-#include "tun/toobig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,13 +33,14 @@ static void join_piece(struct join *join, const uint8_t *piece, size_t size, boo
 // What a packet may become or cause on its way.
 static void shape(uint8_t *packet, size_t size, unsigned mtu, const struct inner *inner)
 {
-	uint8_t answer[TOOBIG_MAX];
+	uint8_t told[ANSWER_MAX];
+	struct answer answer = {.type = ANSWER_TOO_BIG, .from = inner->destination, .mtu = mtu};
 	struct inner parsed;
 	clamp_mss(packet, size, mtu, mtu & 1);
 	check(inner_parse(packet, size, &parsed) == DROP_NONE);
-	size_t told = toobig_build(packet, size, mtu, &inner->destination, answer);
-	check(told <= TOOBIG_MAX);
-	check(told == 0 || inner_parse(answer, told, &parsed) == DROP_NONE);
+	size_t built = answer_build(&answer, packet, size, inner, told);
+	check(built <= ANSWER_MAX);
+	check(built == 0 || inner_parse(told, built, &parsed) == DROP_NONE);
 }
 
 static void cut_and_join(struct join *join, uint8_t *frame, size_t size, size_t mtu)
