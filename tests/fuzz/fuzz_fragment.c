@@ -87,11 +87,15 @@ static enum drop model_judge(unsigned peer, const struct inner *inner, enum drop
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_(fragments_freep) struct fragments *fragments = fragments_new();
+	static struct fragments *fragments;
+	static uint64_t now_ms = 1;
 	struct reader reader = reader_over(data, size);
-	uint64_t now_ms = 1;
 	unsigned pieces = 0;
+	if (!fragments)
+		fragments = fragments_new();
 	check(fragments);
+	// What was before is over.
+	now_ms += FRAGMENT_MS + 1;
 	model_count = 0;
 	// Fewer than there is room for: what is pushed out, the model does not know.
 	while (reader.left && model_count < FRAGMENT_SHARE && pieces < FRAGMENT_RANGES) {
