@@ -123,21 +123,26 @@ class Download:
         return self.got
 
 
-def iperf(server, address, client, *options, seconds=2, port=5201):
-    """One iperf3 run; returns received bits per second."""
+def iperf_report(server, address, client, *options, seconds=2, port=5201):
+    """One iperf3 run; returns the "end" of its report. `seconds` None: the options say how long."""
     listening = server.start("iperf3", "-s", "-1", "-p", port, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     server.wait_listening(port)
-    done = client.run("iperf3", "-J", "-c", address, "-p", port, "-t", seconds, *options, check=False,
-                      timeout=seconds + 15)
+    duration = ("-t", seconds) if seconds else ()
+    done = client.run("iperf3", "-J", "-c", address, "-p", port, *duration, *options, check=False,
+                      timeout=(seconds or 0) + 15)
     try:
-        end = json.loads(done.stdout)["end"]
-        bits = (end.get("sum_received") or end["sum"])["bits_per_second"]
+        return json.loads(done.stdout)["end"]
     except (ValueError, KeyError):
         raise Failed(f"iperf3 from {client} to {address}: {done.stdout[-600:]}{done.stderr}") from None
     finally:
         listening.kill()
         listening.wait()
-    return bits
+
+
+def iperf(*arguments, **options):
+    """The same; returns received bits per second."""
+    end = iperf_report(*arguments, **options)
+    return (end.get("sum_received") or end["sum"])["bits_per_second"]
 
 
 # Not `python3 -m http.server`: that asks the name service for its own name first, and there is none here.
