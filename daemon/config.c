@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "daemon/config_check.h"
+#include "daemon/config_policy.h"
 #include "daemon/config_read.h"
 #include "daemon/config_report.h"
 #include "daemon/config_source.h"
@@ -142,6 +143,8 @@ struct config *config_put(struct config *config)
 	free(config->revocation.denials);
 	free(config->interface.name);
 	free(config->control_socket);
+	config_policy_done(&config->policy);
+	config_errors_free(config->warnings);
 	free(config);
 	return NULL;
 }
@@ -150,6 +153,7 @@ static void reader_done(struct config_reader *reader)
 {
 	config_put(reader->config);
 	config_errors_free(reader->errors);
+	config_errors_free(reader->warnings);
 	for (unsigned i = 0; i < reader->source_count; i++)
 		config_source_free(reader->sources[i]);
 	free(reader->sources);
@@ -159,7 +163,8 @@ static bool reader_init(struct config_reader *reader)
 {
 	reader->config = calloc(1, sizeof(*reader->config));
 	reader->errors = config_errors_new();
-	return reader->config && reader->errors;
+	reader->warnings = config_errors_new();
+	return reader->config && reader->errors && reader->warnings;
 }
 
 // NULL: out of memory.
@@ -225,6 +230,8 @@ static int reader_finish(struct config_reader *reader, struct config **ret,
 	config_read_sources(reader);
 	if (!reader->out_of_memory)
 		config_check(reader);
+	if (!reader->out_of_memory)
+		config_policy_build(reader);
 	if (reader->out_of_memory) {
 		*ret_errors = NULL;
 		return -ENOMEM;
@@ -235,6 +242,8 @@ static int reader_finish(struct config_reader *reader, struct config **ret,
 		return -EINVAL;
 	}
 	merge_peers(&reader->config->gateway);
+	config_errors_finish(reader->warnings);
+	reader->config->warnings = take(reader->warnings);
 	*ret = take(reader->config);
 	*ret_errors = NULL;
 	return 0;
@@ -319,7 +328,23 @@ static int add_directory(struct config_reader *reader, const char *path)
 	return r;
 }
 
-int config_load(const char *path, struct config **ret, struct config_errors **ret_errors)
+// Whether one of the files has a policy, and none anything else.
+static bool has_only_policy(const struct config_reader *reader)
+{
+	bool found = false;
+	for (unsigned i = 0; i < reader->source_count; i++) {
+		const config_setting_t *root = config_root_setting(&reader->sources[i]->tree);
+		int count = config_setting_length(root);
+		bool policy = config_setting_get_member(root, "policy");
+		if (count > 1 || (count == 1 && !policy))
+			return false;
+		found |= policy;
+	}
+	return found;
+}
+
+static int load(const char *path, bool policy_alone, struct config **ret,
+		struct config_errors **ret_errors)
 {
 	_cleanup_(reader_done) struct config_reader reader = {0};
 	*ret_errors = NULL;
@@ -331,7 +356,18 @@ int config_load(const char *path, struct config **ret, struct config_errors **re
 			return r;
 		reader.broken |= r < 0;
 	}
+	reader.only_policy = policy_alone && has_only_policy(&reader);
 	return reader_finish(&reader, ret, ret_errors);
+}
+
+int config_load(const char *path, struct config **ret, struct config_errors **ret_errors)
+{
+	return load(path, false, ret, ret_errors);
+}
+
+int config_load_policy(const char *path, struct config **ret, struct config_errors **ret_errors)
+{
+	return load(path, true, ret, ret_errors);
 }
 
 int config_parse(const char *text, const char *path, struct config **ret,

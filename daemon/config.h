@@ -13,8 +13,13 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
+struct arena;
+struct config_errors;
 struct error;
 struct pin_key;
+struct policy_test;
+struct rules;
+struct zone;
 
 #define CONFIG_PATH "/etc/mutun/mutun.conf"
 
@@ -165,6 +170,48 @@ struct config_link {
 	unsigned accept_route_count;
 };
 
+struct config_group_peer { // an entry of a group, on its way into the model
+	char *identity, *issuer, *unit;
+	bool hardware;
+};
+
+struct config_rule { // as it is written, on its way into the model
+	char *name;
+	char **from, **to, **allow, **deny, **hours;
+	unsigned from_count, to_count, allow_count, deny_count, hour_count;
+	bool log, reject;
+	char *expires, *zone;
+};
+
+struct config_test { // likewise
+	char *name, *from, *to, *unit, *issuer, *at;
+	char **allow, **deny;
+	unsigned allow_count, deny_count;
+	bool hardware, inbound;
+};
+
+struct config_zone { // a time zone that some rule names
+	const char *name;
+	struct zone *zone;
+};
+
+struct config_policy {
+	bool enabled;		   // a policy group is there
+	struct config_rule *rules; // these three are gone once the model is there
+	struct config_rule *inbound;
+	struct config_test *tests;
+	unsigned rule_count, inbound_count, test_count;
+	bool reject;		   // "refuse"
+	unsigned flows_per_peer;   // 16-16777216, default 16384
+	unsigned flows;		   // 1024-67108864, default 1048576
+	const struct rules *model; // never NULL; without a policy group what holds then
+	const struct policy_test *trials;
+	unsigned trial_count;
+	struct arena *arena; // of model and trials
+	struct config_zone *zones;
+	unsigned zone_count;
+};
+
 struct config {
 	unsigned references; // beside the first one
 	struct config_node node;
@@ -173,14 +220,15 @@ struct config {
 	struct config_renewal renewal;
 	struct config_revocation revocation;
 	struct config_gateway gateway;
+	struct config_policy policy;
 	struct config_link *links;
 	unsigned link_count;
-	enum log_level log_level; // "log = { level = "info"; }"
-	char *control_socket;	  // default /run/mutun/mutund.sock
+	enum log_level log_level;	// "log = { level = "info"; }"
+	char *control_socket;		// default /run/mutun/mutund.sock
+	struct config_errors *warnings; // what is not wrong but hardly meant; never NULL
 };
 
 // All errors of one load, in the order of the files.
-struct config_errors;
 struct config_errors *config_errors_free(struct config_errors *errors);
 DEFINE_CLEANUP(struct config_errors *, config_errors_free);
 size_t config_errors_count(const struct config_errors *errors);
@@ -189,7 +237,9 @@ const struct error *config_errors_at(const struct config_errors *errors, size_t 
 // Reads and checks everything that can be checked without touching the host (files of certificates are not opened). Returns a new
 // object, or -EINVAL and all errors in a new `ret_errors` (never NULL then), or -ENOMEM and NULL.
 int config_load(const char *path, struct config **ret, struct config_errors **ret_errors);
-// The same from memory, with `path` only named in errors; for tests and fuzzing.
+// The same of a configuration or of files that hold nothing but a policy; then the rest is zero.
+int config_load_policy(const char *path, struct config **ret, struct config_errors **ret_errors);
+// As config_load(), from memory, with `path` only named in errors; for tests and fuzzing.
 int config_parse(const char *text, const char *path, struct config **ret,
 		 struct config_errors **ret_errors);
 struct config *config_get(struct config *config); // one reference more; for one thread

@@ -170,7 +170,7 @@ void config_check(struct config_reader *reader)
 	check_lists(reader);
 	check_listen(reader);
 	config_space_check(reader);
-	if (!anything_to_do(reader) && !reader->broken)
+	if (!anything_to_do(reader) && !reader->broken && !reader->only_policy)
 		error_remedy(config_fault_line(reader->errors, reader->sources[0], 0,
 					       "nothing to do: neither \"gateway\" nor \"links\" "
 					       "is set"),

@@ -21,13 +21,6 @@ struct scope {
 	const config_setting_t *element; // the group, where it is an element of a list
 };
 
-// Names that will be settings one day and are not now; a typing error is not what is wrong with them.
-static const struct {
-	const char *path, *meaning;
-} later[] = {
-	{"policy", "every admitted peer reaches everything"},
-};
-
 const config_setting_t *config_read_find(const struct config_source *source, const char *path)
 {
 	const config_setting_t *group = config_root_setting(&source->tree);
@@ -134,15 +127,6 @@ static void read_scalar(struct config_reader *reader, const struct scope *scope,
 
 static void read_unknown(struct config_reader *reader, const config_setting_t *at, const char *path)
 {
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (strcmp(later[i].path, path) != 0)
-			continue;
-		error_remedy(config_fault(reader->errors, at,
-					  "%s is not available in this version: %s",
-					  config_setting_name(at), later[i].meaning),
-			     "remove the group");
-		return;
-	}
 	const struct setting *nearest = setting_nearest(path);
 	struct error *error = config_fault(reader->errors, at, "unknown setting");
 	if (nearest)
@@ -159,7 +143,8 @@ static void check_presence(struct config_reader *reader, const struct setting *s
 	char allowed[SETTING_ALLOWED_MAX];
 	const char *dot = strrchr(setting->path, '.');
 	struct error *error;
-	if (!at && (!setting->required || reader->broken))
+	bool elsewhere = reader->broken || (reader->only_policy && !group);
+	if (!at && (!setting->required || elsewhere))
 		return;
 	setting_allowed(setting, allowed, sizeof(allowed));
 	if (!at) {
@@ -200,27 +185,33 @@ static void read_scope(struct config_reader *reader, const struct scope *scope,
 		       const config_setting_t *group, unsigned source);
 static void read_defaults(struct config_reader *reader, const struct scope *scope);
 
-static void read_list(struct config_reader *reader, const struct scope *scope,
-		      const struct setting *setting, const config_setting_t *at, unsigned source)
+void config_read_element(struct config_reader *reader, const char *group,
+			 const config_setting_t *element, void *base)
 {
 	static const struct setting element_setting = {.type = SETTING_GROUP};
+	const struct scope scope = {.group = group, .base = base, .element = element};
+	if (!config_setting_is_group(element)) {
+		config_value_fault(reader, &element_setting, element);
+		return;
+	}
+	read_scope(reader, &scope, element, 0);
+	check_scope(reader, &scope, element);
+	read_defaults(reader, &scope);
+}
+
+static void read_list(struct config_reader *reader, const struct scope *scope,
+		      const struct setting *setting, const config_setting_t *at)
+{
 	char name[SETTING_PATH_MAX];
 	unsigned length = place_length(setting, at);
 	char *elements = grow(reader, scope, setting, length);
 	if (config_setting_type(at) != CONFIG_TYPE_LIST)
 		config_value_fault(reader, setting, at);
 	snprintf(name, sizeof(name), "%s[].", setting->path);
-	for (unsigned i = 0; elements && i < length; i++) {
-		struct scope inner = {.group = name, .base = elements + i * setting->size};
-		inner.element = config_setting_get_elem((config_setting_t *)at, i);
-		if (!config_setting_is_group(inner.element)) {
-			config_value_fault(reader, &element_setting, inner.element);
-			continue;
-		}
-		read_scope(reader, &inner, inner.element, source);
-		check_scope(reader, &inner, inner.element);
-		read_defaults(reader, &inner);
-	}
+	for (unsigned i = 0; elements && i < length; i++)
+		config_read_element(reader, name,
+				    config_setting_get_elem((config_setting_t *)at, i),
+				    elements + i * setting->size);
 }
 
 // A group within an element of a list is whole where it stands; its field is one of the element's.
@@ -243,6 +234,14 @@ static void read_group(struct config_reader *reader, const struct scope *scope,
 	read_defaults(reader, &inner);
 }
 
+// The members are read by config_policy.c, once all files are there.
+static void read_named(struct config_reader *reader, const struct setting *setting,
+		       const config_setting_t *at)
+{
+	if (!config_setting_is_group(at))
+		config_value_fault(reader, setting, at);
+}
+
 // What one file, or one element of a list, has of a group.
 static void read_scope(struct config_reader *reader, const struct scope *scope,
 		       const config_setting_t *group, unsigned source)
@@ -257,8 +256,10 @@ static void read_scope(struct config_reader *reader, const struct scope *scope,
 			continue;
 		if (setting->type == SETTING_GROUP)
 			read_group(reader, scope, setting, at, source);
+		else if (setting_is_named(setting))
+			read_named(reader, setting, at);
 		else if (setting->type == SETTING_LIST)
-			read_list(reader, scope, setting, at, source);
+			read_list(reader, scope, setting, at);
 		else if (setting_is_array(setting))
 			read_array(reader, scope, setting, at);
 		else
@@ -282,6 +283,8 @@ static void read_default(struct config_reader *reader, const struct setting *set
 		*(bool *)field = strcmp(setting->fallback, "openssl") == 0;
 	else if (setting->type == SETTING_MODE)
 		*(bool *)field = strcmp(setting->fallback, "hard") == 0;
+	else if (setting->type == SETTING_REFUSAL)
+		*(bool *)field = strcmp(setting->fallback, "reject") == 0;
 	else if (setting->type == SETTING_BOOLEAN)
 		*(bool *)field = strcmp(setting->fallback, "true") == 0;
 	else if (setting->type == SETTING_LEVEL)
@@ -325,6 +328,7 @@ void config_read_sources(struct config_reader *reader)
 		if (setting->type == SETTING_GROUP && !strstr(setting->path, "[]"))
 			finish_group(reader, setting);
 	reader->config->gateway.enabled = config_read_place(reader, "gateway", 0);
+	reader->config->policy.enabled = config_read_place(reader, "policy", 0);
 	reader->config->node.http = reader->config->gateway.ca;
 	reader->config->node.mark = reader->config->interface.mark;
 }

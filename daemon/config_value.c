@@ -35,8 +35,8 @@ void config_value_fault(struct config_reader *reader, const struct setting *sett
 }
 
 // `reason` may be NULL or empty.
-static void fault_element(struct config_reader *reader, const struct setting *setting,
-			  const config_setting_t *at, const char *reason)
+void config_value_fault_element(struct config_reader *reader, const struct setting *setting,
+				const config_setting_t *at, const char *reason)
 {
 	char found[CONFIG_FOUND_MAX], allowed[SETTING_ALLOWED_MAX];
 	struct error *error = config_fault(reader->errors, at, "found %s%s%s",
@@ -91,12 +91,12 @@ static void read_path(struct config_reader *reader, const struct setting *settin
 	const char *slash = strrchr(from, '/');
 	char path[PATH_MAX];
 	if (!*text) {
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 		return;
 	}
 	int directory = *text == '/' || !slash ? 0 : (int)(slash - from + 1);
 	if (snprintf(path, sizeof(path), "%.*s%s", directory, from, text) >= (int)sizeof(path))
-		fault_element(reader, setting, at, "the path is too long");
+		config_value_fault_element(reader, setting, at, "the path is too long");
 	else
 		*field = copy_text(reader, path);
 }
@@ -123,7 +123,7 @@ static void read_name(struct config_reader *reader, const struct setting *settin
 	if (good)
 		*field = copy_text(reader, text);
 	else
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 static void read_identity(struct config_reader *reader, const struct setting *setting,
@@ -135,7 +135,7 @@ static void read_identity(struct config_reader *reader, const struct setting *se
 	if (r == -ENOMEM)
 		reader->out_of_memory = true;
 	else if (r < 0)
-		fault_element(reader, setting, at, error.what);
+		config_value_fault_element(reader, setting, at, error.what);
 }
 
 static void read_pattern(struct config_reader *reader, const struct setting *setting,
@@ -144,7 +144,7 @@ static void read_pattern(struct config_reader *reader, const struct setting *set
 	const char *text = config_setting_get_string(at);
 	struct error error = {0};
 	if (identity_pattern_check(text, &error) < 0)
-		fault_element(reader, setting, at, error.what);
+		config_value_fault_element(reader, setting, at, error.what);
 	else
 		*field = copy_text(reader, text);
 }
@@ -160,7 +160,7 @@ static void read_domain(struct config_reader *reader, const struct setting *sett
 	int length = snprintf(probe, sizeof(probe), "spiffe://%s/x", text);
 	if (length >= (int)sizeof(probe) || strchr(text, '/') ||
 	    identity_parse(probe, (size_t)length, &identity, &error) < 0) {
-		fault_element(reader, setting, at, error.what);
+		config_value_fault_element(reader, setting, at, error.what);
 		return;
 	}
 	size_t size = identity_domain(identity, &domain);
@@ -174,9 +174,9 @@ static void read_endpoint(struct config_reader *reader, const struct setting *se
 {
 	struct endpoint endpoint;
 	if (endpoint_parse(config_setting_get_string(at), &endpoint) < 0)
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 	else if (endpoint.port == 0)
-		fault_element(reader, setting, at, "port 0");
+		config_value_fault_element(reader, setting, at, "port 0");
 	else
 		*field = endpoint;
 }
@@ -187,16 +187,16 @@ static void read_target(struct config_reader *reader, const struct setting *sett
 	char host[256];
 	uint16_t port;
 	if (hostport_parse(config_setting_get_string(at), host, sizeof(host), &port) < 0) {
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 		return;
 	}
 	bool good = *host && host[0] != '-';
 	for (const char *c = host; *c; c++)
 		good &= isalnum((unsigned char)*c) || strchr(".-_:", *c);
 	if (port == 0)
-		fault_element(reader, setting, at, "port 0");
+		config_value_fault_element(reader, setting, at, "port 0");
 	else if (!good)
-		fault_element(reader, setting, at, "that is no host name");
+		config_value_fault_element(reader, setting, at, "that is no host name");
 	else if ((field->host = copy_text(reader, host)))
 		field->port = port;
 }
@@ -226,9 +226,9 @@ static void read_prefix(struct config_reader *reader, const struct setting *sett
 	if (r == -EDOM && prefix_guess(text, &right)) {
 		snprintf(reason, sizeof(reason), "it has host bits set; the prefix is \"%s\"",
 			 prefix_text(&right, right_text));
-		fault_element(reader, setting, at, reason);
+		config_value_fault_element(reader, setting, at, reason);
 	} else if (r < 0) {
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 	}
 }
 
@@ -237,9 +237,9 @@ static void read_address(struct config_reader *reader, const struct setting *set
 {
 	struct addr addr;
 	if (addr_parse(config_setting_get_string(at), &addr) < 0)
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 	else if (!addr_assignable(&addr))
-		fault_element(reader, setting, at, "no peer can have this address");
+		config_value_fault_element(reader, setting, at, "no peer can have this address");
 	else
 		*field = prefix_of(&addr);
 }
@@ -248,7 +248,7 @@ static void read_level(struct config_reader *reader, const struct setting *setti
 		       const config_setting_t *at, enum log_level *field)
 {
 	if (log_level_parse(config_setting_get_string(at), field) < 0)
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 // One of two words.
@@ -258,7 +258,7 @@ static void read_choice(struct config_reader *reader, const struct setting *sett
 	const char *text = config_setting_get_string(at);
 	*field = strcmp(text, yes) == 0;
 	if (!*field && strcmp(text, no) != 0)
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 static void read_text(struct config_reader *reader, const struct setting *setting,
@@ -269,7 +269,7 @@ static void read_text(struct config_reader *reader, const struct setting *settin
 	if (size >= (size_t)setting->min && size <= (size_t)setting->max)
 		*field = copy_text(reader, text);
 	else
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 static void read_domain_name(struct config_reader *reader, const struct setting *setting,
@@ -279,7 +279,7 @@ static void read_domain_name(struct config_reader *reader, const struct setting 
 	if (domain_is_name(text))
 		*field = copy_text(reader, text);
 	else
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 // "50 Mbit/s". Units are decimal, as of all rates.
@@ -303,14 +303,14 @@ static void read_rate(struct config_reader *reader, const struct setting *settin
 			return;
 		}
 	}
-	fault_element(reader, setting, at, NULL);
+	config_value_fault_element(reader, setting, at, NULL);
 }
 
 static void read_key(struct config_reader *reader, const struct setting *setting,
 		     const config_setting_t *at, struct pin_key *field)
 {
 	if (pins_parse(config_setting_get_string(at), field) < 0)
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 static void read_url(struct config_reader *reader, const struct setting *setting,
@@ -330,14 +330,14 @@ static void read_url(struct config_reader *reader, const struct setting *setting
 	if (good)
 		*field = copy_text(reader, text);
 	else
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 }
 
 void config_value_text(struct config_reader *reader, const struct setting *setting,
 		       const config_setting_t *at, void *field)
 {
 	if (config_setting_type(at) != CONFIG_TYPE_STRING) {
-		fault_element(reader, setting, at, NULL);
+		config_value_fault_element(reader, setting, at, NULL);
 		return;
 	}
 	switch (setting->type) {
@@ -386,6 +386,18 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 	case SETTING_LEVEL:
 		read_level(reader, setting, at, field);
 		break;
+	case SETTING_WORDS:
+	case SETTING_SERVICES:
+	case SETTING_HOURS:
+	case SETTING_MOMENT:
+	case SETTING_ZONE:
+	case SETTING_SUBJECT:
+		// What they mean is found once all names are known, by config_policy.c.
+		*(char **)field = copy_text(reader, config_setting_get_string(at));
+		break;
+	case SETTING_REFUSAL:
+		read_choice(reader, setting, at, "reject", "drop", field);
+		break;
 	case SETTING_TEXT:
 		read_text(reader, setting, at, field);
 		break;
@@ -402,6 +414,10 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 	case SETTING_LIST:
 	case SETTING_INTEGER:
 	case SETTING_BOOLEAN:
+	case SETTING_NAMED_PEERS:
+	case SETTING_NAMED_PREFIXES:
+	case SETTING_NAMED_ADDRESSES:
+	case SETTING_NAMED_SERVICES:
 		break;
 	}
 }

@@ -20,3 +20,6 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 // "found 5; expected a path such as ...".
 void config_value_fault(struct config_reader *reader, const struct setting *setting,
 			const config_setting_t *at);
+// The same of one element of an array, with a reason, which may be NULL or empty.
+void config_value_fault_element(struct config_reader *reader, const struct setting *setting,
+				const config_setting_t *at, const char *reason);

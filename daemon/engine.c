@@ -129,11 +129,11 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-static void log_all(const struct config_errors *errors)
+static void log_all(const struct config_errors *errors, enum log_level level)
 {
 	char text[ERROR_TEXT_MAX];
 	for (size_t i = 0; i < config_errors_count(errors); i++)
-		log_error("%s", error_text(config_errors_at(errors, i), text, sizeof(text)));
+		log_write(level, "%s", error_text(config_errors_at(errors, i), text, sizeof(text)));
 }
 
 // What can fail comes first; from credentials_reload() on, parts borrow of `config`.
@@ -173,7 +173,7 @@ int engine_reload(struct engine *engine, struct error *error)
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_ns() / 1000));
 	int r = config_load(engine->path, &config, &errors);
 	if (r < 0) {
-		log_all(errors);
+		log_all(errors, LOG_LEVEL_ERROR);
 		if (error)
 			*error = *config_errors_at(errors, 0);
 	} else {
@@ -187,6 +187,7 @@ int engine_reload(struct engine *engine, struct error *error)
 	renewer_reload(engine->renewer, engine->config);
 	config_put(old);
 	log_set_level(engine->config->log_level);
+	log_all(engine->config->warnings, LOG_LEVEL_WARNING);
 	log_info("configuration reloaded");
 	return 0;
 }
@@ -342,6 +343,7 @@ int engine_new(const char *path, struct config *config, struct engine **ret, str
 	if (!engine->path)
 		return error_set(error, ENOMEM, "out of memory");
 	log_set_level(config->log_level);
+	log_all(config->warnings, LOG_LEVEL_WARNING);
 	int r = start_parts(engine, error);
 	if (r < 0)
 		return r;

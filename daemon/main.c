@@ -28,11 +28,11 @@ static const char usage[] =
 	"\n"
 	"SIGHUP reloads, SIGTERM stops. See mutund(8), mutun.conf(5), mutun(1).\n";
 
-static void print_errors(const struct config_errors *errors)
+static void print_errors(const struct config_errors *errors, const char *before)
 {
 	char text[ERROR_TEXT_MAX];
 	for (size_t i = 0; i < config_errors_count(errors); i++)
-		fprintf(stderr, "%s\n",
+		fprintf(stderr, "%s%s\n", before,
 			error_text(config_errors_at(errors, i), text, sizeof(text)));
 }
 
@@ -41,9 +41,10 @@ static int check(const char *path)
 	_cleanup_(config_putp) struct config *config = NULL;
 	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
 	if (config_load(path, &config, &errors) < 0) {
-		print_errors(errors);
+		print_errors(errors, "");
 		return 1;
 	}
+	print_errors(config->warnings, "warning: ");
 	printf("%s: ok\n", path);
 	return 0;
 }
@@ -73,7 +74,7 @@ static int serve(const char *path)
 	struct error error;
 	set_limits();
 	if (config_load(path, &config, &errors) < 0) {
-		print_errors(errors);
+		print_errors(errors, "");
 		return 1;
 	}
 	if (engine_new(path, config, &engine, &error) < 0) {

@@ -10,9 +10,9 @@
 #define SETTING_NAME_MAX 64 // longest last part of a path that is compared for "did you mean"
 
 // In the order of the manual.
-static const struct setting_table *const tables[] = {&setting_node,    &setting_revocation,
-						     &setting_tunnel,  &setting_gateway,
-						     &setting_profile, &setting_role};
+static const struct setting_table *const tables[] = {
+	&setting_node,	  &setting_revocation, &setting_tunnel, &setting_gateway,
+	&setting_profile, &setting_role,       &setting_policy};
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
 // What one value looks like, with examples; NULL: not a string.
@@ -44,9 +44,28 @@ static const char *const phrases[] = {
 		 "hexadecimal digits"),
 	[SETTING_MODE] = "\"soft\" or \"hard\"",
 	[SETTING_CRYPTO] = "\"auto\" or \"openssl\"",
+	[SETTING_WORDS] =
+		"\"any\", \"self\", \"group:NAME\", \"net:NAME\", \"host:NAME\", an identity "
+		"pattern, a prefix or an address",
+	[SETTING_SERVICES] =
+		"a service such as \"tcp/443\", \"udp/5000-5100\", \"icmp\" or \"any\"",
+	[SETTING_HOURS] = "hours such as \"mon-fri 08:00-18:00\", \"sat,sun\" or \"22:00-06:00\"",
+	[SETTING_REFUSAL] = "\"reject\" or \"drop\"",
+	[SETTING_MOMENT] = "a time such as \"2027-01-31\", \"2027-01-31 18:00\" or "
+			   "\"2027-01-31T18:00:00Z\"",
+	[SETTING_ZONE] = "a time zone such as \"Europe/Berlin\"",
+	[SETTING_SUBJECT] =
+		"an identity such as \"spiffe://corp.example/laptop/alice\" or an address "
+		"such as \"10.20.0.5\"",
+	[SETTING_NAMED_PEERS] = ("a group { NAME = [ identity patterns ]; ... } or "
+				 "{ NAME = ( { identity, issuer, unit, hardware }, ... ); ... }"),
+	[SETTING_NAMED_PREFIXES] = "a group { NAME = [ prefixes ]; ... }",
+	[SETTING_NAMED_ADDRESSES] = "a group { NAME = [ addresses ]; ... }",
+	[SETTING_NAMED_SERVICES] = "a group { NAME = [ services ]; ... }",
 	[SETTING_LEVEL] = "one of \"error\", \"warning\", \"info\", \"debug\"",
 };
-_Static_assert(sizeof(phrases) / sizeof(phrases[0]) == SETTING_CRYPTO + 1, "a type has no phrase");
+_Static_assert(sizeof(phrases) / sizeof(phrases[0]) == SETTING_NAMED_SERVICES + 1,
+	       "a type has no phrase");
 
 const struct setting *setting_at(size_t position)
 {
@@ -86,8 +105,8 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
 	return least < c ? least : c;
 }
 
-// Levenshtein's distance, in one row.
-static unsigned edit_distance(const char *a, const char *b)
+// In one row.
+unsigned setting_distance(const char *a, const char *b)
 {
 	unsigned row[SETTING_NAME_MAX + 1];
 	size_t width = strlen(b);
@@ -121,7 +140,7 @@ const struct setting *setting_nearest(const char *path)
 				  strncmp(path, setting->path, group) == 0;
 		if (!same_group && !elsewhere && strcmp(leaf, other) == 0)
 			elsewhere = setting;
-		unsigned distance = same_group ? edit_distance(leaf, other) : UINT32_MAX;
+		unsigned distance = same_group ? setting_distance(leaf, other) : UINT32_MAX;
 		if (distance > best || (near && distance == best))
 			continue;
 		best = distance;
@@ -133,6 +152,11 @@ const struct setting *setting_nearest(const char *path)
 bool setting_is_array(const struct setting *setting)
 {
 	return setting->type >= SETTING_ENDPOINTS && setting->type <= SETTING_PATTERNS;
+}
+
+bool setting_is_named(const struct setting *setting)
+{
+	return setting->type >= SETTING_NAMED_PEERS && setting->type <= SETTING_NAMED_SERVICES;
 }
 
 const char *setting_allowed_element(const struct setting *setting, char *text, size_t size)

@@ -23,6 +23,9 @@ enum setting_type {
 	SETTING_ADDRESSES, // array of addresses
 	SETTING_KEYS,	   // array of pinned keys
 	SETTING_NAMES,	   // array of names of the DNS
+	SETTING_WORDS,	   // array of words for a side of a rule
+	SETTING_SERVICES,  // array of services
+	SETTING_HOURS,	   // array of hours of the week
 	SETTING_PATTERNS,  // array of identity patterns
 	SETTING_PATTERN,
 	SETTING_PREFIX,
@@ -34,6 +37,15 @@ enum setting_type {
 	SETTING_TEXT,
 	SETTING_MODE,
 	SETTING_CRYPTO,
+	SETTING_REFUSAL, // how packets are refused
+	SETTING_MOMENT,	 // a time of the calendar
+	SETTING_ZONE,	 // time zone
+	SETTING_SUBJECT, // identity or address
+	// Groups of which every member is freely named, and
+	SETTING_NAMED_PEERS,	 // an array of identity patterns, or a list of those and of groups
+	SETTING_NAMED_PREFIXES,	 // an array of prefixes
+	SETTING_NAMED_ADDRESSES, // an array of addresses
+	SETTING_NAMED_SERVICES,	 // an array of services
 };
 
 struct setting {
@@ -54,10 +66,14 @@ const struct setting *setting_find(const char *path);
 // For "did you mean": the setting of the same group with nearly the same name, else one of the same name elsewhere. NULL:
 // nothing is near.
 const struct setting *setting_nearest(const char *path);
+// In how many letters two names differ (Levenshtein); UINT32_MAX where one is too long to be compared.
+unsigned setting_distance(const char *a, const char *b);
 // Whether the setting stands directly in `group`: "" for the top, "gateway.", "links[].".
 bool setting_within(const struct setting *setting, const char *group);
 // Whether it is an array of strings.
 bool setting_is_array(const struct setting *setting);
+// Whether it is a group whose members are freely named.
+bool setting_is_named(const struct setting *setting);
 // All of them, in the order of the manual; NULL past the end.
 const struct setting *setting_at(size_t position);
 // "an array of prefixes such as \"10.90.0.0/16\"", "an integer from 1280 to 65000" ...: what is allowed, for errors.

@@ -242,6 +242,25 @@ static bool segment_match(const char *pattern, size_t pattern_size, const char *
 	return p == pattern_size;
 }
 
+// Both from their first slash on. What `narrow` has of wildcards is text that only a wildcard of `wide` can match.
+static bool path_match(const char *wide, const char *narrow)
+{
+	while (*wide && *narrow) {
+		wide++;
+		narrow++;
+		size_t wide_size = strcspn(wide, "/"), size = strcspn(narrow, "/");
+		if (wide_size == 2 && memcmp(wide, "**", 2) == 0)
+			return true;
+		// An identity has no such segment.
+		if ((size == 2 && memcmp(narrow, "**", 2) == 0) ||
+		    !segment_match(wide, wide_size, narrow, size))
+			return false;
+		wide += wide_size;
+		narrow += size;
+	}
+	return !*wide && !*narrow;
+}
+
 bool identity_match(const char *pattern, const char *identity)
 {
 	if (!identity_same_domain(pattern, identity))
@@ -250,18 +269,10 @@ bool identity_match(const char *pattern, const char *identity)
 	const char *p, *t;
 	size_t domain_size = identity_domain(pattern, &p);
 	identity_domain(identity, &t);
-	p += domain_size;
-	t += domain_size;
-	while (*p && *t) {
-		p++;
-		t++;
-		size_t pattern_size = strcspn(p, "/"), size = strcspn(t, "/");
-		if (pattern_size == 2 && memcmp(p, "**", 2) == 0)
-			return true;
-		if (!segment_match(p, pattern_size, t, size))
-			return false;
-		p += pattern_size;
-		t += size;
-	}
-	return !*p && !*t;
+	return path_match(p + domain_size, t + domain_size);
+}
+
+bool identity_pattern_covers(const char *wide, const char *narrow)
+{
+	return strncmp(wide, narrow, strcspn(wide, "*")) == 0 && identity_match(wide, narrow);
 }

@@ -30,3 +30,5 @@ bool identity_same_domain(const char *a, const char *b);
 int identity_pattern_check(const char *pattern, struct error *error);
 // Whole segments only; both must have passed the checks above.
 bool identity_match(const char *pattern, const char *identity);
+// Whether `wide` matches whatever `narrow` matches. May say no where it does, when both have several wildcards in one segment.
+bool identity_pattern_covers(const char *wide, const char *narrow);

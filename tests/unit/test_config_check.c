@@ -151,9 +151,6 @@ static void test_unknown(void **state)
 		      "identiti = 1; } );",
 		 "/etc/m.conf:3: links[0].identiti", "unknown setting", NULL,
 		 "did you mean \"links[].identity\"?"},
-		{NODE LINK "policy: { rules = ( ); };", "/etc/m.conf:3: policy",
-		 "policy is not available in this version: every admitted peer reaches everything",
-		 NULL, "remove the group"},
 		{NODE LINK "dns: { };", "/etc/m.conf:3: dns", "unknown setting", NULL,
 		 "did you mean"},
 		{NODE LINK GATEWAY "dns = { server = [ ]; }; };",
@@ -283,7 +280,7 @@ static void test_ten_errors(void **state)
 		"gateway: { listen = [\"0.0.0.0:0\"];\n"       // 1: port
 		" pools = [\"10.90.0.1/16\", \"10.90.0.0/16\", \"10.90.7.0/24\"];\n" // 2: bits, overlap
 		" sites = ( { identity = \"x\"; networks = [\"10.1.0.0/16\"]; } ); };\n" // 1: identity
-		"policy: { };\n"		 // 1: not available
+		"dns: { };\n"			 // 1: not available
 		"log: { level = \"loud\"; };\n"; // 1: level
 	static const unsigned lines[] = {1, 1, 2, 2, 3, 4, 4, 5, 6, 7};
 	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;

@@ -202,13 +202,43 @@ static void matches_whole_segments(void **state)
 	}
 }
 
+static void covers_patterns(void **state)
+{
+	static const struct {
+		const char *wide, *narrow;
+		bool covers;
+	} cases[] = {
+		{"spiffe://d/a", "spiffe://d/a", true},
+		{"spiffe://d/a", "spiffe://d/b", false},
+		{"spiffe://d/*", "spiffe://d/a", true},
+		{"spiffe://d/*", "spiffe://d/eng-*", true},
+		{"spiffe://d/eng-*", "spiffe://d/*", false},
+		{"spiffe://d/eng-*", "spiffe://d/eng-a*b", true},
+		{"spiffe://d/*-x", "spiffe://d/eng-*", false},
+		{"spiffe://d/*", "spiffe://d/*/a", false},
+		{"spiffe://d/*", "spiffe://d/**", false},
+		{"spiffe://d/**", "spiffe://d/*", true},
+		{"spiffe://d/**", "spiffe://d/**", true},
+		{"spiffe://d/**", "spiffe://d/a/**", true},
+		{"spiffe://d/a/**", "spiffe://d/a", false},
+		{"spiffe://d/a/**", "spiffe://d/**", false},
+		{"spiffe://d/*/b", "spiffe://d/a*/b", true},
+		{"spiffe://d/**", "spiffe://e/a", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (identity_pattern_covers(cases[i].wide, cases[i].narrow) != cases[i].covers)
+			fail_msg("%s, %s", cases[i].wide, cases[i].narrow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_what_is_right),	  cmocka_unit_test(refuses_what_is_wrong),
 		cmocka_unit_test(refuses_a_nul),	  cmocka_unit_test(holds_its_limits),
 		cmocka_unit_test(knows_the_trust_domain), cmocka_unit_test(checks_patterns),
-		cmocka_unit_test(matches_whole_segments),
+		cmocka_unit_test(matches_whole_segments), cmocka_unit_test(covers_patterns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,8 +45,12 @@ static void test_table(void **state)
 		bool text = setting->type == SETTING_PATH || setting->type == SETTING_PATTERN ||
 			    setting->type == SETTING_URL || setting->type == SETTING_PLAIN_URL ||
 			    setting->type == SETTING_DOMAIN || setting->type == SETTING_TEXT ||
-			    setting->type == SETTING_RATE;
-		if (several || setting->required || setting->type == SETTING_GROUP)
+			    setting->type == SETTING_RATE || setting->type == SETTING_MOMENT ||
+			    setting->type == SETTING_ZONE;
+		// Unset, a rule refuses as the policy does.
+		bool unset = strstr(setting->path, "[].reject");
+		if (several || setting->required || setting->type == SETTING_GROUP ||
+		    setting_is_named(setting) || unset)
 			assert_null(setting->fallback);
 		else if (!text)
 			assert_non_null(setting->fallback);
