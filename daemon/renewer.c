@@ -184,11 +184,11 @@ static void on_undone(struct renewer *renewer, const struct attempt_result *resu
 	struct error why = renewer->why;
 	renewer->previous_not_after = 0;
 	if (result->r < 0) {
+		renewer->undone = false;
 		failed(renewer, RENEWAL_REFUSED, 0, &result->error);
 	} else if (renewer->unused) { // what lies in the files again was in use all the time
 		failed(renewer, RENEWAL_REFUSED, 0, &why);
-	} else {
-		renewer->undone = true;
+	} else if (renewer->undone) {
 		renewer->adopt_by_ms = clock_ms() + ADOPT_MS;
 	}
 	renewer->unused = false;
@@ -197,6 +197,12 @@ static void on_undone(struct renewer *renewer, const struct attempt_result *resu
 static bool renews(const struct attempt *attempt)
 {
 	return attempt_kind(attempt) == ATTEMPT_RENEW || attempt_kind(attempt) == ATTEMPT_INSTALL;
+}
+
+// The files may be looked at before their writer comes to say that they are there.
+static bool taken_up(const struct renewer *renewer)
+{
+	return memcmp(renewer->planned, renewer->attempted, RENEWER_FINGERPRINT_SIZE) != 0;
 }
 
 static void on_done(void *data)
@@ -213,7 +219,7 @@ static void on_done(void *data)
 		on_trust(renewer, result);
 	if (attempt_kind(attempt) == ATTEMPT_UNDO)
 		on_undone(renewer, result);
-	else if (result->installed)
+	else if (result->installed && !taken_up(renewer))
 		renewer->adopt_by_ms = clock_ms() + ADOPT_MS;
 	if (result->installed || result->trust_changed)
 		credentials_look(renewer->tools.credentials);
@@ -222,6 +228,7 @@ static void on_done(void *data)
 static void begin(struct renewer *renewer, enum attempt_kind kind)
 {
 	struct error error;
+	memcpy(renewer->attempted, renewer->planned, RENEWER_FINGERPRINT_SIZE);
 	int r = attempt_new(renewer->tools.event, kind, renewer->config, current(renewer),
 			    credentials_trust(renewer->tools.credentials),
 			    kind == ATTEMPT_INSTALL ? &renewer->held : NULL, on_done, renewer,
@@ -239,6 +246,7 @@ static void begin(struct renewer *renewer, enum attempt_kind kind)
 		return;
 	renewer->attempts += kind != ATTEMPT_UNDO;
 	renewer->previous_not_after = 0; // no undoing again and again
+	renewer->undone = false;
 	failed(renewer, RENEWAL_UNREACHABLE, 0, &error);
 }
 
@@ -304,6 +312,7 @@ static bool judge_probation(struct renewer *renewer, time_t now)
 		  "peers refuse the new certificate: back to the previous one, which expires in %s",
 		  clock_words(renewer->previous_not_after - now, words, sizeof(words)));
 	log_error("%s", renewer->why.what);
+	renewer->undone = true;
 	begin(renewer, ATTEMPT_UNDO);
 	return true;
 }

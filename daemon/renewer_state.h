@@ -20,12 +20,13 @@ struct renewer {
 	struct renewer_evidence before; // when it was new
 	enum renewal_alarm said;
 	bool clock_said;
-	struct attempt *attempt; // under way
-	unsigned attempts;	 // that are over
-	bool asked;		 // by the operator: now, whatever the plan says
-	uint64_t adopt_by_ms;	 // 0: no new files lie there
-	bool undone;		 // and they are the old ones
-	bool unused;		 // the new ones were not taken up, and are put away
+	struct attempt *attempt;		     // under way
+	uint8_t attempted[RENEWER_FINGERPRINT_SIZE]; // what was in use when it began
+	unsigned attempts;			     // that are over
+	bool asked;				     // by the operator: now, whatever the plan says
+	uint64_t adopt_by_ms;			     // 0: no new files lie there
+	bool undone; // the old ones are being put back, and not in use yet
+	bool unused; // the new ones were not taken up, and are put away
 	struct error why;
 	struct obtained held;
 	bool dated;

@@ -20,6 +20,8 @@
 #include "daemon/rescue.h"
 #include "pki/ca.h"
 #include "pki/credential.h"
+#include "pki/obtain.h"
+#include "pki/probation.h"
 #include "pki/tls.h"
 #include "unit/pki_fixture.h"
 
@@ -38,6 +40,37 @@ struct place {
 	struct renewer_evidence evidence;
 	uint8_t first[32]; // fingerprint of the credential at start
 };
+
+static bool slow;
+
+static void dawdle(void)
+{
+	if (slow)
+		usleep(800000);
+}
+
+int __real_probation_begin(const struct probation *files, const struct credential *credential,
+			   const struct obtained *obtained, time_t now, struct error *error);
+int __wrap_probation_begin(const struct probation *files, const struct credential *credential,
+			   const struct obtained *obtained, time_t now, struct error *error);
+int __wrap_probation_begin(const struct probation *files, const struct credential *credential,
+			   const struct obtained *obtained, time_t now, struct error *error)
+{
+	int r = __real_probation_begin(files, credential, obtained, now, error);
+
+	dawdle();
+	return r;
+}
+
+int __real_probation_undo(const struct probation *files, time_t now, struct error *error);
+int __wrap_probation_undo(const struct probation *files, time_t now, struct error *error);
+int __wrap_probation_undo(const struct probation *files, time_t now, struct error *error)
+{
+	int r = __real_probation_undo(files, now, error);
+
+	dawdle();
+	return r;
+}
 
 static void on_changed(const char *reason, void *data)
 {
@@ -94,6 +127,7 @@ static int tear_down(void **state)
 					    "journal.db-wal", "journal.db-shm"};
 	struct place *place = *state;
 
+	slow = false;
 	clock_set_wall(0);
 	renewer_free(place->renewer);
 	credentials_free(place->credentials);
@@ -304,6 +338,24 @@ static void goes_back_when_no_client_accepts(void **state)
 	assert_int_equal(look(place).failures, 1);
 }
 
+// The thread that writes the files comes to say so only when they are in use.
+static void is_not_confused_by_slow_threads(void **state)
+{
+	struct place *place = *state;
+	uint64_t begin = clock_ms();
+
+	start(place);
+	slow = true;
+	renew(place);
+	assert_false(has_first(place));
+	place->evidence.refused_by_gateways = 2;
+	settle(place);
+	assert_true(has_first(place));
+	assert_int_equal(look(place).failures, 1);
+	assert_non_null(strstr(look(place).why->what, "peers refuse the new certificate"));
+	assert_true(clock_ms() < begin + WAIT_MS);
+}
+
 static void files_are_somebody_elses(void **state)
 {
 	struct place *place = *state;
@@ -399,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(strangers_cannot_send_it_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(goes_back_when_no_client_accepts, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(is_not_confused_by_slow_threads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(files_are_somebody_elses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(links_are_somebody_elses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(does_nothing_with_a_clock_of_the_past, set_up,
