@@ -98,6 +98,16 @@ static int refresh_trust(struct attempt *attempt, struct job *job, struct error 
 	return load_trust(attempt, error);
 }
 
+static int look_at_trust(struct attempt *attempt, struct job *job)
+{
+	struct error error = {0};
+	int r = refresh_trust(attempt, job, &error);
+
+	if (r < 0)
+		attempt->result.trust_error = error;
+	return r;
+}
+
 static int install(struct attempt *attempt, const struct obtained *obtained, struct error *error)
 {
 	struct probation files = {attempt->certificate, attempt->key};
@@ -139,7 +149,7 @@ static void run(struct job *job, void *data)
 	switch (attempt->kind) {
 	case ATTEMPT_RENEW:
 		// A certificate by the CA of today is worth having where its bundle is not.
-		refresh_trust(attempt, job, &result->trust_error);
+		look_at_trust(attempt, job);
 		result->r = renew(attempt, job, &result->error);
 		return;
 	case ATTEMPT_INSTALL:
@@ -148,7 +158,7 @@ static void run(struct job *job, void *data)
 			obtained_done(&result->held);
 		return;
 	case ATTEMPT_TRUST:
-		result->r = refresh_trust(attempt, job, &result->trust_error);
+		result->r = look_at_trust(attempt, job);
 		return;
 	case ATTEMPT_UNDO:
 		result->r = probation_undo(&files, clock_wall(), &result->error);

@@ -94,6 +94,7 @@ def test_now(pair):
             assert not previous(node).exists()
     probes.expect_no_loss()
     assert abs(renewal(pair.alice)["skew_s"]) <= 2
+    assert "roots are not taken over" not in pair.gate.log() + pair.alice.log()
 
 
 def test_files(world):
