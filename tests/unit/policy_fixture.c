@@ -29,7 +29,8 @@ static const char *const patterns[] = {
 	"spiffe://b.example/**",
 	"spiffe://b.example/x",
 };
-static const char *const issuers[] = {NULL, "CN=One", "CN=Two"};
+// A name of a CA that is the name of a unit, too.
+static const char *const issuers[] = {NULL, "CN=One", "Build"};
 static const char *const units[] = {NULL, "Build", "Test"};
 static const uint8_t protocols[] = {6, 17, 1, 58, 50, 132, 0, 255};
 static const uint16_t ports[] = {0,    1,     22,    23,    80,	  255,	256,   443,
