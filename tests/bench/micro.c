@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/micro.h"
 #include "base/clock.h"
 #include "base/rcu.h"
 #include "pki/crl_table.h"
@@ -56,20 +57,31 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double measure(struct subject *subject)
+double micro_measure(void (*step)(void *data), void *data)
 {
 	double results[ROUNDS];
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		uint64_t begin = clock_ns(), steps = 0, now;
 		do {
 			for (unsigned n = 0; n < 16; n++, steps++)
-				subject->step(subject);
+				step(data);
 			now = clock_ns();
 		} while (now - begin < round_ns);
-		results[i] = (double)(now - begin) / (double)steps / subject->packets;
+		results[i] = (double)(now - begin) / (double)steps;
 	}
 	qsort(results, ROUNDS, sizeof(results[0]), compare);
 	return results[ROUNDS / 2];
+}
+
+static void subject_step(void *data)
+{
+	struct subject *subject = data;
+	subject->step(subject);
+}
+
+static double measure(struct subject *subject)
+{
+	return micro_measure(subject_step, subject) / subject->packets;
 }
 
 static void report(const char *what, struct subject *subject)
@@ -347,6 +359,7 @@ int main(int argc, char **argv)
 	report("parse (inner_parse)", &parse);
 	for (unsigned i = 0; i < (quick ? 2 : 3); i++)
 		measure_lookup(routes[i]);
+	micro_policy();
 	for (size_t count = 1000; count <= (quick ? 1000 : 1000000); count *= 10)
 		measure_list(count);
 	for (size_t count = 1000; count <= (quick ? 1000 : 1000000); count *= 10)
