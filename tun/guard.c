@@ -50,13 +50,13 @@ static int set_class(struct filter *filter, const struct subject *subject,
 	return 0;
 }
 
-int guard_classify(const struct guard *guard, struct filter *filter)
+// Of all, in one go with the publication: what changes meanwhile (who comes, and gets the number of one who left; new certificates)
+// would only be told to the filter that still rules. Ten thousand take 5 ms.
+static int classify(const struct guard *guard, struct filter *filter)
 {
 	struct subject *subject;
 	size_t cursor = 0;
 	while ((subject = subjects_next(guard->subjects, &cursor))) {
-		if (filter_class(filter, subject->number))
-			continue;
 		int r = set_class(filter, subject, &subject->facts);
 		if (r < 0)
 			return r;
@@ -74,7 +74,7 @@ static bool keep_none(struct flow *flow, void *data)
 int guard_set_filter(struct guard *guard, struct filter *filter)
 {
 	struct flow_sweep all = {.keep = keep_none};
-	int r = filter ? guard_classify(guard, filter) : 0;
+	int r = filter ? classify(guard, filter) : 0;
 	if (r < 0)
 		return r;
 	if (filter)

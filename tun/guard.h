@@ -22,8 +22,6 @@ struct guard {
 int guard_init(struct guard *guard);
 void guard_done(struct guard *guard); // no worker may be left
 
-// Gives all subjects a class in this filter that have none yet. -ENOMEM.
-int guard_classify(const struct guard *guard, struct filter *filter);
 // From now on this filter (taken; NULL: none) judges, for all sessions at once; waits for the workers and frees the one before. Flows
 // are judged again when their next packet comes, and by guard_tend(). On -ENOMEM nothing has changed, and the filter stays the caller's.
 int guard_set_filter(struct guard *guard, struct filter *filter);
