@@ -77,6 +77,23 @@ static void enlist(struct groups *groups, struct element *element)
 	*slot = (uint32_t)(element - groups->elements);
 }
 
+// The element that says the same; `text` is where the texts of a new one go, and moves behind them. NULL: out of memory.
+static const struct element *element_get(struct groups *groups, struct table *known,
+					 const struct rule_peer *peer, char **text)
+{
+	struct element *own = &groups->elements[groups->element_count];
+	size_t size = write_key(peer, *text, &own->peer);
+	const struct element *element = table_find(known, *text, size);
+	if (element)
+		return element;
+	if (table_add(known, *text, size, own) < 0)
+		return NULL;
+	enlist(groups, own);
+	groups->element_count++;
+	*text += size;
+	return own;
+}
+
 // Which element each alternative is, all groups' in a row. `ret` has room for them.
 static bool list_elements(struct groups *groups, const struct rule_group *list, uint32_t *ret)
 {
@@ -84,17 +101,10 @@ static bool list_elements(struct groups *groups, const struct rule_group *list, 
 	char *text = groups->texts;
 	for (unsigned g = 0; known && g < groups->group_count; g++) {
 		for (unsigned i = 0; i < list[g].peer_count; i++) {
-			struct element *own = &groups->elements[groups->element_count];
-			size_t size = write_key(&list[g].peers[i], text, &own->peer);
-			struct element *element = table_find(known, text, size);
-			if (!element) {
-				if (table_add(known, text, size, own) < 0)
-					return false;
-				element = own;
-				enlist(groups, own);
-				groups->element_count++;
-				text += size;
-			}
+			const struct element *element =
+				element_get(groups, known, &list[g].peers[i], &text);
+			if (!element)
+				return false;
 			*ret++ = (uint32_t)(element - groups->elements);
 		}
 	}

@@ -22,7 +22,7 @@ int rules_order(const struct rules *rules, enum filter_program program,
 	struct rule_order order = {0};
 	unsigned count;
 	const struct rule *list = rules_of(rules, program, &count);
-	order.rules = calloc((size_t)count + 1, sizeof(*order.rules));
+	order.rules = calloc((size_t)count + 1, sizeof(struct rule *));
 	if (!order.rules)
 		return -ENOMEM;
 	for (unsigned pass = 0; pass < 2; pass++)
