@@ -331,9 +331,11 @@ json_t *report_routes(const struct engine *engine)
 	struct prefix prefix;
 	for (size_t i = 0; routes_at(routes, i, &prefix, &session); i++) {
 		char text[PREFIX_TEXT_MAX];
-		json_array_append_new(array,
-				      json_pack("{s:s,s:s}", "prefix", prefix_text(&prefix, text),
-						"identity", session->identity));
+		// Where two sites have one network, one of them waits.
+		bool standby = routes_owner(routes, &prefix) != session;
+		json_array_append_new(array, json_pack("{s:s,s:s,s:b}", "prefix",
+						       prefix_text(&prefix, text), "identity",
+						       session->identity, "standby", standby));
 	}
 	return json_pack("{s:i,s:o}", "schema", REPORT_SCHEMA, "routes", array);
 }

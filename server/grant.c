@@ -3,10 +3,8 @@
 #include "server/grant.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/error.h"
 #include "tun/dataplane.h"
 #include "tun/session.h"
@@ -28,17 +26,14 @@ static int set_terms(const struct grant *grant, struct session *session)
 
 static int set_routes(const struct grant *grant, struct session *session)
 {
-	struct routes *table = dataplane_routes(session->dataplane);
-	unsigned networks = grant->peer ? grant->peer->network_count : 0;
-	unsigned count = grant->address_count;
-	_cleanup_(freep) struct prefix *own = calloc((size_t)count + networks + 1, sizeof(*own));
-	if (!own)
-		return -ENOMEM;
-	memcpy(own, grant->addresses, count * sizeof(*own));
-	if (networks)
-		memcpy(own + count, grant->peer->networks, networks * sizeof(*own));
-	routes_remove(table, session, own, count + networks);
-	return routes_add(table, own, count + networks, session);
+	const struct admit_peer *peer = grant->peer;
+	const struct route_list lists[] = {
+		{.prefixes = grant->addresses, .count = grant->address_count},
+		{.prefixes = peer ? peer->networks : NULL,
+		 .count = peer ? peer->network_count : 0,
+		 .metric = peer ? peer->metric : 0},
+	};
+	return routes_set(dataplane_routes(session->dataplane), session, lists, 2);
 }
 
 int grant_apply(const struct grant *grant, struct session *session, struct error *error)

@@ -128,6 +128,12 @@ enum drop cut_begin(struct cut *cut, uint8_t *frame, size_t size, size_t mtu)
 	return size <= mtu ? DROP_NONE : begin_large(cut, &vnet, found, mtu);
 }
 
+void cut_refresh(struct cut *cut)
+{
+	if (cut->kind != CUT_WHOLE)
+		memcpy(cut->template, cut->packet, cut->headers);
+}
+
 static void write_transport(struct cut *cut, uint8_t *piece, unsigned position, size_t payload)
 {
 	const struct transport *transport = &cut->transport;

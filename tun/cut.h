@@ -38,5 +38,7 @@ struct cut {
 // Judges vnet header and packet (`size` bytes at `frame` + VNET_HEADER, which inner_parse() accepted). Pieces will have at most
 // `mtu` bytes. DROP_MALFORMED: the headers do not fit together. DROP_SIZE: too large, and it may not be cut.
 enum drop cut_begin(struct cut *cut, uint8_t *frame, size_t size, size_t mtu);
+// The headers of the packet were changed since, in place, but not their sizes.
+void cut_refresh(struct cut *cut);
 // Piece `position`, to be asked for in order, once each; valid until the next.
 uint8_t *cut_piece(struct cut *cut, unsigned position, size_t *ret_size);

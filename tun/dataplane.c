@@ -378,6 +378,7 @@ static const char *const drop_names[] = {
 	[DROP_FLOWS] = "flows",
 	[DROP_STATE] = "state",
 	[DROP_TTL] = "ttl",
+	[DROP_RATE] = "rate",
 };
 static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == DROP_LAST + 1, "a name for each");
 

@@ -5,7 +5,7 @@
 //   3 route_lookup   the session that the destination belongs to
 //   4 pass_judge     whether it may go there; once, likewise
 //   5 path_of        where its peer is
-//   6 cut_piece      one packet of it
+//   6 terms_leave    how fast that peer may be, and what its prefixes are called there; then cut_piece, one packet of it
 //   7 egress_seal    number and seal, straight into the block to send
 //   8 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT)
 
@@ -23,6 +23,7 @@
 #include "tun/probe.h"
 #include "tun/sender.h"
 #include "tun/session.h"
+#include "tun/terms.h"
 #include "tun/worker.h"
 
 #define EGRESS_BATCH_SIZE (256u << 10) // bytes, before what has arrived has its turn
@@ -95,16 +96,21 @@ enum drop egress_send(struct worker *worker, struct session *session, uint8_t *f
 		atomic_store_explicit(&session->large_ms, worker->now_ms, memory_order_relaxed);
 	bool lose = origin == EGRESS_QUEUED &&
 		    must_lose(worker, session, frame + VNET_HEADER, size, mtu);
+	enum drop loss = lose ? DROP_CONGESTION : DROP_NONE;
 	enum drop drop = cut_begin(&cut, frame, size, mtu);
 	if (drop != DROP_NONE)
 		return drop;
+	drop = terms_leave(session, &cut, &lose);
+	if (drop != DROP_NONE && !lose)
+		return drop;
+	loss = drop != DROP_NONE ? drop : loss;
 	if (size <= CLAMP_SIZE_MAX)
 		clamp_mss(cut.packet, size, (unsigned)mtu, cut.partial);
 	atomic_store_explicit(&session->spoke_ms, worker->now_ms, memory_order_relaxed);
 	if (cut.count > 1)
 		probe_batches(worker, session, path);
-	send_pieces(worker, session, epoch, path, &cut, lose);
-	return lose ? DROP_CONGESTION : DROP_NONE;
+	send_pieces(worker, session, epoch, path, &cut, loss != DROP_NONE);
+	return loss;
 }
 
 // Steps 4 to 7.

@@ -5,7 +5,7 @@
 //   3 open_one          window check, AEAD, window set; opened to where it will lie if it can be joined to what came before
 //   4 note_peer         the peer lives; it has the new keys; it may have moved
 //   5 probe_take        link messages end here
-//   6 judge             the inner source must belong to the session; then flow and filter (tun/pass.h)
+//   6 judge             the session's terms (tun/terms.h); the inner source must belong to the session; then flow and filter (tun/pass.h)
 //   7 join_take         neighbours of one flow become one super-packet, written into the TUN queue
 // Until 3 has succeeded nothing is changed but counters of drops, and never is anything answered.
 
@@ -21,6 +21,7 @@
 #include "tun/path.h"
 #include "tun/probe.h"
 #include "tun/session.h"
+#include "tun/terms.h"
 #include "tun/worker.h"
 
 struct arrival {
@@ -168,6 +169,9 @@ static enum drop judge(const struct arrival *arrival)
 		.packets = 1,
 	};
 	enum drop drop = inner_parse(arrival->plain, arrival->plain_size, &inner);
+	if (drop == DROP_NONE)
+		drop = terms_arrive(arrival->session, arrival->plain, arrival->plain_size, &inner,
+				    arrival->header.flags & PACKET_FLAG_PARTIAL);
 	if (drop == DROP_NONE)
 		drop = find_ends(arrival, &inner, &pass.to);
 	if (drop == DROP_NONE)

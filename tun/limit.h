@@ -3,7 +3,7 @@
 // scheduling of ITU-T I.371), so that one atomic word is all there is, for all workers.
 //
 // A sender may run ahead of the rate by LIMIT_BURST_NS unhindered. Beyond that TCP is told, by a mark or one lost packet at a time, and
-// others lose the more the further ahead they are; from LIMIT_MOST_NS on nothing passes. What was sent ahead counts, so that the rate is
+// others lose the more the further ahead they are, but for small packets, which are questions, voice, acknowledgements; from LIMIT_MOST_NS on nothing passes. What was sent ahead counts, so that the rate is
 // kept in the long run, and a TCP that has to pause for a retransmission timeout loses nothing of it.
 #pragma once
 
@@ -14,12 +14,14 @@
 
 #define LIMIT_BURST_NS UINT64_C(50000000)
 #define LIMIT_MOST_NS  UINT64_C(300000000)
+#define LIMIT_SMALL    300u // bytes
 
 // Zero is no limit.
 struct limit {
-	_Atomic uint64_t rate;	  // bits per second
-	_Atomic uint64_t paid_ns; // when all that passed is paid for
-	_Atomic uint64_t told_ns; // when TCP was told last
+	_Atomic uint64_t rate;	       // bits per second
+	_Atomic uint64_t paid_ns;      // when all that passed is paid for
+	_Atomic uint64_t told_ns;      // when TCP was told last
+	_Atomic uint64_t told_paid_ns; // and what that was then
 };
 
 enum limit_verdict {

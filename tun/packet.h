@@ -102,7 +102,8 @@ enum drop {
 	DROP_FLOWS,	 // its peer has as many flows as it may have
 	DROP_STATE,	 // no connection has such a packet at this point
 	DROP_TTL,	 // it has travelled far enough
-	DROP_LAST = DROP_TTL,
+	DROP_RATE,	 // faster than the session may be
+	DROP_LAST = DROP_RATE,
 };
 // "replay", "tag" ...: the word in status, logs and tests.
 const char *drop_name(enum drop drop);

@@ -10,9 +10,11 @@
 #include "base/rcu.h"
 #include "tun/lpm.h"
 
+// Of several with one prefix the first is in the snapshot: those with lower metrics stand before them.
 struct entry {
 	struct prefix prefix;
 	struct session *session;
+	unsigned metric;
 };
 
 struct routes {
@@ -133,6 +135,79 @@ void routes_remove(struct routes *routes, const struct session *session, const s
 	routes->count = left;
 	// Without memory for a smaller copy there is none: the old one would lead into a session that is about to go.
 	publish(routes, snapshot_new(routes, left, 0));
+}
+
+static size_t place_of(const struct entry *entries, size_t count, unsigned metric)
+{
+	size_t at = 0;
+	while (at < count && entries[at].metric <= metric)
+		at++;
+	return at;
+}
+
+// Puts the list in its place among the entries, each prefix once. `set` holds them afterwards.
+static size_t insert_list(struct entry *entries, size_t count, struct session *session,
+			  const struct route_list *list, struct lpm *set)
+{
+	size_t at = place_of(entries, count, list->metric), more = 0;
+	memmove(entries + at + list->count, entries + at, (count - at) * sizeof(*entries));
+	for (unsigned i = 0; i < list->count; i++) {
+		struct prefix prefix = prefix_masked(&list->prefixes[i]);
+		if (lpm_exact(set, &prefix))
+			continue;
+		lpm_add(set, &prefix, session);
+		entries[at + more++] = (struct entry){prefix, session, list->metric};
+	}
+	memmove(entries + at + more, entries + at + list->count, (count - at) * sizeof(*entries));
+	return count + more;
+}
+
+// Whether somebody else has one of the prefixes with the same metric.
+static bool clashes(const struct entry *entries, size_t count, const struct session *session,
+		    const struct route_list *list)
+{
+	_cleanup_(lpm_freep) struct lpm *set = set_new(list->prefixes, list->count);
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].session != session && entries[i].metric == list->metric &&
+		    kept(&entries[i].prefix, set, list->prefixes, list->count))
+			return true;
+	return false;
+}
+
+static size_t count_all(const struct route_list *lists, unsigned list_count)
+{
+	size_t count = 0;
+	for (unsigned i = 0; i < list_count; i++)
+		count += lists[i].count;
+	return count;
+}
+
+int routes_set(struct routes *routes, struct session *session, const struct route_list *lists,
+	       unsigned list_count)
+{
+	size_t room = routes->count + count_all(lists, list_count), count = 0;
+	_cleanup_(freep) struct entry *entries = calloc(room + 1, sizeof(*entries));
+	_cleanup_(lpm_freep) struct lpm *set = lpm_new(room);
+	_cleanup_(lpm_freep) struct lpm *snapshot = lpm_new(room);
+	if (!entries || !set || !snapshot)
+		return -ENOMEM;
+	for (size_t i = 0; i < routes->count; i++)
+		if (routes->entries[i].session != session)
+			entries[count++] = routes->entries[i];
+	for (unsigned i = 0; i < list_count; i++) {
+		if (clashes(entries, count, session, &lists[i]))
+			return -EEXIST;
+		count = insert_list(entries, count, session, &lists[i], set);
+	}
+	for (size_t i = 0; i < count; i++)
+		lpm_add(snapshot, &entries[i].prefix, entries[i].session);
+	struct entry *old = routes->entries;
+	routes->entries = take(entries);
+	routes->count = count;
+	routes->capacity = room + 1;
+	free(old);
+	publish(routes, take(snapshot));
+	return 0;
 }
 
 size_t routes_count(const struct routes *routes)

@@ -23,10 +23,20 @@ int routes_add(struct routes *routes, const struct prefix *prefixes, unsigned co
 // Removes all routes of the session but those in `keep` (may be NULL), likewise.
 void routes_remove(struct routes *routes, const struct session *session, const struct prefix *keep,
 		   unsigned keep_count);
+// What one session has: prefixes, and how it stands to other sessions with the same ones.
+struct route_list {
+	const struct prefix *prefixes;
+	unsigned count;
+	unsigned metric; // the lowest owns the prefix; when its session ends, the next does
+};
+// From now on exactly this is the session's, in one step. -EEXIST: another session has one of these prefixes with the same metric;
+// -ENOMEM. Then nothing has changed.
+int routes_set(struct routes *routes, struct session *session, const struct route_list *lists,
+	       unsigned list_count);
 // The owner of exactly this prefix; NULL.
 struct session *routes_owner(const struct routes *routes, const struct prefix *prefix);
 size_t routes_count(const struct routes *routes);
-// In order of addition; false past the end.
+// Those too that another session owns meanwhile, behind it. False past the end.
 bool routes_at(const struct routes *routes, size_t position, struct prefix *ret,
 	       struct session **ret_session);
 
