@@ -54,8 +54,7 @@ static void make_parts(unsigned parts)
 			 i % parts, i);
 }
 
-// `one`: all rules are of one team.
-static struct rules make_rules(unsigned count, bool one)
+struct rules micro_rules(unsigned count, bool one)
 {
 	unsigned parts = count < 100 ? 10 : count / 10;
 	make_parts(parts);
@@ -87,6 +86,11 @@ static struct rules make_rules(unsigned count, bool one)
 		.rules = list,
 		.rule_count = count,
 	};
+}
+
+const char *micro_identity(unsigned group)
+{
+	return identities[group];
 }
 
 struct asked {
@@ -130,7 +134,7 @@ static void measure_judge(unsigned count, bool one)
 {
 	static struct asked asked;
 	_cleanup_(filter_freep) struct filter *filter = NULL;
-	struct rules rules = make_rules(count, one);
+	struct rules rules = micro_rules(count, one);
 	if (filter_new(&rules, NULL, &filter) < 0)
 		abort();
 	make_questions(&asked, filter, &rules);
@@ -142,7 +146,7 @@ static void measure_judge(unsigned count, bool one)
 
 static void measure_compile(unsigned count, unsigned peers)
 {
-	struct rules rules = make_rules(count, false);
+	struct rules rules = micro_rules(count, false);
 	struct filter *filter;
 	uint64_t begin = clock_ns();
 	if (filter_new(&rules, NULL, &filter) < 0)
@@ -167,6 +171,8 @@ void micro_policy(void)
 		measure_judge(counts[i], false);
 	for (unsigned i = 0; i < 3; i++)
 		measure_judge(counts[i], true);
+	for (unsigned i = 0; i < 3; i++)
+		micro_pass(counts[i]);
 	measure_compile(RULES_MAX, 1000);
 	measure_compile(RULES_MAX, PEERS_MAX);
 }
