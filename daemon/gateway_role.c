@@ -9,22 +9,12 @@
 #include "base/log.h"
 #include "client/apply.h"
 #include "daemon/config.h"
+#include "daemon/terms.h"
 #include "pki/identity.h"
 #include "server/gateway.h"
 #include "server/lease.h"
 
 #define OWNER "" // of what this role wants of the host; no link has an empty name
-
-// What the configuration says of whom, as the gateway wants it.
-struct terms {
-	struct admit_peer *peers;
-	unsigned peer_count;
-	struct prefix pools[LEASE_POOLS_MAX]; // all of them
-	unsigned pool_count;
-	struct profile *profiles;
-	struct profile common;
-	struct announce *announce;
-};
 
 struct gateway_role {
 	struct gateway_role_tools tools;
@@ -34,125 +24,6 @@ struct gateway_role {
 	char *lease_path;
 	char *admit_default; // pattern of the own trust domain
 };
-
-static struct terms *terms_free(struct terms *terms)
-{
-	if (!terms)
-		return NULL;
-	for (unsigned i = 0; terms->peers && i < terms->peer_count; i++)
-		free((void *)terms->peers[i].translations);
-	announce_free(terms->announce);
-	free(terms->peers);
-	free(terms->profiles);
-	free(terms);
-	return NULL;
-}
-DEFINE_CLEANUP(struct terms *, terms_free);
-
-static struct translation *make_translations(const struct config_peer *peer)
-{
-	struct translation *list = calloc(peer->translation_count + 1, sizeof(*list));
-	for (unsigned i = 0; list && i < peer->translation_count; i++)
-		list[i] = (struct translation){
-			.from = peer->translations[i].from,
-			.to = peer->translations[i].to,
-		};
-	return list;
-}
-
-static bool make_peers(struct terms *terms, const struct config_gateway *config)
-{
-	terms->peers = calloc(config->peer_count + 1, sizeof(*terms->peers));
-	for (unsigned i = 0; terms->peers && i < config->peer_count; i++) {
-		const struct config_peer *peer = &config->peers[i];
-		struct translation *translations = make_translations(peer);
-		if (!translations)
-			return false;
-		terms->peers[terms->peer_count++] = (struct admit_peer){
-			.identity = peer->identity,
-			.addresses = peer->addresses,
-			.address_count = peer->address_count,
-			.networks = peer->networks,
-			.network_count = peer->network_count,
-			.metric = peer->metric,
-			.translations = translations,
-			.translation_count = peer->translation_count,
-		};
-	}
-	return terms->peers;
-}
-
-static struct profile make_profile(const struct config_profile *config)
-{
-	return (struct profile){
-		.matches = (const char *const *)config->matches,
-		.match_count = config->match_count,
-		.pools = config->pools,
-		.pool_count = config->pool_count,
-		.routes = config->routes,
-		.route_count = config->route_count,
-		.servers = config->dns.servers,
-		.server_count = config->dns.server_count,
-		.domains = (const char *const *)config->dns.domains,
-		.domain_count = config->dns.domain_count,
-		.mtu = config->mtu < MESSAGE_MTU_MAX ? config->mtu : 0,
-		.rate = config->bandwidth,
-	};
-}
-
-static void add_pools(struct terms *terms, const struct prefix *pools, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		unsigned j = 0;
-		while (j < terms->pool_count && !prefix_equal(&terms->pools[j], &pools[i]))
-			j++;
-		if (j == terms->pool_count && j < LEASE_POOLS_MAX)
-			terms->pools[terms->pool_count++] = pools[i];
-	}
-}
-
-static bool make_profiles(struct terms *terms, const struct config_gateway *config)
-{
-	terms->profiles = calloc(config->profile_count + 1, sizeof(*terms->profiles));
-	add_pools(terms, config->pools, config->pool_count);
-	for (unsigned i = 0; terms->profiles && i < config->profile_count; i++) {
-		terms->profiles[i] = make_profile(&config->profiles[i]);
-		add_pools(terms, config->profiles[i].pools, config->profiles[i].pool_count);
-	}
-	terms->common = (struct profile){
-		.pools = config->pools,
-		.pool_count = config->pool_count,
-		.servers = config->dns.servers,
-		.server_count = config->dns.server_count,
-		.domains = (const char *const *)config->dns.domains,
-		.domain_count = config->dns.domain_count,
-	};
-	return terms->profiles;
-}
-
-// NULL: out of memory.
-static struct terms *make_terms(const struct config_gateway *config)
-{
-	_cleanup_(terms_freep) struct terms *terms = calloc(1, sizeof(*terms));
-	if (!terms || !make_peers(terms, config) || !make_profiles(terms, config))
-		return NULL;
-	struct announce_options options = {
-		.pools = terms->pools,
-		.pool_count = terms->pool_count,
-		.routes = config->routes,
-		.route_count = config->route_count,
-		.peers = terms->peers,
-		.peer_count = terms->peer_count,
-	};
-	terms->announce = announce_new(&options, MESSAGE_ROUTES_MAX);
-	if (!terms->announce)
-		return NULL;
-	if (announce_left_out(terms->announce))
-		log_warning("the networks of %u sites are not pushed to others: more than %u "
-			    "routes; cover them by a wider prefix in gateway.routes",
-			    announce_left_out(terms->announce), MESSAGE_ROUTES_MAX);
-	return take(terms);
-}
 
 static struct gateway_options gateway_options(const struct gateway_role *role,
 					      const struct config *config,
@@ -224,7 +95,7 @@ static int apply_gateway(struct gateway_role *role, const struct config *config,
 static int start_gateway(struct gateway_role *role, const struct config *config,
 			 struct tls_context *context, struct error *error)
 {
-	_cleanup_(terms_freep) struct terms *terms = make_terms(&config->gateway);
+	_cleanup_(terms_freep) struct terms *terms = terms_new(config);
 	if (!terms)
 		return error_set(error, ENOMEM, "out of memory");
 	struct gateway_options options = gateway_options(role, config, terms);
@@ -251,7 +122,7 @@ static void stop_gateway(struct gateway_role *role)
 static int reload_gateway(struct gateway_role *role, const struct config *config,
 			  struct error *error)
 {
-	_cleanup_(terms_freep) struct terms *terms = make_terms(&config->gateway);
+	_cleanup_(terms_freep) struct terms *terms = terms_new(config);
 	if (!terms)
 		return error_set(error, ENOMEM, "out of memory");
 	struct gateway_options options = gateway_options(role, config, terms);

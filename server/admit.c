@@ -102,16 +102,18 @@ const struct admit_peer *admit_find(const struct admit_options *options, const c
 				   : NULL;
 }
 
-int admit_grant(const struct admit_options *options, struct leases *leases, const char *identity,
-		time_t now, struct grant *ret, struct grant_routes *ret_routes, struct error *error)
+int admit_grant(const struct admit_options *options, struct leases *leases,
+		const struct filter_peer *peer, time_t now, struct grant *ret,
+		struct grant_routes *ret_routes, struct error *error)
 {
+	const char *identity = peer->identity;
 	if (!admit_allows(options, identity)) {
 		error_set(error, EACCES, "identity %s is not admitted here", identity);
 		error_remedy(error, "the gateway's setting gateway.admit decides");
 		return -EACCES;
 	}
-	struct profile profile = profile_choose(options->profiles, options->profile_count,
-						&options->common, identity);
+	struct profile profile =
+		profile_choose(options->profiles, options->profile_count, &options->common, peer);
 	ret->peer = admit_find(options, identity);
 	ret->mtu = profile.mtu;
 	ret->rate = profile.rate;

@@ -71,9 +71,9 @@ int admit_open_leases(const struct admit_options *options, const char *path, str
 const struct admit_peer *admit_find(const struct admit_options *options, const char *identity);
 bool admit_allows(const struct admit_options *options, const char *identity);
 // -EACCES not admitted, -ENOSPC no address.
-int admit_grant(const struct admit_options *options, struct leases *leases, const char *identity,
-		time_t now, struct grant *ret, struct grant_routes *ret_routes,
-		struct error *error);
+int admit_grant(const struct admit_options *options, struct leases *leases,
+		const struct filter_peer *peer, time_t now, struct grant *ret,
+		struct grant_routes *ret_routes, struct error *error);
 // Equal exactly for equal addresses and routes (SHA-256). -ENOMEM.
 int grant_digest(const struct grant *grant, const struct grant_routes *routes,
 		 uint8_t ret[static GRANT_DIGEST_SIZE]);

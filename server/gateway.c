@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "pki/facts.h"
 #include "pki/tls.h"
 #include "pki/verify.h"
 #include "server/enrol.h"
@@ -162,6 +163,25 @@ static void refuse_judged(struct gateway *gateway, struct guest *guest, enum bye
 		     error->what);
 }
 
+// What the peer of this certificate gets.
+static int grant_of(const struct gateway *gateway, const struct verdict *verdict, struct grant *ret,
+		    struct grant_routes *ret_routes, struct error *error)
+{
+	_cleanup_(facts_done) struct facts facts = {0};
+	int r = facts_read(verdict_leaf(verdict), &facts);
+	struct filter_peer peer = {
+		.identity = verdict_identity(verdict),
+		.issuer = facts.issuer,
+		.units = (const char *const *)facts.units,
+		.unit_count = facts.unit_count,
+		.hardware = facts.hardware,
+	};
+	if (r < 0)
+		return error_set(error, -r, "out of memory");
+	return admit_grant(&gateway->options.admit, gateway->leases, &peer, clock_wall(), ret,
+			   ret_routes, error);
+}
+
 static void on_hello(struct guest *guest, const struct message_hello *hello, void *data)
 {
 	struct gateway *gateway = data;
@@ -197,8 +217,7 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 		guest_refuse(guest, BYE_FULL, FULL_RETRY_S, "no session left on this gateway");
 		return;
 	}
-	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
-			    &grant, &routes, &error);
+	int r = grant_of(gateway, channel_verdict(channel), &grant, &routes, &error);
 	if (r == 0 && !member)
 		r = add_member(gateway, identity, &grant, &member, &error);
 	if (r < 0) {
@@ -314,14 +333,12 @@ struct gateway *gateway_free(struct gateway *gateway)
 // What the new configuration makes of one live session.
 static void reload_member(struct gateway *gateway, struct member *member)
 {
-	const char *identity = member_identity(member);
 	struct message_bye bye = {.code = BYE_REFUSED, .retry_after_s = REFUSED_RETRY_S};
 	struct error error;
 	struct grant grant;
 	struct grant_routes routes;
 	member_set_keepalive(member, gateway->options.keepalive_s);
-	int r = admit_grant(&gateway->options.admit, gateway->leases, identity, clock_wall(),
-			    &grant, &routes, &error);
+	int r = grant_of(gateway, session_verdict(member_session(member)), &grant, &routes, &error);
 	if (r == 0)
 		r = member_set_grant(member, &grant, &routes, &error);
 	if (r == 0)

@@ -4,13 +4,12 @@
 
 #include <stdbool.h>
 
-#include "pki/identity.h"
-
-static bool matches(const struct profile *profile, const char *identity)
+static bool matches(const struct profile *profile, const struct filter_peer *peer)
 {
-	for (unsigned i = 0; i < profile->match_count; i++)
-		if (identity_match(profile->matches[i], identity))
-			return true;
+	for (unsigned i = 0; i < profile->group_count; i++)
+		for (unsigned j = 0; j < profile->groups[i].peer_count; j++)
+			if (rule_peer_matches(&profile->groups[i].peers[j], peer))
+				return true;
 	return false;
 }
 
@@ -38,11 +37,11 @@ static void fill(struct profile *profile, const struct profile *from)
 }
 
 struct profile profile_choose(const struct profile *profiles, unsigned count,
-			      const struct profile *common, const char *identity)
+			      const struct profile *common, const struct filter_peer *peer)
 {
 	struct profile profile = {0};
 	for (unsigned i = 0; i < count; i++)
-		if (matches(&profiles[i], identity))
+		if (matches(&profiles[i], peer))
 			fill(&profile, &profiles[i]);
 	fill(&profile, common);
 	return profile;

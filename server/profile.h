@@ -4,12 +4,12 @@
 
 #include <stdint.h>
 
-#include "base/addr.h"
+#include "tun/rule.h"
 
 // Borrowed by those who keep it: the configuration outlives them. What is zero is not set.
 struct profile {
-	const char *const *matches; // identity patterns
-	unsigned match_count;
+	const struct rule_group *groups; // whom it is for: any of them
+	unsigned group_count;
 	const struct prefix *pools;
 	unsigned pool_count;
 	const struct prefix *routes; // pushed
@@ -22,6 +22,6 @@ struct profile {
 	uint64_t rate; // bits per second in each direction
 };
 
-// What the identity gets: of `profiles` in their order, then of `common`, which says what all get. Its `matches` say nothing.
+// What the peer gets: of `profiles` in their order, then of `common`, which says what all get. Its `groups` say nothing.
 struct profile profile_choose(const struct profile *profiles, unsigned count,
-			      const struct profile *common, const char *identity);
+			      const struct profile *common, const struct filter_peer *peer);

@@ -14,6 +14,7 @@
 #include "server/admit.h"
 #include "server/lease.h"
 
+#define WHO(name) (&(struct filter_peer){.identity = (name)})
 #define NOW	  1800000000
 #define POOL_ROOM 1u
 #define ALICE	  "spiffe://corp.example/laptop/alice"
@@ -131,7 +132,7 @@ static void refuses_in_words(void **state)
 
 	(void)state;
 	assert_int_equal(
-		admit_grant(&options, leases, "spiffe://a/b", NOW, &grant, &routes, &error),
+		admit_grant(&options, leases, WHO("spiffe://a/b"), NOW, &grant, &routes, &error),
 		-EACCES);
 	assert_int_equal(error.code, EACCES);
 	assert_string_equal(error.what, "identity spiffe://a/b is not admitted here");
@@ -144,7 +145,7 @@ static void grants_an_address_and_all_routes(void **state)
 	struct grant_routes routes;
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(ALICE), NOW, &grant, &routes, NULL), 0);
 	assert_int_equal(grant.address_count, 1);
 	assert_int_equal(grant.addresses[0].length, 32);
 	assert_true(prefix_contains(&pool, &grant.addresses[0].addr));
@@ -163,7 +164,7 @@ static void a_site_gets_no_route_to_itself(void **state)
 	struct grant_routes routes;
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, BRANCH, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(BRANCH), NOW, &grant, &routes, NULL), 0);
 	assert_ptr_equal(grant.peer, &peers[0]);
 	assert_int_equal(grant.address_count, 1);
 	assert_true(prefix_equal(&grant.addresses[0], &branch_address));
@@ -175,15 +176,17 @@ static void a_site_gets_no_route_to_itself(void **state)
 
 static void a_profile_decides_what_it_sets(void **state)
 {
-	static const char *const laptops[] = {"spiffe://corp.example/laptop/*"};
-	static const char *const alice[] = {ALICE};
+	struct rule_peer laptop = {.identity = "spiffe://corp.example/laptop/*"};
+	struct rule_peer alice_unit[] = {{.identity = BOB, .unit = "Build"}, {.identity = ALICE}};
+	struct rule_group laptops = {.peers = &laptop, .peer_count = 1};
+	struct rule_group alice = {.peers = alice_unit, .peer_count = 2};
 	static const char *const corp[] = {"corp.example"};
 	static const char *const everywhere[] = {"lab.example", "corp.example"};
 	struct prefix all = prefix("0.0.0.0/0"), server = prefix("10.20.0.53/32");
 	struct profile profiles[] = {
-		{.matches = alice, .match_count = 1, .routes = &all, .route_count = 1, .mtu = 1300},
-		{.matches = laptops,
-		 .match_count = 1,
+		{.groups = &alice, .group_count = 1, .routes = &all, .route_count = 1, .mtu = 1300},
+		{.groups = &laptops,
+		 .group_count = 1,
 		 .routes = &behind,
 		 .route_count = 1,
 		 .rate = 5000000,
@@ -200,7 +203,7 @@ static void a_profile_decides_what_it_sets(void **state)
 	options.common.server_count = 1;
 	options.common.domains = corp;
 	options.common.domain_count = 1;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(ALICE), NOW, &grant, &routes, NULL), 0);
 	assert_int_equal(routes.count, 1);
 	assert_true(pushes(&routes, "0.0.0.0/0"));
 	assert_int_equal(grant.mtu, 1300);
@@ -209,11 +212,11 @@ static void a_profile_decides_what_it_sets(void **state)
 	assert_int_equal(routes.push.server_count, 0); // domains are set without servers
 	assert_int_equal(routes.push.domain_count, 2);
 	lease_release(leases, ALICE, NOW);
-	assert_int_equal(admit_grant(&options, leases, BOB, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(BOB), NOW, &grant, &routes, NULL), 0);
 	assert_int_equal(routes.count, 2);
 	assert_true(pushes(&routes, "10.90.0.0/30") && pushes(&routes, "192.0.2.0/24"));
 	assert_int_equal(grant.mtu, 0);
-	assert_int_equal(admit_grant(&options, leases, BRANCH, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(BRANCH), NOW, &grant, &routes, NULL), 0);
 	assert_int_equal(routes.count, 3);
 	assert_int_equal(grant.rate, 0);
 	assert_int_equal(routes.push.server_count, 1);
@@ -232,14 +235,15 @@ static void a_full_pool_refuses(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		struct error error = {0};
 		snprintf(identity, sizeof(identity), "spiffe://corp.example/laptop/n%u", i);
-		int r = admit_grant(&options, leases, identity, NOW, &grant, &routes, &error);
+		int r = admit_grant(&options, leases, WHO(identity), NOW, &grant, &routes, &error);
 		granted += r == 0;
 		if (r < 0)
 			assert_int_equal(error.code, ENOSPC);
 	}
 	assert_int_equal(granted, POOL_ROOM);
 	lease_release(leases, "spiffe://corp.example/laptop/n0", NOW + 1);
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW + 2, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(ALICE), NOW + 2, &grant, &routes, NULL),
+			 0);
 }
 
 static void a_digest_stands_for_addresses_and_routes(void **state)
@@ -249,9 +253,10 @@ static void a_digest_stands_for_addresses_and_routes(void **state)
 	uint8_t first[GRANT_DIGEST_SIZE], other[GRANT_DIGEST_SIZE];
 
 	(void)state;
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(ALICE), NOW, &grant, &routes, NULL), 0);
 	assert_int_equal(grant_digest(&grant, &routes, first), 0);
-	assert_int_equal(admit_grant(&options, leases, ALICE, NOW + 1, &grant, &routes, NULL), 0);
+	assert_int_equal(admit_grant(&options, leases, WHO(ALICE), NOW + 1, &grant, &routes, NULL),
+			 0);
 	assert_int_equal(grant_digest(&grant, &routes, other), 0);
 	assert_memory_equal(first, other, sizeof(first)); // sticky
 	grant.addresses[0].addr.bytes[3] ^= 1;
