@@ -16,6 +16,7 @@
 #include "daemon/config_read.h"
 #include "daemon/config_report.h"
 #include "daemon/config_source.h"
+#include "daemon/config_space.h"
 #include "daemon/setting.h"
 
 #define SUFFIX	       ".conf"
@@ -232,6 +233,8 @@ static int reader_finish(struct config_reader *reader, struct config **ret,
 		config_check(reader);
 	if (!reader->out_of_memory)
 		config_policy_build(reader);
+	if (!reader->out_of_memory)
+		config_space_check_groups(reader);
 	if (reader->out_of_memory) {
 		*ret_errors = NULL;
 		return -ENOMEM;

@@ -91,7 +91,7 @@ struct config_dns {
 };
 
 struct config_profile { // what identities get that match; what is zero is as for all
-	char **matches; // patterns
+	char **matches; // patterns, and names such as "group:contractors"
 	unsigned match_count;
 	struct prefix *pools;
 	unsigned pool_count;

@@ -9,8 +9,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "daemon/config.h"
+#include "daemon/config_named.h"
 #include "daemon/config_read.h"
 #include "server/lease.h"
+#include "tun/rule.h"
 
 #define PROFILE_POOLS_MAX 16u // of one profile
 
@@ -376,4 +378,30 @@ void config_space_check(struct config_reader *reader)
 	check_sites(reader, peers);
 	check_space(reader, peers);
 	check_identities(reader, peers);
+}
+
+const struct rule_group *config_space_group(const struct config *config, const char *word)
+{
+	const struct rules *model = config->policy.model;
+	for (unsigned i = 0; model && i < model->group_count; i++)
+		if (model->groups[i].name && strcmp(model->groups[i].name, word) == 0)
+			return &model->groups[i];
+	return NULL;
+}
+
+void config_space_check_groups(struct config_reader *reader)
+{
+	const struct config_gateway *gateway = &reader->config->gateway;
+	for (unsigned i = 0; i < gateway->profile_count; i++) {
+		const config_setting_t *at = config_read_place(reader, "gateway.profiles", i);
+		for (unsigned j = 0; j < gateway->profiles[i].match_count; j++) {
+			const char *word = gateway->profiles[i].matches[j];
+			if (!word || !config_named_is(word) ||
+			    config_space_group(reader->config, word))
+				continue;
+			error_remedy(config_fault(reader->errors, place_within(at, "for", j),
+						  "there is no \"%s\"", word),
+				     "define it in policy.groups, or write an identity pattern");
+		}
+	}
 }

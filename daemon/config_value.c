@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/config_named.h"
 #include "daemon/config_read.h"
 #include "daemon/setting.h"
 #include "pki/identity.h"
@@ -272,6 +273,17 @@ static void read_text(struct config_reader *reader, const struct setting *settin
 		config_value_fault_element(reader, setting, at, NULL);
 }
 
+// Whether there is such a group is known when the policy has been read.
+static void read_who(struct config_reader *reader, const struct setting *setting,
+		     const config_setting_t *at, char **field)
+{
+	const char *text = config_setting_get_string(at);
+	if (config_named_is(text))
+		*field = copy_text(reader, text);
+	else
+		read_pattern(reader, setting, at, field);
+}
+
 static void read_domain_name(struct config_reader *reader, const struct setting *setting,
 			     const config_setting_t *at, char **field)
 {
@@ -363,6 +375,9 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		break;
 	case SETTING_ADDRESSES:
 		read_address(reader, setting, at, field);
+		break;
+	case SETTING_WHO:
+		read_who(reader, setting, at, field);
 		break;
 	case SETTING_NAMES:
 		read_domain_name(reader, setting, at, field);

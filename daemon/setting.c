@@ -30,6 +30,8 @@ static const char *const phrases[] = {
 	[SETTING_TARGETS] = "a name or address with a port such as \"vpn.corp.example:443\"",
 	[SETTING_PREFIXES] = "a prefix such as \"10.90.0.0/16\" or \"fd90::/64\"",
 	[SETTING_ADDRESSES] = "an address such as \"10.90.0.7\" or \"fd90::7\"",
+	[SETTING_WHO] = "\"group:NAME\" or an identity pattern such as "
+			"\"spiffe://corp.example/contractor/*\"",
 	[SETTING_NAMES] = "a name such as \"corp.example\"",
 	[SETTING_PREFIX] = "a prefix such as \"192.168.1.0/24\" or \"fd90::/64\"",
 	[SETTING_RATE] = "a rate from 64 kbit/s to 1000 Gbit/s such as \"50 Mbit/s\"",

@@ -23,6 +23,7 @@ enum setting_type {
 	SETTING_ADDRESSES, // array of addresses
 	SETTING_KEYS,	   // array of pinned keys
 	SETTING_NAMES,	   // array of names of the DNS
+	SETTING_WHO,	   // array of identity patterns and named groups
 	SETTING_WORDS,	   // array of words for a side of a rule
 	SETTING_SERVICES,  // array of services
 	SETTING_HOURS,	   // array of hours of the week

@@ -44,7 +44,7 @@ static const struct setting settings[] = {
 	 .help = "What some identities get instead of what all get. Of the profiles that match an identity, the first that sets "
 		 "something decides that; what none sets is as for all."},
 	{.path = "gateway.profiles[].for",
-	 .type = SETTING_PATTERNS,
+	 .type = SETTING_WHO,
 	 .min = 1,
 	 .max = 256,
 	 .required = true,
@@ -52,7 +52,7 @@ static const struct setting settings[] = {
 	 .offset = offsetof(struct config_profile, matches),
 	 .count_offset = offsetof(struct config_profile, match_count),
 	 .size = sizeof(char *),
-	 .help = "Identity patterns; one that matches is enough."},
+	 .help = "Groups of the policy and identity patterns; one that matches is enough."},
 	{PROFILE_PREFIXES("pools", pool, 16),
 	 .help = "Pools instead of those of gateway.pools. They may be some of those."},
 	{PROFILE_PREFIXES("routes", route, 256),

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "daemon/config.h"
+#include "daemon/config_space.h"
 #include "tun/translate.h"
 
 struct terms *terms_free(struct terms *terms)
@@ -57,16 +58,17 @@ static bool make_peers(struct terms *terms, const struct config_gateway *config)
 }
 
 // A pattern is a group of one.
-static void add_groups(struct terms *terms, struct profile *profile,
-		       const struct config_profile *config)
+static void add_groups(struct terms *terms, struct profile *profile, const struct config *config,
+		       const struct config_profile *from)
 {
 	profile->groups = &terms->groups[terms->group_count];
-	profile->group_count = config->match_count;
-	for (unsigned i = 0; i < config->match_count; i++) {
+	profile->group_count = from->match_count;
+	for (unsigned i = 0; i < from->match_count; i++) {
+		const struct rule_group *named = config_space_group(config, from->matches[i]);
 		struct rule_peer *word = &terms->words[terms->group_count];
-		word->identity = config->matches[i];
+		word->identity = from->matches[i];
 		terms->groups[terms->group_count++] =
-			(struct rule_group){.peers = word, .peer_count = 1};
+			named ? *named : (struct rule_group){.peers = word, .peer_count = 1};
 	}
 }
 
@@ -107,15 +109,16 @@ static void add_pools(struct terms *terms, const struct prefix *pools, unsigned 
 	}
 }
 
-static bool make_profiles(struct terms *terms, const struct config_gateway *config)
+static bool make_profiles(struct terms *terms, const struct config *all)
 {
+	const struct config_gateway *config = &all->gateway;
 	terms->profiles = calloc(config->profile_count + 1, sizeof(*terms->profiles));
 	add_pools(terms, config->pools, config->pool_count);
 	if (!terms->profiles || !make_groups(terms, config))
 		return false;
 	for (unsigned i = 0; i < config->profile_count; i++) {
 		terms->profiles[i] = make_profile(&config->profiles[i]);
-		add_groups(terms, &terms->profiles[i], &config->profiles[i]);
+		add_groups(terms, &terms->profiles[i], all, &config->profiles[i]);
 		add_pools(terms, config->profiles[i].pools, config->profiles[i].pool_count);
 	}
 	terms->common = (struct profile){
@@ -133,7 +136,7 @@ struct terms *terms_new(const struct config *config)
 {
 	const struct config_gateway *gateway = &config->gateway;
 	_cleanup_(terms_freep) struct terms *terms = calloc(1, sizeof(*terms));
-	if (!terms || !make_peers(terms, gateway) || !make_profiles(terms, gateway))
+	if (!terms || !make_peers(terms, gateway) || !make_profiles(terms, config))
 		return NULL;
 	struct announce_options options = {
 		.pools = terms->pools,

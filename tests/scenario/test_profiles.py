@@ -36,8 +36,10 @@ def lan(world, router, four, six):
 def test_split_and_full(world):
     """Contractors get a pool, everything through the tunnel, smaller packets; the others what all get. A reload changes that in
     the sessions that live."""
-    contractors = [world.pki.identity("contractor/*")]
-    gate = world.gateway(gateway={
+    contractors = ["group:contractors"]
+    policy = {"groups": {"contractors": [world.pki.identity("contractor/*")]},
+              "rules": [{"from": ["any"], "to": ["any"], "allow": ["any"]}]}
+    gate = world.gateway(policy=policy, gateway={
         "routes": ["10.20.0.0/24"], "dns": {"servers": ["10.20.0.53"], "domains": ["corp.example"]},
         "profiles": [{"for": contractors, "pools": ["10.91.0.0/16", "fd91::/64"], "routes": ["0.0.0.0/0", "::/0"],
                       "dns": {"servers": ["10.20.0.54"]}, "mtu": 1300}]})

@@ -141,6 +141,13 @@ static void test_profiles(void **state)
 		{NODE PROFILE("dns = { domains = [\"corp..example\"]; };"),
 		 "/etc/m.conf:3: gateway.profiles[0].dns.domains[0]", "corp..example",
 		 "corp.example", NULL},
+		{NODE GATEWAY "profiles = ( { for = [\"spiffe://d/x\", \"group:ext\"]; } ); };\n"
+			      "policy: { groups: { int = [\"spiffe://d/x\"]; }; };",
+		 "/etc/m.conf:3: gateway.profiles[0].for[1]", "there is no \"group:ext\"", NULL,
+		 "policy.groups"},
+		{NODE GATEWAY "profiles = ( { for = [\"group\"]; } ); };",
+		 "/etc/m.conf:3: gateway.profiles[0].for[0]", "found the string \"group\"",
+		 "\"group:NAME\"", NULL},
 		{NODE GATEWAY "profiles = ( { mtu = 1300; } ); };",
 		 "/etc/m.conf:3: gateway.profiles[0]", "\"for\" is missing", "an array of", NULL},
 	};
