@@ -341,14 +341,16 @@ static void print_sessions(const json_t *result)
 
 static void print_routes(const json_t *result)
 {
-	static const char *const columns[] = {"PREFIX", "IDENTITY"};
-	struct libscols_table *table = table_new(columns, 2);
+	static const char *const columns[] = {"PREFIX", "IDENTITY", ""};
+	struct libscols_table *table = table_new(columns, 3);
 	size_t i;
 	json_t *route;
 	json_array_foreach (json_object_get(result, "routes"), i, route) {
 		struct libscols_line *line = scols_table_new_line(table, NULL);
 		scols_line_set_data(line, 0, text_of(route, "prefix"));
 		scols_line_set_data(line, 1, text_of(route, "identity"));
+		if (json_is_true(json_object_get(route, "standby")))
+			scols_line_set_data(line, 2, "waits");
 	}
 	table_print(table);
 }
