@@ -112,6 +112,13 @@ static const struct plain texts[] = {
 	{'K', offsetof(struct arguments, root_key)},
 	{'N', offsetof(struct arguments, serial)},
 	{'R', offsetof(struct arguments, reason)},
+	{'T', offsetof(struct arguments, to)},
+	{'P', offsetof(struct arguments, protocol)},
+	{'O', offsetof(struct arguments, port)},
+	{'U', offsetof(struct arguments, unit)},
+	{'I', offsetof(struct arguments, issuer)},
+	{'A', offsetof(struct arguments, at)},
+	{'L', offsetof(struct arguments, file)},
 };
 
 // Those that are said or not.
@@ -119,6 +126,7 @@ static const struct plain flags[] = {
 	{'r', offsetof(struct arguments, reuse_key)}, {'x', offsetof(struct arguments, no_start)},
 	{'j', offsetof(struct arguments, json)},      {'v', offsetof(struct arguments, valid)},
 	{'W', offsetof(struct arguments, now)},	      {'f', offsetof(struct arguments, force)},
+	{'H', offsetof(struct arguments, hardware)},  {'B', offsetof(struct arguments, inbound)},
 };
 
 static bool read_plain(int option, struct arguments *arguments)

@@ -27,6 +27,9 @@ struct arguments {
 	const char *root_key;			       // K
 	const char *from[ARGUMENTS_FROM_MAX];	       // F, each time one
 	unsigned from_count;
+	const char *to, *protocol, *port;	    // T, P, O
+	const char *unit, *issuer, *at, *file;	    // U, I, A, L
+	bool hardware, inbound;			    // H, B
 	bool reuse_key, no_start, json, valid, now; // r, x, j, v, W
 	bool force;				    // f
 };

@@ -298,7 +298,7 @@ static void print_status(const json_t *status)
 	print_problem("new trust", json_object_get(status, "trust"));
 	print_revocation(json_object_get(status, "revocation"));
 	print_lists(json_object_get(json_object_get(status, "revocation"), "lists"));
-	printf("policy:      %s\n", text_of(status, "policy"));
+	printf("policy:      %s\n", text_of(json_object_get(status, "policy"), "words"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));
 	print_crypto(json_object_get(status, "crypto"));

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "daemon/config.h"
+#include "daemon/config_end.h"
 #include "daemon/config_named.h"
 #include "daemon/config_names.h"
 #include "daemon/config_policy.h"
@@ -64,33 +65,6 @@ static const char *keep(struct config_reader *reader, const char *text)
 	return copy;
 }
 
-static void keep_address(struct policy_end *end, const struct addr *addr)
-{
-	struct addr *own = addr->family == AF_INET ? &end->v4 : &end->v6;
-	if (own->family == AF_UNSPEC)
-		*own = *addr;
-}
-
-// The addresses that a peer may have: fixed ones, those of a site behind it, the first that a pool gives away.
-static void find_addresses(const struct config_reader *reader, struct policy_end *end)
-{
-	const struct config_gateway *gateway = &reader->config->gateway;
-	struct addr addr;
-	for (unsigned i = 0; i < gateway->peer_count; i++) {
-		const struct config_peer *peer = &gateway->peers[i];
-		if (!peer->identity || strcmp(peer->identity, end->identity) != 0)
-			continue;
-		for (unsigned j = 0; j < peer->address_count; j++)
-			keep_address(end, &peer->addresses[j].addr);
-		for (unsigned j = 0; j < peer->network_count; j++)
-			if (addr_add(&peer->networks[j].addr, 1, &addr))
-				keep_address(end, &addr);
-	}
-	for (unsigned i = 0; i < gateway->pool_count; i++)
-		if (addr_add(&gateway->pools[i].addr, 2, &addr))
-			keep_address(end, &addr);
-}
-
 static void read_end(struct config_reader *reader, const config_setting_t *at, const char *text,
 		     struct policy_end *ret)
 {
@@ -101,14 +75,14 @@ static void read_end(struct config_reader *reader, const config_setting_t *at, c
 	if (!text)
 		return;
 	if (addr_parse(text, &addr) == 0) {
-		keep_address(ret, &addr);
+		*(addr.family == AF_INET ? &ret->v4 : &ret->v6) = addr;
 	} else if (identity_parse(text, strlen(text), &identity, &error) < 0) {
 		config_value_fault_element(reader, &setting, at,
 					   strncmp(text, "spiffe:", 7) == 0 ? error.what : NULL);
 	} else {
 		ret->identity = keep(reader, identity);
 		if (ret->identity)
-			find_addresses(reader, ret);
+			config_end_addresses(reader->config, ret);
 	}
 }
 

@@ -20,6 +20,7 @@
 #include "daemon/credentials.h"
 #include "daemon/evidence.h"
 #include "daemon/gateway_role.h"
+#include "daemon/policy_role.h"
 #include "daemon/renewer.h"
 #include "daemon/rescue.h"
 #include "daemon/revocation_role.h"
@@ -39,6 +40,7 @@ struct engine {
 	struct tunnel tunnel;
 	struct credentials *credentials;
 	struct revocation_role *revocation_role;
+	struct policy_role *policy_role;
 	struct gateway_role *gateway_role;
 	struct client_role *client_role;
 	struct renewer *renewer;
@@ -104,6 +106,7 @@ static void on_clock_stepped(int64_t step_s, void *data)
 	log_warning("the clock of this machine was set %s by %s", step_s < 0 ? "back" : "forward",
 		    clock_words(step_s, words, sizeof(words)));
 	renewer_clock_stepped(engine->renewer);
+	policy_role_clock_stepped(engine->policy_role);
 	on_credentials("the clock was set", engine);
 }
 
@@ -145,6 +148,8 @@ static int reload_parts(struct engine *engine, struct config *config, struct err
 	if (r == 0)
 		r = client_role_prepare(engine->client_role, config, error);
 	if (r == 0)
+		r = policy_role_prepare(engine->policy_role, config, error);
+	if (r == 0)
 		r = revocation_role_prepare(engine->revocation_role, config, error);
 	if (r < 0)
 		return r;
@@ -161,6 +166,7 @@ static int reload_parts(struct engine *engine, struct config *config, struct err
 		return r;
 	}
 	revocation_role_adopt(engine->revocation_role, config);
+	policy_role_adopt(engine->policy_role, config);
 	client_role_set(engine->client_role, config,
 			credentials_context(engine->credentials, TLS_CLIENT));
 	return 0;
@@ -220,6 +226,18 @@ static int start_revocation(struct engine *engine, struct error *error)
 		.data = engine,
 	};
 	return revocation_role_new(&tools, engine->config, &engine->revocation_role, error);
+}
+
+// Before anybody has a session.
+static int start_policy(struct engine *engine, struct error *error)
+{
+	int r = policy_role_new(engine->event, engine->tunnel.dataplane, &engine->policy_role,
+				error);
+	if (r == 0)
+		r = policy_role_prepare(engine->policy_role, engine->config, error);
+	if (r == 0)
+		policy_role_adopt(engine->policy_role, engine->config);
+	return r;
 }
 
 static int start_gateway(struct engine *engine, struct error *error)
@@ -317,6 +335,8 @@ static int start_parts(struct engine *engine, struct error *error)
 	if (r == 0)
 		r = tunnel_start(&engine->tunnel, engine->event, config, on_network, engine, error);
 	if (r == 0)
+		r = start_policy(engine, error);
+	if (r == 0)
 		r = start_gateway(engine, error);
 	if (r == 0)
 		r = control_new(engine->event, config->control_socket, engine, &engine->control,
@@ -360,6 +380,7 @@ struct engine *engine_free(struct engine *engine)
 	renewer_free(engine->renewer);
 	client_role_free(engine->client_role);
 	gateway_role_free(engine->gateway_role);
+	policy_role_free(engine->policy_role);
 	tunnel_done(&engine->tunnel);
 	revocation_role_free(engine->revocation_role);
 	credentials_free(engine->credentials);
@@ -390,6 +411,11 @@ const struct config *engine_config(const struct engine *engine)
 const struct revocation_role *engine_revocation(const struct engine *engine)
 {
 	return engine->revocation_role;
+}
+
+const struct policy_role *engine_policy(const struct engine *engine)
+{
+	return engine->policy_role;
 }
 
 const struct credentials *engine_credentials(const struct engine *engine)

@@ -11,6 +11,7 @@ struct engine;
 struct error;
 struct gateway;
 struct initiator;
+struct policy_role;
 struct renewer;
 struct revocation_role;
 struct tunnel;
@@ -39,6 +40,7 @@ int engine_renew(struct engine *engine, unsigned *ret_attempt, struct error *err
 const struct renewer *engine_renewer(const struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 const struct credentials *engine_credentials(const struct engine *engine);
+const struct policy_role *engine_policy(const struct engine *engine);
 const struct revocation_role *engine_revocation(const struct engine *engine);
 const struct tunnel *engine_tunnel(const struct engine *engine);
 struct gateway *engine_gateway(const struct engine *engine); // NULL: none

@@ -10,6 +10,7 @@
 #include "daemon/cmd_ca.h"
 #include "daemon/cmd_join.h"
 #include "daemon/cmd_pin.h"
+#include "daemon/cmd_policy.h"
 #include "daemon/cmd_renew.h"
 #include "daemon/cmd_revoke.h"
 #include "daemon/cmd_status.h"
@@ -22,6 +23,12 @@ static const struct command commands[] = {
 	{"status", "[--json]", "what is up: links, sessions, certificate", JSON_OPTION, cmd_status},
 	{"sessions", "[--json]", "who is connected", JSON_OPTION, cmd_sessions},
 	{"routes", "[--json]", "which networks lead to whom", JSON_OPTION, cmd_routes},
+	{"policy check", "FILE [--json]", "say all that is wrong with a policy, and run its tests",
+	 CMD_POLICY_CHECK_OPTIONS, cmd_policy_check},
+	{"policy explain",
+	 "--from WHO --to WHO SERVICE [--unit TEXT] [--issuer NAME] [--hardware] [--at TIME] "
+	 "[--inbound] [--file FILE] [--json]",
+	 "which rule decides, and why", CMD_POLICY_EXPLAIN_OPTIONS, cmd_policy_explain},
 	{"reload", "[--json]", "apply a changed configuration", JSON_OPTION, cmd_reload},
 	{"reauth", "[LINK|IDENTITY] [--json]", "let peers prove their identity again now",
 	 JSON_OPTION, cmd_reauth},

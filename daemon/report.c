@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
+#include "daemon/report_policy.h"
 #include "daemon/report_renewal.h"
 #include "daemon/report_revocation.h"
 #include "daemon/stapler.h"
@@ -27,8 +28,6 @@
 #include "tun/offload.h"
 #include "tun/seal.h"
 #include "tun/session.h"
-
-#define POLICY "none, every admitted peer reaches everything"
 
 static json_t *text_or_null(const char *text)
 {
@@ -293,16 +292,16 @@ json_t *report_status(const struct engine *engine)
 	struct dataplane *dataplane = engine_tunnel(engine)->dataplane;
 	uint64_t counts[DROP_LAST + 1];
 	dataplane_drops(dataplane, counts);
-	json_t *status =
-		json_pack("{s:i,s:s,s:s,s:s,s:o,s:{s:i,s:o},s:{s:s,s:i,s:o},s:o,s:i,s:o,s:o,s:o}",
-			  "schema", REPORT_SCHEMA, "version", MUTUN_VERSION, "identity",
-			  credential_identity(credentials_credential(credentials)), "policy",
-			  POLICY, "certificate", own_certificate(engine), "trust", "certificates",
-			  (int)trust_count(credentials_trust(credentials)), "problem",
-			  problem(engine, true), "interface", "name", config->interface.name, "mtu",
-			  (int)config->interface.mtu, "offload", offloads(engine), "crypto",
-			  crypto(engine), "workers", (int)dataplane_workers(dataplane), "links",
-			  links(engine), "sessions", sessions(engine), "drops", drops(counts));
+	json_t *status = json_pack(
+		"{s:i,s:s,s:s,s:o,s:o,s:{s:i,s:o},s:{s:s,s:i,s:o},s:o,s:i,s:o,s:o,s:o}", "schema",
+		REPORT_SCHEMA, "version", MUTUN_VERSION, "identity",
+		credential_identity(credentials_credential(credentials)), "policy",
+		report_policy(engine), "certificate", own_certificate(engine), "trust",
+		"certificates", (int)trust_count(credentials_trust(credentials)), "problem",
+		problem(engine, true), "interface", "name", config->interface.name, "mtu",
+		(int)config->interface.mtu, "offload", offloads(engine), "crypto", crypto(engine),
+		"workers", (int)dataplane_workers(dataplane), "links", links(engine), "sessions",
+		sessions(engine), "drops", drops(counts));
 	if (status)
 		json_object_set_new(status, "renewal", report_renewal(engine));
 	if (status)

@@ -9,6 +9,7 @@
 #include "daemon/engine.h"
 #include "daemon/feed.h"
 #include "daemon/report.h"
+#include "daemon/report_explain.h"
 #include "daemon/report_readiness.h"
 
 // Each returns the result (a new reference), or NULL with the reason in `error`.
@@ -46,6 +47,11 @@ static json_t *do_disconnect(struct engine *engine, const json_t *request, struc
 		return NULL;
 	}
 	return json_pack("{s:i}", "sessions", (int)count);
+}
+
+static json_t *do_policy_explain(struct engine *engine, const json_t *request, struct error *error)
+{
+	return report_explain(engine_config(engine), engine, request, error);
 }
 
 static json_t *do_status(struct engine *engine, const json_t *request, struct error *error)
@@ -103,6 +109,7 @@ static const struct command {
 	{"status", .run = do_status},
 	{"sessions", .run = do_sessions},
 	{"routes", .run = do_routes},
+	{"policy-explain", .run = do_policy_explain},
 	{"reload", .acts = true, .run = do_reload},
 	{"reauth", .acts = true, .run = do_reauth},
 	{"disconnect", .acts = true, .run = do_disconnect},

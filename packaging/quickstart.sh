@@ -132,9 +132,12 @@ configure() { # HOST, and what is special about it on standard input
 		cat
 	} >"$demo/$1/mutun.conf"
 }
-dials() {
+dials() { # HOST, likewise
+	local more
+	more=$(cat)
 	configure "$1" <<-END
 		links = ( { name = "hq"; to = [ "10.77.1.1:443" ]; identity = "spiffe://$domain/gateway/*"; } );
+		$more
 	END
 }
 
@@ -212,10 +215,20 @@ socketserver.ThreadingTCPServer(("10.30.0.10", 80), handler).serve_forever()' "$
 		  pools = [ "10.90.0.0/16", "fd90::/64" ];
 		  sites = ( { identity = "spiffe://$domain/site/berlin"; networks = [ "10.30.0.0/24" ]; } );
 		};
+		policy: {
+		  groups: { laptops = [ "spiffe://$domain/laptop/*" ]; };
+		  hosts: { web = [ "10.30.0.10" ]; };
+		  rules = (
+		    { name = "web server"; from = [ "group:laptops" ]; to = [ "host:web" ]; allow = [ "tcp/80", "icmp/echo-request" ]; },
+		    { name = "laptops"; from = [ "group:laptops" ]; to = [ "group:laptops", "self" ]; allow = [ "icmp/echo-request" ]; } );
+		  tests = ( { from = "spiffe://$domain/laptop/alice"; to = "10.30.0.10"; allow = [ "tcp/80" ]; deny = [ "tcp/22" ]; } );
+		};
 	END
-	dials alice
-	dials bob
-	dials berlin
+	dials alice </dev/null
+	dials bob </dev/null
+	dials berlin <<-END # which has its own say about what comes in; the laptops let in replies and pings
+		policy: { inbound = ( { from = [ "10.90.0.0/16" ]; to = [ "10.30.0.10" ]; allow = [ "tcp/80", "icmp/echo-request" ]; } ); };
+	END
 	for node in gateway berlin alice bob; do
 		start $node "$PWD/$build/daemon/mutund" --config "$demo/$node/mutun.conf"
 	done
@@ -233,6 +246,7 @@ socketserver.ThreadingTCPServer(("10.30.0.10", 80), handler).serve_forever()' "$
 	wait_for 5 "the web server's start" at alice curl -s -m 2 http://10.30.0.10/
 	at alice curl -s -m 5 http://10.30.0.10/
 	at alice ping -n -q -c 5 -i 0.1 "$(inner bob)" | grep transmitted
+	echo "what the policy does not allow does not pass: $(at alice curl -s -S -m 2 http://10.30.0.10:22/ 2>&1 || true)"
 
 	step "7/7 alice's certificate is renewed under traffic: 1,000 pings a second to the web server"
 	at alice ping -n -q -c 6000 -i 0.001 -W 2 10.30.0.10 >"$demo/ping" &

@@ -155,6 +155,9 @@ static enum drop find_ends(const struct arrival *arrival, const struct inner *in
 	if (route_lookup(routes, &inner->source) != arrival->session)
 		return DROP_SOURCE;
 	*ret_to = route_lookup(routes, &inner->destination);
+	// Our own addresses are within what the gateway routes; what comes from there has arrived.
+	if (arrival->session->initiator && *ret_to == arrival->session)
+		*ret_to = NULL;
 	return DROP_NONE;
 }
 

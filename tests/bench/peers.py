@@ -66,6 +66,11 @@ class Mutun:
         """The settings of group `gateway` on b."""
         return f'listen = [ "{OUTER["b"]}:443" ]; pools = [ "10.78.0.0/16" ];'
 
+    def policy(self):
+        """What both nodes let pass: everything."""
+        return ('policy: { rules = ( { from = [ "any" ]; to = [ "any" ]; allow = [ "any" ]; } ); '
+                'inbound = ( { from = [ "any" ]; allow = [ "any" ]; } ); };')
+
     def start(self, pair):
         directory, mutun = pair.directory, self.folder / "mutun"
         sh(mutun, "ca", "init", directory / "ca", "--domain", DOMAIN)
@@ -79,7 +84,7 @@ class Mutun:
             (directory / f"{host}.conf").write_text(
                 f'node: {{ certificate = "{host}.crt"; key = "{host}.key"; trust = "ca/trust.crt"; '
                 f'state = "{directory}/{host}.state"; }};\n'
-                f'interface: {{ workers = {self.workers}; }};\n{roles[host]}\nlog: {{ level = "warning"; }};\n'
+                f'interface: {{ workers = {self.workers}; }};\n{roles[host]}\n{self.policy()}\nlog: {{ level = "warning"; }};\n'
                 f'control: {{ socket = "{directory}/{host}.sock"; }};\n')
             pair.daemon(host, self.folder / "mutund", "-c", directory / f"{host}.conf")
             pair.settle(0.5)

@@ -103,7 +103,7 @@ def test_status(pair):
     status = pair.alice.status()
     session = pair.alice.session()
     assert status["schema"] == 1 and status["identity"] == pair.alice.identity
-    assert "policy" in status and "none" in status["policy"]
+    assert status["policy"]["rules"] == 1 and status["policy"]["words"].startswith("1 inbound rules, digest ")
     offloads = ("tso", "uso", "join", "segment", "gro", "steer")
     assert status["interface"] == {"name": "mutun0", "mtu": 1420, "offload": dict.fromkeys(offloads, "on")}
     assert "expires in" in status["certificate"]["words"] and status["certificate"]["problem"] is None

@@ -9,6 +9,7 @@
 Every host has a cable and a subnet of its own (N) to "internet", a router that can drop, translate and capture. Nodes are
 made by World.gateway(), World.client(), World.site(); they are configured and have certificates, but are not started."""
 
+import copy
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +20,10 @@ from lib.pki import Authority
 
 POOLS = ["10.90.0.0/16", "fd90::/64"]
 PORT = 443
+
+# What a node gets whose test is not about policy: everything passes.
+OPEN = {"rules": [{"from": ["any"], "to": ["any"], "allow": ["any"]}],
+        "inbound": [{"from": ["any"], "allow": ["any"]}]}
 
 
 class World:
@@ -82,13 +87,16 @@ class World:
 
     # nodes
 
-    def add_node(self, host, path, issue=(), credential=None, **settings):
+    def add_node(self, host, path, issue=(), credential=None, policy=OPEN, **settings):
+        """With policy=None, the node has none."""
         directory = self.directory / f"{host.short}-{len(self.nodes)}"
         directory.mkdir()
         (directory / "pki").mkdir()
         credential = credential or self.pki.issue(directory / "pki" / "node", path, *issue)
         trust = directory / "pki" / "trust.crt"
         shutil.copy(self.pki.trust, trust)
+        if policy is not None:
+            settings["policy"] = copy.deepcopy(policy)
         node = Node(host, directory, credential, trust, **settings)
         self.nodes.append(node)
         return node

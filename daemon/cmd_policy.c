@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/cmd_policy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "daemon/arguments.h"
+#include "daemon/ask.h"
+#include "daemon/command.h"
+#include "daemon/config.h"
+#include "daemon/report_explain.h"
+#include "server/policy_digest.h"
+#include "tun/rule.h"
+
+#define SERVICE_MAX  64
+#define DIGEST_SHOWN 12
+
+// --- check
+
+static json_t *errors_report(const struct config_errors *errors)
+{
+	json_t *array = json_array();
+	for (size_t i = 0; errors && i < config_errors_count(errors); i++) {
+		const struct error *error = config_errors_at(errors, i);
+		json_array_append_new(array, json_pack("{s:s,s:s,s:s,s:s}", "where", error->where,
+						       "what", error->what, "expected",
+						       error->expected, "remedy", error->remedy));
+	}
+	return array;
+}
+
+static void print_errors(const struct config_errors *errors, const char *before)
+{
+	char text[ERROR_TEXT_MAX];
+	for (size_t i = 0; errors && i < config_errors_count(errors); i++)
+		fprintf(stderr, "%s%s\n", before,
+			error_text(config_errors_at(errors, i), text, sizeof(text)));
+}
+
+static int check_json(const struct config *config, const struct config_errors *errors)
+{
+	json_t *result = json_pack("{s:i,s:b,s:o,s:o}", "schema", COMMAND_SCHEMA, "ok",
+				   config != NULL, "errors", errors_report(errors), "warnings",
+				   errors_report(config ? config->warnings : NULL));
+	char digest[POLICY_DIGEST_SIZE];
+	if (config && policy_digest(config->policy.model, digest) == 0) {
+		json_object_set_new(result, "rules",
+				    json_integer(config->policy.model->rule_count));
+		json_object_set_new(result, "inbound",
+				    json_integer(config->policy.model->inbound_count));
+		json_object_set_new(result, "tests", json_integer(config->policy.trial_count));
+		json_object_set_new(result, "digest", json_string(digest));
+	}
+	arguments_print(result);
+	json_decref(result);
+	return config ? COMMAND_DONE : COMMAND_REFUSED;
+}
+
+static int check_text(const char *path, const struct config *config,
+		      const struct config_errors *errors)
+{
+	char digest[POLICY_DIGEST_SIZE];
+	if (!config) {
+		print_errors(errors, "");
+		return COMMAND_REFUSED;
+	}
+	print_errors(config->warnings, "warning: ");
+	if (!config->policy.enabled)
+		fprintf(stderr, "warning: %s: there is no policy in it\n", path);
+	if (policy_digest(config->policy.model, digest) < 0)
+		return COMMAND_REFUSED;
+	printf("%s: ok: %u rules, %u inbound, %u tests passed, digest %.*s\n", path,
+	       config->policy.model->rule_count, config->policy.model->inbound_count,
+	       config->policy.trial_count, DIGEST_SHOWN, digest);
+	return COMMAND_DONE;
+}
+
+int cmd_policy_check(int argc, char **argv)
+{
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
+	_cleanup_(config_putp) struct config *config = NULL;
+	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
+	struct arguments arguments;
+	int r = arguments_read(argc, argv, options, 1, &arguments);
+	if (r)
+		return r;
+	if (!arguments.words[0])
+		return arguments_usage("policy check", "which file?", "");
+	if (config_load_policy(arguments.words[0], &config, &errors) == -ENOMEM) {
+		struct error error;
+		error_set(&error, ENOMEM, "out of memory");
+		return arguments_refused(&error);
+	}
+	return arguments.json ? check_json(config, errors)
+			      : check_text(arguments.words[0], config, errors);
+}
+
+// --- explain
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+	return text ? text : "";
+}
+
+// "\"eng to staging\" (policy.conf:34)".
+static const char *rule_text(const json_t *rule, char *text, size_t size)
+{
+	const char *name = text_of(rule, "name");
+	if (*name)
+		snprintf(text, size, "\"%s\" (%s)", name, text_of(rule, "place"));
+	else
+		snprintf(text, size, "%s", text_of(rule, "place"));
+	return text;
+}
+
+static void print_end(const char *what, const json_t *end)
+{
+	const char *identity = text_of(end, "identity"), *issuer = text_of(end, "issuer");
+	const json_t *units = json_object_get(end, "units");
+	size_t i;
+	json_t *unit;
+	const char *address = text_of(end, "address");
+	const json_t *connected = json_object_get(end, "connected");
+	printf("%-8s %s%s%s", what, identity, *identity && *address ? ", " : "", address);
+	if (*identity && json_is_boolean(connected))
+		printf(", %s", json_is_true(connected) ? "connected" : "not connected");
+	if (*issuer)
+		printf(", issuer %s", issuer);
+	json_array_foreach (units, i, unit)
+		printf(", unit %s", json_string_value(unit));
+	if (json_is_true(json_object_get(end, "hardware")))
+		printf(", key in hardware");
+	putchar('\n');
+}
+
+static void print_matched(const char *what, const json_t *matched)
+{
+	const char *word = text_of(matched, "word"), *entry = text_of(matched, "entry");
+	bool same = !*entry || strncmp(word, entry, strlen(word)) == 0;
+	printf("         %s: %s%s%s%s\n", what, word, same ? "" : " (", same ? "" : entry,
+	       same ? "" : ")");
+}
+
+static void print_near(const json_t *near)
+{
+	static const struct {
+		const char *differs, *words;
+	} words[] = {
+		{"from", "allows it, but not from there"},
+		{"to", "allows it, but not to there"},
+		{"service", "matches both ends, but does not allow this service"},
+		{"time", "would allow it, but does not hold at this time"},
+	};
+	char text[512];
+	size_t i;
+	json_t *rule;
+	json_array_foreach (near, i, rule)
+		for (unsigned j = 0; j < sizeof(words) / sizeof(words[0]); j++)
+			if (strcmp(words[j].differs, text_of(rule, "differs")) == 0)
+				printf("near:    rule %s %s\n", rule_text(rule, text, sizeof(text)),
+				       words[j].words);
+}
+
+static int print_explanation(const json_t *answer)
+{
+	const json_t *rule = json_object_get(answer, "rule"), *next;
+	const char *verdict = text_of(answer, "verdict");
+	char text[512];
+	bool allowed = strcmp(verdict, "allow") == 0;
+	print_end("from:", json_object_get(answer, "from"));
+	print_end("to:", json_object_get(answer, "to"));
+	printf("service: %s, at %s\n", text_of(answer, "service"), text_of(answer, "at"));
+	printf("verdict: %s", allowed			       ? "ALLOWED"
+			      : strcmp(verdict, "reject") == 0 ? "REJECTED"
+							       : "DROPPED");
+	if (json_is_object(rule)) {
+		printf(" by rule %s\n", rule_text(rule, text, sizeof(text)));
+		print_matched("from", json_object_get(answer, "from_matched"));
+		print_matched("to", json_object_get(answer, "to_matched"));
+		printf("         service: %s\n", text_of(answer, "service_matched"));
+		next = json_object_get(answer, "next_rule");
+		printf("without: %s%s%s\n",
+		       strcmp(text_of(answer, "next_verdict"), "allow") == 0 ? "allowed"
+									     : "refused",
+		       json_is_object(next) ? " by rule " : ": no rule allows it",
+		       json_is_object(next) ? rule_text(next, text, sizeof(text)) : "");
+	} else {
+		printf(": no rule allows it\n");
+	}
+	print_near(json_object_get(answer, "near"));
+	return allowed ? COMMAND_DONE : COMMAND_REFUSED;
+}
+
+// "10.20.0.5:443" into address and port, where --to has one.
+static void split_port(char *to, const char **port)
+{
+	struct endpoint endpoint;
+	char *colon = strrchr(to, ':');
+	if (!*port && endpoint_parse(to, &endpoint) == 0 && colon) {
+		*port = colon + 1;
+		*colon = '\0';
+		if (to[0] == '[' && colon[-1] == ']') {
+			colon[-1] = '\0';
+			memmove(to, to + 1, strlen(to));
+		}
+	}
+}
+
+static const char *service_of(const struct arguments *arguments, const char *port,
+			      char text[SERVICE_MAX])
+{
+	const char *protocol = arguments->protocol ? arguments->protocol : "tcp";
+	if (arguments->words[0])
+		return arguments->words[0];
+	if (!port && !arguments->protocol)
+		return NULL;
+	snprintf(text, SERVICE_MAX, "%s%s%s", protocol, port ? "/" : "", port ? port : "");
+	return text;
+}
+
+static json_t *ask_file(const char *path, const json_t *request, struct error *error)
+{
+	_cleanup_(config_putp) struct config *config = NULL;
+	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
+	if (config_load_policy(path, &config, &errors) == 0)
+		return report_explain(config, NULL, request, error);
+	print_errors(errors, "");
+	error_set(error, EINVAL, "%s cannot be used", path);
+	return NULL;
+}
+
+static int explain(const struct arguments *arguments, json_t *request)
+{
+	_cleanup_(json_decrefp) json_t *answer = NULL;
+	struct error error = {0};
+	if (arguments->file) {
+		answer = ask_file(arguments->file, request, &error);
+		json_decref(request);
+	} else {
+		ask(request, &answer, &error);
+	}
+	if (!answer) {
+		arguments_refused(&error);
+		return error.code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
+	}
+	if (!arguments->json)
+		return print_explanation(answer);
+	arguments_print(answer);
+	return strcmp(text_of(answer, "verdict"), "allow") == 0 ? COMMAND_DONE : COMMAND_REFUSED;
+}
+
+int cmd_policy_explain(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"from", required_argument, NULL, 'F'},	 {"to", required_argument, NULL, 'T'},
+		{"proto", required_argument, NULL, 'P'}, {"port", required_argument, NULL, 'O'},
+		{"unit", required_argument, NULL, 'U'},	 {"issuer", required_argument, NULL, 'I'},
+		{"hardware", no_argument, NULL, 'H'},	 {"at", required_argument, NULL, 'A'},
+		{"inbound", no_argument, NULL, 'B'},	 {"file", required_argument, NULL, 'L'},
+		{"json", no_argument, NULL, 'j'},	 {0}};
+	struct arguments arguments;
+	char text[SERVICE_MAX];
+	int r = arguments_read(argc, argv, options, 1, &arguments);
+	if (r)
+		return r;
+	if (arguments.from_count != 1 || !arguments.to)
+		return arguments_usage("policy explain", "one --from and one --to are needed", "");
+	_cleanup_(freep) char *to = strdup(arguments.to);
+	const char *port = arguments.port;
+	if (to)
+		split_port(to, &port);
+	const char *service = service_of(&arguments, port, text);
+	if (!service)
+		return arguments_usage("policy explain", "which service? For example: tcp/443", "");
+	return explain(&arguments, json_pack("{s:s,s:s,s:s,s:s,s:s*,s:s*,s:s*,s:b,s:b}", "command",
+					     "policy-explain", "from", arguments.from[0], "to", to,
+					     "service", service, "unit", arguments.unit, "issuer",
+					     arguments.issuer, "at", arguments.at, "hardware",
+					     arguments.hardware, "inbound", arguments.inbound));
+}
