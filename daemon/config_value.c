@@ -95,21 +95,12 @@ static void read_path(struct config_reader *reader, const struct setting *settin
 		config_value_fault_element(reader, setting, at, NULL);
 		return;
 	}
-	int directory = *text == '/' || !slash ? 0 : (int)(slash - from + 1);
+	bool whole = *text == '/' || (setting->type == SETTING_PLACE && key_uri_is(text));
+	int directory = whole || !slash ? 0 : (int)(slash - from + 1);
 	if (snprintf(path, sizeof(path), "%.*s%s", directory, from, text) >= (int)sizeof(path))
 		config_value_fault_element(reader, setting, at, "the path is too long");
 	else
 		*field = copy_text(reader, path);
-}
-
-static void read_place(struct config_reader *reader, const struct setting *setting,
-		       const config_setting_t *at, char **field)
-{
-	const char *text = config_setting_get_string(at);
-	if (key_uri_is(text))
-		*field = copy_text(reader, text);
-	else
-		read_path(reader, setting, at, field);
 }
 
 static void read_name(struct config_reader *reader, const struct setting *setting,
@@ -358,10 +349,8 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		read_url(reader, setting, at, field);
 		break;
 	case SETTING_PATH:
-		read_path(reader, setting, at, field);
-		break;
 	case SETTING_PLACE:
-		read_place(reader, setting, at, field);
+		read_path(reader, setting, at, field);
 		break;
 	case SETTING_ENDPOINTS:
 		read_endpoint(reader, setting, at, field);

@@ -20,9 +20,9 @@
 #include "pki/trust.h"
 #include "pki/watch.h"
 
-#define PREFIX	 "denials-"   // and the trust domain
-#define LARGE	 (256 * 1024) // bytes of a file that the loop does not wait for
-#define AGAIN_US 60000000u    // from a copy that could not be written to the next try
+#define PREFIX	 "denials-" // and the trust domain
+#define LARGE	 262144	    // bytes of a file that the loop does not wait for
+#define AGAIN_US 60000000u  // from a copy that could not be written to the next try
 
 // One copy that is being written.
 struct copy {

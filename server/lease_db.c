@@ -20,6 +20,11 @@
 
 enum statement { BEGIN, COMMIT, PUT, REMOVE, TOUCH, LOAD, DECLARE, DECLARED };
 #define STATEMENTS (DECLARED + 1)
+// Mostly it says what it said before: nothing is written then, but once a day when it was seen.
+#define DECLARE_SQL                                                                           \
+	"INSERT INTO declared VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"                     \
+	" anchors = excluded.anchors, seen = excluded.seen WHERE anchors != excluded.anchors" \
+	" OR seen NOT BETWEEN excluded.seen - 86400 AND excluded.seen"
 static const char *const texts[] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
@@ -27,11 +32,7 @@ static const char *const texts[] = {
 	[REMOVE] = "DELETE FROM leases WHERE address = ?",
 	[TOUCH] = "UPDATE leases SET used = ?2 WHERE identity = ?1",
 	[LOAD] = "SELECT identity, pool, address, since, used FROM leases ORDER BY used, address",
-	// Mostly it says what it said before: nothing is written then, but once a day when it was seen.
-	[DECLARE] =
-		"INSERT INTO declared VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
-		" anchors = excluded.anchors, seen = excluded.seen WHERE anchors != excluded.anchors"
-		" OR seen NOT BETWEEN excluded.seen - 86400 AND excluded.seen",
+	[DECLARE] = (DECLARE_SQL),
 	[DECLARED] = "SELECT identity, anchors, seen FROM declared ORDER BY identity",
 };
 static const char schema[] =

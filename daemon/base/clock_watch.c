@@ -84,7 +84,7 @@ void clock_watch_look(struct clock_watch *watch)
 	int64_t now = offset(), step_ms = now - watch->offset_ms;
 
 	// What creeps adds up until it is a step.
-	if (step_ms > -CLOCK_STEP_MIN_S * 1000 && step_ms < CLOCK_STEP_MIN_S * 1000)
+	if (step_ms > -CLOCK_STEP_MIN_MS && step_ms < CLOCK_STEP_MIN_MS)
 		return;
 	watch->offset_ms = now;
 	watch->stepped((step_ms + (step_ms < 0 ? -500 : 500)) / 1000, watch->data);

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 
-#define CLOCK_STEP_MIN_S 2 // less is what time services do all day
+#define CLOCK_STEP_MIN_MS INT64_C(2000) // less is what time services do all day
 
 struct clock_watch;
 

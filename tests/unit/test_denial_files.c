@@ -64,7 +64,7 @@ static void what_could_not_be_kept_is_kept_later(void **state)
 	fixture_directory_free(directory);
 }
 
-#define STEP 16u
+#define STEP UINT64_C(16)
 #define MANY (200 * STEP)
 
 struct place {
