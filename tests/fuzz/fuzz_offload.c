@@ -13,7 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define GUARD 64u
+#define GUARD	       64u
+#define MTU_OF_HEADERS 100u // of IPv4 and TCP with options, to 8 bytes
 
 static void check(bool condition)
 {
@@ -21,12 +22,13 @@ static void check(bool condition)
 		abort();
 }
 
-// Fragments and segments are packets of their own; only a checksum that was completed where no kernel has one spoils anything.
+// Fragments and segments are packets of their own, unless a checksum was completed where no kernel has one, or the first fragment has
+// no room for all headers.
 static void join_piece(struct join *join, const uint8_t *piece, size_t size, bool partial,
-		       bool completed)
+		       bool spoiled)
 {
 	struct inner inner;
-	check(completed || inner_parse(piece, size, &inner) == DROP_NONE);
+	check(spoiled || inner_parse(piece, size, &inner) == DROP_NONE);
 	memcpy(join_place(join), piece, size);
 	join_take(join, size, partial);
 }
@@ -55,6 +57,7 @@ static void cut_and_join(struct join *join, uint8_t *frame, size_t size, size_t 
 	if (cut_begin(&cut, frame, size, mtu) != DROP_NONE)
 		return;
 	check(cut.count > 0);
+	bool spoiled = (asked && !cut.partial) || mtu < MTU_OF_HEADERS;
 	for (unsigned i = 0; i < cut.count; i++) {
 		size_t piece_size;
 		const uint8_t *piece = cut_piece(&cut, i, &piece_size);
@@ -62,7 +65,7 @@ static void cut_and_join(struct join *join, uint8_t *frame, size_t size, size_t 
 		check(piece + piece_size <= frame + VNET_HEADER + size);
 		check(cut.kind == CUT_WHOLE ? piece_size == size : piece_size <= mtu);
 		if (piece_size <= PACKET_INNER_MAX)
-			join_piece(join, piece, piece_size, cut.partial, asked && !cut.partial);
+			join_piece(join, piece, piece_size, cut.partial, spoiled);
 	}
 	join_flush(join);
 }
