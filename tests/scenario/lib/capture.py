@@ -66,6 +66,13 @@ def send(host, packets, directory):
     return int(host.run(sys.executable, RAW, "send", path).stdout)
 
 
+def inject(host, interface, packets, directory):
+    """Puts packets into an interface of a host, also such as no kernel would send."""
+    path = directory / f"packets-{next(numbers)}"
+    path.write_bytes(b"".join(struct.pack("!I", len(packet)) + packet for packet in packets))
+    assert int(host.run(sys.executable, RAW, "inject", interface, path).stdout) == len(packets)
+
+
 class Count:
     """Counts UDP datagrams that arrive at an address while the block runs."""
 
