@@ -16,8 +16,7 @@
 #define IPV6_HEADER	40u
 #define TCP_HEADER	20u
 #define UDP_HEADER	8u
-#define SCTP_HEADER	12u
-#define DCCP_HEADER	12u
+#define SCTP_HEADER	12u // and of DCCP
 #define ICMP_HEADER	8u
 #define QUOTE_LEAST	8u // bytes of a transport header that every error quotes (RFC 792)
 
@@ -207,9 +206,8 @@ static enum drop look_at_transport(const struct look *look, struct inner *ret)
 	case IPPROTO_UDPLITE:
 		return look_at_ports(look, header, left, UDP_HEADER, ret);
 	case IPPROTO_SCTP:
-		return look_at_ports(look, header, left, SCTP_HEADER, ret);
 	case IPPROTO_DCCP:
-		return look_at_ports(look, header, left, DCCP_HEADER, ret);
+		return look_at_ports(look, header, left, SCTP_HEADER, ret);
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
 		return look_at_icmp(header, left, ret);
@@ -264,8 +262,9 @@ static enum drop parse_ipv4(struct look look, struct inner *ret)
 		drop = extension_options(packet + IPV4_HEADER, header - IPV4_HEADER);
 	if (drop == DROP_NONE && fragment & (IPV4_MORE | IPV4_OFFSET)) {
 		ret->id = get16(packet + 4);
-		drop = extension_fragment(ret, (fragment & IPV4_OFFSET) * 8, fragment & IPV4_MORE,
-					  look.size - header, IPV4_PACKET_MAX - header);
+		drop = extension_fragment(ret, (size_t)(fragment & IPV4_OFFSET) * 8,
+					  fragment & IPV4_MORE, look.size - header,
+					  IPV4_PACKET_MAX - header);
 	}
 	return drop == DROP_NONE ? look_at_transport(&look, ret) : drop;
 }
