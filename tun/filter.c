@@ -87,11 +87,14 @@ static int fill(struct filter *filter, const struct rules *rules,
 		if (r < 0)
 			return r;
 	}
-	_cleanup_(uses_freep) struct uses *of_nets = uses_new(orders, USES_NETS, rules->net_count);
+	_cleanup_(uses_freep) struct uses *of_nets =
+		uses_new(orders, USES_NETS, rules->net_count, NULL);
 	if (of_nets)
 		filter->networks = networks_new(rules->nets, rules->net_count, of_nets);
-	filter->uses = uses_new(orders, USES_GROUPS, rules->group_count);
 	filter->groups = groups_new(rules->groups, rules->group_count);
+	if (filter->groups)
+		filter->uses = uses_new(orders, USES_GROUPS, rules->group_count,
+					groups_same(filter->groups));
 	filter->known = table_new();
 	filter->key = calloc((size_t)rules->group_count + 1, sizeof(*filter->key));
 	bool good =

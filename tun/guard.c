@@ -183,7 +183,7 @@ static bool keep_allowed(struct flow *flow, void *data)
 		return true;
 	guard_judge_flow(filter, flow, &verdict, &program);
 	if (verdict.allow)
-		flow_judged(flow, generation, program, verdict.rule);
+		flow_judged(flow, generation, (uint8_t)program, verdict.rule);
 	return verdict.allow;
 }
 

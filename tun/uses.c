@@ -25,43 +25,55 @@ void uses_sets_done(struct uses_sets *sets)
 			sets->of[p][s] = ruleset_free(sets->of[p][s]);
 }
 
+// What is to be known of one side of one program.
+struct view {
+	const struct rule_order *order;
+	enum uses_side side;
+	enum uses_kind kind;
+	const uint32_t *same;
+};
+
 // What the rule names at the side; of any address or peer, narrower words say nothing.
-static const unsigned *named(const struct rule *rule, enum uses_side at, enum uses_kind kind,
-			     unsigned *ret_count)
+static const unsigned *named(const struct rule *rule, const struct view *view, unsigned *ret_count)
 {
-	const struct rule_side *side = at == USES_FROM ? &rule->from : &rule->to;
-	*ret_count = kind == USES_GROUPS ? side->group_count : side->net_count;
+	const struct rule_side *side = view->side == USES_FROM ? &rule->from : &rule->to;
+	*ret_count = view->kind == USES_GROUPS ? side->group_count : side->net_count;
 	if (side->any)
 		*ret_count = 0;
-	return kind == USES_GROUPS ? side->groups : side->nets;
+	return view->kind == USES_GROUPS ? side->groups : side->nets;
 }
 
-static bool fill(struct list *list, const struct rule_order *order, enum uses_side side,
-		 enum uses_kind kind, unsigned count)
+static uint32_t position_of(const struct view *view, unsigned word)
 {
+	return view->same ? view->same[word] : word;
+}
+
+static bool fill(struct list *list, const struct view *view, unsigned count)
+{
+	const struct rule_order *order = view->order;
 	unsigned named_count;
 	list->starts = calloc((size_t)count + 2, sizeof(*list->starts));
 	if (!list->starts)
 		return false;
 	// Counted two places ahead, so that filling leaves each start where it belongs.
 	for (unsigned n = 0; n < order->count; n++) {
-		const unsigned *at = named(order->rules[n], side, kind, &named_count);
+		const unsigned *at = named(order->rules[n], view, &named_count);
 		for (unsigned i = 0; i < named_count; i++)
-			list->starts[at[i] + 2]++;
+			list->starts[position_of(view, at[i]) + 2]++;
 	}
 	for (unsigned i = 2; i < count + 2; i++)
 		list->starts[i] += list->starts[i - 1];
 	list->numbers = calloc((size_t)list->starts[count + 1] + 1, sizeof(*list->numbers));
 	for (unsigned n = 0; list->numbers && n < order->count; n++) {
-		const unsigned *at = named(order->rules[n], side, kind, &named_count);
+		const unsigned *at = named(order->rules[n], view, &named_count);
 		for (unsigned i = 0; i < named_count; i++)
-			list->numbers[list->starts[at[i] + 1]++] = n;
+			list->numbers[list->starts[position_of(view, at[i]) + 1]++] = n;
 	}
 	return list->numbers != NULL;
 }
 
 struct uses *uses_new(const struct rule_order orders[FILTER_PROGRAMS], enum uses_kind kind,
-		      unsigned count)
+		      unsigned count, const uint32_t *same)
 {
 	_cleanup_(uses_freep) struct uses *uses = calloc(1, sizeof(*uses));
 	size_t most = 1;
@@ -72,7 +84,8 @@ struct uses *uses_new(const struct rule_order orders[FILTER_PROGRAMS], enum uses
 		uses->words[p] = RULESET_WORDS(orders[p].count);
 		most = uses->words[p] > most ? uses->words[p] : most;
 		for (unsigned s = 0; s < USES_SIDES; s++)
-			if (!fill(&uses->lists[p][s], &orders[p], s, kind, count))
+			if (!fill(&uses->lists[p][s], &(struct view){&orders[p], s, kind, same},
+				  count))
 				return NULL;
 	}
 	uses->bits = calloc(most, sizeof(*uses->bits));

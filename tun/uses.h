@@ -20,9 +20,10 @@ void uses_sets_done(struct uses_sets *sets);
 struct uses;
 
 enum uses_kind { USES_GROUPS, USES_NETS };
-// Of `count` groups or networks, by the programs' orders. Does not keep the orders. NULL: out of memory.
+// Of `count` groups or networks, by the programs' orders. Whoever uses one with `same`, if any, uses that one instead. Keeps neither.
+// NULL: out of memory.
 struct uses *uses_new(const struct rule_order orders[FILTER_PROGRAMS], enum uses_kind kind,
-		      unsigned count);
+		      unsigned count, const uint32_t *same);
 struct uses *uses_free(struct uses *uses); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct uses *, uses_free);
 

@@ -28,6 +28,10 @@ static const char *const patterns[] = {
 	"spiffe://a.example/l*p/*2*",
 	"spiffe://b.example/**",
 	"spiffe://b.example/x",
+	"spiffe://a.example/*/eng-1",
+	"spiffe://a.example/la*/eng",
+	"spiffe://a.example/site/*/y",
+	"spiffe://a.example/*/*/y",
 };
 // A name of a CA that is the name of a unit, too.
 static const char *const issuers[] = {NULL, "CN=One", "Build"};
