@@ -332,8 +332,9 @@ struct gateway *gateway_free(struct gateway *gateway)
 	return NULL;
 }
 
-// What the new configuration makes of one live session.
-static void reload_member(struct gateway *gateway, struct member *member)
+// What the new configuration makes of one live session. false: it waits for what another one has not given up yet; not so the `last`
+// time.
+static bool reload_member(struct gateway *gateway, struct member *member, bool last)
 {
 	struct message_bye bye = {.code = BYE_REFUSED, .retry_after_s = REFUSED_RETRY_S};
 	struct error error;
@@ -343,18 +344,30 @@ static void reload_member(struct gateway *gateway, struct member *member)
 	int r = grant_of(gateway, session_verdict(member_session(member)), &grant, &routes, &error);
 	if (r == 0)
 		r = member_set_grant(member, &grant, &routes, &error);
-	if (r == 0)
-		return;
+	if (r == 0 || (r == -EEXIST && !last))
+		return r == 0;
 	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
 	log_info("session %s ends: %s", session_name(member_session(member)), error.what);
 	remove_member(gateway, member, &bye);
+	return true;
+}
+
+// A network may move from one session to another, or change places with one.
+static void reload_members(struct gateway *gateway)
+{
+	struct member *member;
+	bool done = false;
+	for (unsigned round = 0; round < 2 && !done; round++) {
+		size_t cursor = 0;
+		done = true;
+		while ((member = table_next(gateway->by_identity, &cursor)))
+			done &= reload_member(gateway, member, round == 1);
+	}
 }
 
 int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
 		   struct error *error)
 {
-	size_t cursor = 0;
-	struct member *member;
 	_cleanup_(enrol_freep) struct enrol *enrol = NULL;
 	// Requests that are under way are not lost by a reload, and nobody waits for their end.
 	bool same = enrol_serves(gateway->enrol, options->ca, options->ca_passphrase);
@@ -384,8 +397,7 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 		gateway->enrol = take(enrol);
 	}
 	gateway->options = *options;
-	while ((member = table_next(gateway->by_identity, &cursor)))
-		reload_member(gateway, member);
+	reload_members(gateway);
 	return 0;
 }
 

@@ -41,10 +41,13 @@ int grant_apply(const struct grant *grant, struct session *session, struct error
 	int r = set_terms(grant, session);
 	if (r == 0)
 		r = set_routes(grant, session);
-	if (r == -EEXIST)
+	if (r == -EEXIST) {
+		// Who has it may be about to lose it to this one, and may want what this one had.
+		routes_remove(dataplane_routes(session->dataplane), session, NULL, 0);
 		return error_set(error, EEXIST,
 				 "an address or network of %s is in use by another session",
 				 session->identity);
+	}
 	return r < 0 ? error_set(error, -r, "cannot add routes: %s", strerror(-r)) : 0;
 }
 

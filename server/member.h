@@ -45,7 +45,8 @@ struct member *member_free(struct member *member, const struct message_bye *bye)
 int member_take_channel(struct member *member, struct connection *connection,
 			const struct message_hello *hello, const struct grant_routes *routes,
 			uint16_t udp_port, struct error *error);
-// What is granted after a reload: the data plane's routes, and CONFIG to the peer where it changes. The error says why it cannot be.
+// What is granted after a reload: the data plane's routes, and CONFIG to the peer where it changes. The error says why it cannot be;
+// errors as of grant_apply().
 int member_set_grant(struct member *member, const struct grant *grant,
 		     const struct grant_routes *routes, struct error *error);
 void member_set_keepalive(struct member *member, unsigned keepalive_s);

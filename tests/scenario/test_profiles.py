@@ -103,6 +103,14 @@ def test_failover(world):
     assert hamburg.lan.ping(alice.inner(), count=2, check=False, wait=1) == 0
     assert gate.session(hamburg.identity)["drops"]["source"] > dropped
 
+    # They change places, twice, and no session ends.
+    ids = {session["identity"]: session["id"] for session in gate.sessions()}
+    for metrics, first in (((5, 0), "hamburg"), ((0, 5), "berlin")):
+        gate.configure(gateway={"sites": [site | {"metric": metric} for site, metric in zip(sites, metrics)]})
+        gate.reload()
+        assert owner(gate, "10.30.0.0/24") == owner(gate, "fd30::/64") == first
+    assert ids == {session["identity"]: session["id"] for session in gate.sessions()}
+
     pinging = alice.host.start("ping", "-n", "-i", "0.02", "-c", "150", "-W", "1", target, stdout=subprocess.PIPE, text=True)
     wait_for("a few pings", lambda: berlin.host.run("cat", "/proc/net/dev").stdout)
     berlin.stop()

@@ -353,6 +353,101 @@ static void readers_see_whole_tables(void **state)
 	}
 }
 
+static int set_one(struct routes *routes, struct session *session, const char *text,
+		   unsigned metric)
+{
+	struct prefix prefix = prefix_from(text);
+	struct route_list list = {.prefixes = &prefix, .count = 1, .metric = metric};
+	return routes_set(routes, session, &list, 1);
+}
+
+// Whoever comes and goes in whatever order: the lowest metric that is there has it.
+static void the_lowest_metric_owns(void **state)
+{
+	static const unsigned metrics[] = {7, 0, 3};
+	bool there[3] = {false};
+	_cleanup_(routes_freep) struct routes *routes = routes_new();
+
+	(void)state;
+	assert_non_null(routes);
+	add_one(routes, "10.0.0.0/8", &sessions[4]);
+	for (unsigned round = 0; round < 500; round++) {
+		unsigned who = (unsigned)rand() % 3;
+		struct session *best = &sessions[4];
+		unsigned lowest = UINT32_MAX;
+		there[who] = !there[who];
+		if (there[who])
+			assert_int_equal(
+				set_one(routes, &sessions[who], "10.1.0.0/16", metrics[who]), 0);
+		else
+			routes_remove(routes, &sessions[who], NULL, 0);
+		for (unsigned i = 0; i < 3; i++)
+			if (there[i] && metrics[i] < lowest) {
+				lowest = metrics[i];
+				best = &sessions[i];
+			}
+		assert_ptr_equal(look_up(routes, "10.1.2.3"), best);
+		assert_int_equal(routes_count(routes),
+				 1u + (unsigned)there[0] + (unsigned)there[1] + (unsigned)there[2]);
+	}
+}
+
+static void a_set_replaces_what_was(void **state)
+{
+	struct prefix first[] = {prefix_from("10.1.0.0/16"), prefix_from("10.2.0.0/16"),
+				 prefix_from("10.1.0.0/16")};
+	struct prefix second[] = {prefix_from("10.2.0.0/16"), prefix_from("10.3.0.0/16")};
+	struct prefix own = prefix_from("10.90.0.2/32");
+	struct route_list lists[] = {{&own, 1, 0}, {first, 3, 5}};
+	_cleanup_(routes_freep) struct routes *routes = routes_new();
+
+	(void)state;
+	assert_non_null(routes);
+	assert_int_equal(routes_set(routes, &sessions[0], lists, 2), 0);
+	assert_int_equal(routes_count(routes), 3);
+	lists[1] = (struct route_list){second, 2, 5};
+	assert_int_equal(routes_set(routes, &sessions[0], lists, 2), 0);
+	assert_int_equal(routes_count(routes), 3);
+	assert_null(look_up(routes, "10.1.0.1"));
+	assert_ptr_equal(look_up(routes, "10.3.0.1"), &sessions[0]);
+	// The same metric belongs to whoever was first; another one does not clash.
+	assert_int_equal(set_one(routes, &sessions[1], "10.3.0.0/16", 5), -EEXIST);
+	assert_int_equal(set_one(routes, &sessions[1], "10.90.0.2/32", 0), -EEXIST);
+	assert_int_equal(routes_count(routes), 3);
+	assert_int_equal(set_one(routes, &sessions[1], "10.3.0.0/16", 6), 0);
+	assert_ptr_equal(look_up(routes, "10.3.0.1"), &sessions[0]);
+	assert_int_equal(set_one(routes, &sessions[1], "10.3.0.0/16", 4), 0);
+	assert_ptr_equal(look_up(routes, "10.3.0.1"), &sessions[1]);
+	assert_int_equal(routes_set(routes, &sessions[0], NULL, 0), 0);
+	assert_int_equal(routes_count(routes), 1);
+}
+
+// Two lines of a site with many networks: one takes over from the other.
+static void many_change_hands(void **state)
+{
+	_cleanup_(routes_freep) struct routes *routes = routes_new();
+	struct prefix *many = calloc(MANY, sizeof(*many));
+
+	(void)state;
+	assert_true(routes && many);
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i] = prefix_from("10.0.0.0/32");
+		many[i].addr.bytes[1] = (uint8_t)(i >> 16);
+		many[i].addr.bytes[2] = (uint8_t)(i >> 8);
+		many[i].addr.bytes[3] = (uint8_t)i;
+	}
+	struct route_list list = {many, MANY, 5};
+	uint64_t start = clock_ms();
+	assert_int_equal(routes_set(routes, &sessions[0], &list, 1), 0);
+	list.metric = 0;
+	assert_int_equal(routes_set(routes, &sessions[1], &list, 1), 0);
+	assert_ptr_equal(look_up(routes, "10.0.7.7"), &sessions[1]);
+	routes_remove(routes, &sessions[1], NULL, 0);
+	assert_ptr_equal(look_up(routes, "10.0.7.7"), &sessions[0]);
+	print_message("%u networks changed hands in %u ms\n", MANY, (unsigned)(clock_ms() - start));
+	free(many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +457,9 @@ int main(void)
 		cmocka_unit_test(removes_all_but_what_is_kept),
 		cmocka_unit_test(agrees_with_a_model),
 		cmocka_unit_test(one_session_brings_many),
+		cmocka_unit_test(the_lowest_metric_owns),
+		cmocka_unit_test(a_set_replaces_what_was),
+		cmocka_unit_test(many_change_hands),
 		cmocka_unit_test(readers_see_whole_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
