@@ -11,20 +11,17 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
-#include "base/domain.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/config.h"
-#include "daemon/config_named.h"
+#include "daemon/config_push.h"
 #include "daemon/config_read.h"
 #include "daemon/setting.h"
 #include "pki/identity.h"
 #include "pki/key_uri.h"
 #include "pki/pins.h"
 
-#define URL_MAX	 1024u // bytes
-#define RATE_MIN UINT64_C(64000)
-#define RATE_MAX UINT64_C(1000000000000)
+#define URL_MAX 1024u // bytes
 
 void config_value_fault(struct config_reader *reader, const struct setting *setting,
 			const config_setting_t *at)
@@ -264,51 +261,6 @@ static void read_text(struct config_reader *reader, const struct setting *settin
 		config_value_fault_element(reader, setting, at, NULL);
 }
 
-// Whether there is such a group is known when the policy has been read.
-static void read_who(struct config_reader *reader, const struct setting *setting,
-		     const config_setting_t *at, char **field)
-{
-	const char *text = config_setting_get_string(at);
-	if (config_named_is(text))
-		*field = copy_text(reader, text);
-	else
-		read_pattern(reader, setting, at, field);
-}
-
-static void read_domain_name(struct config_reader *reader, const struct setting *setting,
-			     const config_setting_t *at, char **field)
-{
-	const char *text = config_setting_get_string(at);
-	if (domain_is_name(text))
-		*field = copy_text(reader, text);
-	else
-		config_value_fault_element(reader, setting, at, NULL);
-}
-
-// "50 Mbit/s". Units are decimal, as of all rates.
-static void read_rate(struct config_reader *reader, const struct setting *setting,
-		      const config_setting_t *at, uint64_t *field)
-{
-	static const struct {
-		const char *name;
-		uint64_t factor;
-	} units[] = {{"kbit/s", 1000}, {"Mbit/s", 1000000}, {"Gbit/s", 1000000000}};
-	const char *text = config_setting_get_string(at);
-	char *unit;
-	errno = 0;
-	uint64_t number = isdigit((unsigned char)*text) ? strtoull(text, &unit, 10) : 0;
-	for (size_t i = 0; number && errno == 0 && i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(unit + strspn(unit, " "), units[i].name) != 0)
-			continue;
-		if (number < RATE_MAX / units[i].factor + 1 &&
-		    number * units[i].factor >= RATE_MIN) {
-			*field = number * units[i].factor;
-			return;
-		}
-	}
-	config_value_fault_element(reader, setting, at, NULL);
-}
-
 static void read_key(struct config_reader *reader, const struct setting *setting,
 		     const config_setting_t *at, struct pin_key *field)
 {
@@ -366,13 +318,9 @@ void config_value_text(struct config_reader *reader, const struct setting *setti
 		read_address(reader, setting, at, field);
 		break;
 	case SETTING_WHO:
-		read_who(reader, setting, at, field);
-		break;
 	case SETTING_NAMES:
-		read_domain_name(reader, setting, at, field);
-		break;
 	case SETTING_RATE:
-		read_rate(reader, setting, at, field);
+		config_push_value(reader, setting, at, field);
 		break;
 	case SETTING_PATTERNS:
 	case SETTING_PATTERN:

@@ -334,7 +334,8 @@ unsigned announce_left_out(const struct announce *announce)
 static unsigned finish(const struct stack *stack, struct prefix *ret)
 {
 	unsigned count = stack->count < stack->max ? stack->count : stack->max;
-	memcpy(ret, stack->prefixes, count * sizeof(*ret));
+	if (count)
+		memcpy(ret, stack->prefixes, count * sizeof(*ret));
 	return count;
 }
 
