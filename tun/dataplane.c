@@ -125,6 +125,7 @@ struct dataplane *dataplane_free(struct dataplane *dataplane)
 	for (unsigned i = 0; i < dataplane->options.workers; i++)
 		worker_stop(dataplane->workers[i]);
 	dataplane_collect(dataplane);
+	guard_done(&dataplane->guard);
 	routes_free(dataplane->routes);
 	closep(&dataplane->noted);
 	free(dataplane);

@@ -15,11 +15,13 @@ int guard_init(struct guard *guard)
 {
 	guard->subjects = subjects_new();
 	guard->flows = guard->subjects ? flows_new(guard->subjects) : NULL;
-	return guard->flows ? 0 : -ENOMEM;
+	guard->fragments = fragments_new();
+	return guard->flows && guard->fragments ? 0 : -ENOMEM;
 }
 
 void guard_done(struct guard *guard)
 {
+	guard->fragments = fragments_free(guard->fragments);
 	guard->flows = flows_free(guard->flows);
 	guard->subjects = subjects_free(guard->subjects);
 	filter_free(atomic_exchange(&guard->filter, NULL));

@@ -10,11 +10,13 @@
 
 #include "tun/filter.h"
 #include "tun/flow.h"
+#include "tun/fragment.h"
 #include "tun/subject.h"
 
 struct guard {
 	struct subjects *subjects;
 	struct flows *flows;
+	struct fragments *fragments;
 	_Atomic(struct filter *) filter; // NULL: everything passes, and nothing makes a flow
 };
 

@@ -6,7 +6,8 @@
 //   4 note_peer         the peer lives; it has the new keys; it may have moved
 //   5 probe_take        link messages end here
 //   6 judge             the session's terms (tun/terms.h); the inner source must belong to the session; then flow and filter (tun/pass.h)
-//   7 join_take         neighbours of one flow become one super-packet, written into the TUN queue
+//   7 forward           into another session of ours, sent with the next flush, or else
+//   8 join_take         neighbours of one flow become one super-packet, written into the TUN queue
 // Until 3 has succeeded nothing is changed but counters of drops, and never is anything answered.
 
 #include "tun/ingress.h"
@@ -20,6 +21,7 @@
 #include "tun/pass.h"
 #include "tun/path.h"
 #include "tun/probe.h"
+#include "tun/sender.h"
 #include "tun/session.h"
 #include "tun/terms.h"
 #include "tun/worker.h"
@@ -38,6 +40,7 @@ struct arrival {
 	struct lane_rx *lane;
 	uint8_t *plain;
 	size_t plain_size;
+	struct session *to; // that it goes on to; NULL: into the TUN queue
 };
 
 static enum drop read_header(struct arrival *arrival)
@@ -161,7 +164,7 @@ static enum drop find_ends(const struct arrival *arrival, const struct inner *in
 	return DROP_NONE;
 }
 
-static enum drop judge(const struct arrival *arrival)
+static enum drop judge(struct arrival *arrival)
 {
 	struct inner inner;
 	struct pass pass = {
@@ -181,6 +184,7 @@ static enum drop judge(const struct arrival *arrival)
 		drop = pass_judge(arrival->worker, &pass);
 	if (drop != DROP_NONE)
 		return drop;
+	arrival->to = pass.ruled ? pass.to : NULL;
 	if (!inner_fold_ecn(arrival->plain, arrival->ecn))
 		return DROP_CONGESTION;
 	// What a handshake promises here, the far end will send there.
@@ -189,6 +193,44 @@ static enum drop judge(const struct arrival *arrival)
 			  atomic_load_explicit(&arrival->session->mtu, memory_order_relaxed),
 			  arrival->header.flags & PACKET_FLAG_PARTIAL);
 	return DROP_NONE;
+}
+
+// The short way, to a session of ours: what the kernel would do with it on the way is done here.
+static enum drop forward(const struct arrival *arrival)
+{
+	struct worker *worker = arrival->worker;
+	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
+	struct transport transport;
+	struct inner inner;
+	if (partial && !transport_find(arrival->plain, arrival->plain_size, &transport))
+		return DROP_MALFORMED;
+	if (!inner_lower_ttl(arrival->plain))
+		return DROP_TTL;
+	// There is room for it before the packet: join_place().
+	uint8_t *frame = arrival->plain - VNET_HEADER;
+	vnet_put(frame, partial ? &transport : NULL);
+	enum drop drop =
+		egress_send(worker, arrival->to, frame, arrival->plain_size, EGRESS_ARRIVED);
+	if (drop == DROP_SIZE &&
+	    inner_parse(arrival->plain, arrival->plain_size, &inner) == DROP_NONE)
+		sender_too_big(worker, arrival->session, &inner, arrival->plain,
+			       arrival->plain_size,
+			       atomic_load_explicit(&arrival->to->mtu, memory_order_relaxed));
+	if (drop != DROP_NONE)
+		session_count_drop(arrival->to, drop);
+	return DROP_NONE;
+}
+
+// Steps 7 and 8. What leaves by another way does not stay where it was opened.
+static enum drop take_on(struct arrival *arrival)
+{
+	struct join *join = &arrival->worker->join;
+	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
+	if (!arrival->to)
+		return join_take(join, arrival->plain_size, partial) ? DROP_NONE : DROP_MALFORMED;
+	enum drop drop = forward(arrival);
+	join_undo(join);
+	return drop;
 }
 
 static void count_packet(const struct arrival *arrival)
@@ -202,11 +244,10 @@ static void count_packet(const struct arrival *arrival)
 			      memory_order_relaxed);
 }
 
-// Steps 4 to 7. The packet lies where join_place() wanted it.
+// Steps 4 to 8. The packet lies where join_place() wanted it.
 static enum drop take_packet(struct arrival *arrival)
 {
 	struct worker *worker = arrival->worker;
-	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
 	note_peer(arrival);
 	enum drop drop = DROP_MALFORMED;
 	if (arrival->plain_size && arrival->plain[0] >> 4 == 0) {
@@ -221,13 +262,13 @@ static enum drop take_packet(struct arrival *arrival)
 		join_undo(&worker->join);
 		return drop;
 	}
-	if (!join_take(&worker->join, arrival->plain_size, partial))
-		return DROP_MALFORMED;
-	count_packet(arrival);
-	return DROP_NONE;
+	drop = take_on(arrival);
+	if (drop == DROP_NONE)
+		count_packet(arrival);
+	return drop;
 }
 
-// Steps 3 to 7, on the worker that owns the lane.
+// Steps 3 to 8, on the worker that owns the lane.
 static enum drop open_and_take(struct arrival *arrival)
 {
 	struct join *join = &arrival->worker->join;

@@ -100,9 +100,9 @@ static bool is_remembered(const struct pass_memory *memory, const struct pass *p
 			  const struct filter *filter)
 {
 	const struct inner *inner = pass->inner;
-	return memory->filter == filter && inner->part != INNER_LATER && !inner->error &&
-	       memory->from == pass->from && memory->to == pass->to &&
-	       memory->service == inner_service(inner) && memory->key.protocol == inner->protocol &&
+	return memory->filter == filter && !inner->error && memory->from == pass->from &&
+	       memory->to == pass->to && memory->service == inner_service(inner) &&
+	       memory->key.protocol == inner->protocol &&
 	       memory->key.from_port == inner->source_port &&
 	       memory->key.to_port == inner->destination_port &&
 	       addr_equal(&memory->key.from, &inner->source) &&
@@ -289,16 +289,11 @@ static enum drop judge(struct worker *worker, struct pass *pass, const struct fi
 	return inner->error ? judge_error(&judgement) : judge_by_flow(&judgement);
 }
 
-enum drop pass_judge(struct worker *worker, struct pass *pass)
+static enum drop judge_whole(struct worker *worker, struct pass *pass, const struct filter *filter)
 {
-	struct guard *guard = dataplane_guard(worker->dataplane);
-	const struct filter *filter = atomic_load_explicit(&guard->filter, memory_order_acquire);
 	struct pass_memory *memory = &worker->passes;
 	const struct inner *inner = pass->inner;
 	uint32_t now_s = (uint32_t)(worker->now_ms / 1000);
-	pass->reject = false;
-	if (!filter)
-		return DROP_NONE;
 	if (!is_remembered(memory, pass, filter) ||
 	    flow_step(memory->flow, memory->reply, inner->tcp_flags, now_s) != FLOW_PASS) {
 		enum drop drop = judge(worker, pass, filter, now_s);
@@ -308,4 +303,23 @@ enum drop pass_judge(struct worker *worker, struct pass *pass)
 	memory->packets += pass->packets;
 	memory->bytes += pass->size;
 	return DROP_NONE;
+}
+
+enum drop pass_judge(struct worker *worker, struct pass *pass)
+{
+	struct guard *guard = dataplane_guard(worker->dataplane);
+	const struct filter *filter = atomic_load_explicit(&guard->filter, memory_order_acquire);
+	unsigned peer = number_of(subject_of(pass->from ? pass->from : pass->to));
+	pass->ruled = filter;
+	pass->reject = false;
+	if (!filter)
+		return DROP_NONE;
+	if (pass->from == pass->to)
+		return DROP_ROUTE;
+	if (pass->inner->part == INNER_LATER)
+		return fragment_later(guard->fragments, peer, pass->inner, worker->now_ms);
+	enum drop drop = judge_whole(worker, pass, filter);
+	if (pass->inner->part == INNER_FIRST)
+		drop = fragment_first(guard->fragments, peer, pass->inner, drop, worker->now_ms);
+	return drop;
 }

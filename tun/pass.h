@@ -3,7 +3,8 @@
 //   1 the flow of the packet before it in this run, of which most packets are
 //   2 an ICMP error: by the flow of the packet that it quotes (RFC 5508, 4.2); it makes none and keeps none alive
 //   3 a flow of either direction; one of an older generation is judged again, with its first packet
-//   4 the filter. On a gateway's sessions the rules, on what comes over a link the inbound rules; where both apply, both must allow it.
+//   4 a later fragment: as the first one (tun/fragment.h)
+//   5 the filter. On a gateway's sessions the rules, on what comes over a link the inbound rules; where both apply, both must allow it.
 //     What this host itself sends over its link is always allowed.
 #pragma once
 
@@ -28,6 +29,7 @@ struct pass {
 	const uint8_t *packet;
 	size_t size;
 	unsigned packets; // that it will be cut into
+	bool ruled;	  // set: there is a filter
 	bool reject;	  // set with DROP_POLICY: its sender is to be told
 };
 
@@ -42,7 +44,8 @@ struct pass_memory {
 	uint64_t packets, bytes; // not yet counted
 };
 
-// Workers, under RCU. DROP_NONE: it may. DROP_POLICY, DROP_FLOWS, DROP_STATE; DROP_QUOTE: an ICMP error about no flow.
+// Workers, under RCU. DROP_NONE: it may. DROP_POLICY, DROP_FLOWS, DROP_STATE; DROP_QUOTE: an ICMP error about no flow; DROP_ROUTE: it
+// would go back to where it comes from; DROP_FRAGMENT, DROP_OVERLAP.
 enum drop pass_judge(struct worker *worker, struct pass *pass);
 // Whether the packet before in this run came from the same session, with the same addresses: then its source is that session's, and
 // `ret_to` what its destination is.

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "tun/egress.h"
+#include "tun/ingress.h"
 #include "tun/note.h"
+#include "tun/path.h"
 #include "tun/session.h"
 #include "tun/transport.h"
 #include "tun/worker.h"
@@ -38,6 +42,23 @@ static struct session *make_session(struct pass_world *world, const char *name, 
 	return session;
 }
 
+// No thread runs it, and it has no sockets.
+static void make_worker(struct pass_world *world)
+{
+	struct worker *worker = world->worker;
+	int pair[2];
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	worker->tun = pair[0];
+	world->tun = pair[1];
+	worker->mtu = 1400;
+	for (unsigned i = 0; i < DATAPLANE_SLOTS; i++)
+		atomic_init(&worker->sockets[i], -1);
+	assert_int_equal(datagram_out_init(&worker->out), 0);
+	worker->out.segmentation = true;
+	assert_int_equal(join_init(&worker->join, worker->tun), 0);
+}
+
 struct pass_world *pass_world_new(void)
 {
 	struct dataplane_options options = {.workers = 0, .mtu = 1400};
@@ -50,6 +71,7 @@ struct pass_world *pass_world_new(void)
 	world->worker->dataplane = world->dataplane;
 	world->worker->notes = notes_new(world->wake);
 	world->worker->now_ms = clock_ms();
+	make_worker(world);
 	world->alice = make_session(world, "alice", PASS_ALICE "/32");
 	world->bob = make_session(world, "bob", PASS_BOB "/32");
 	world->carol = make_session(world, "carol", PASS_CAROL "/32");
@@ -65,6 +87,10 @@ struct pass_world *pass_world_free(struct pass_world *world)
 	session_free(world->link);
 	dataplane_free(world->dataplane);
 	notes_free(world->worker->notes);
+	datagram_out_done(&world->worker->out);
+	join_done(&world->worker->join);
+	close(world->worker->tun);
+	close(world->tun);
 	free(world->worker);
 	close(world->wake);
 	free(world);
@@ -175,6 +201,7 @@ struct filter *pass_filter(const char *const *lines)
 
 void pass_rules(struct pass_world *world, const char *const *lines)
 {
+	pass_flush(world->worker);
 	assert_int_equal(dataplane_set_filter(world->dataplane, pass_filter(lines)), 0);
 }
 
@@ -250,4 +277,117 @@ enum drop pass_try(struct pass_world *world, const char *from, const char *to, u
 	uint8_t packet[PASS_MAX];
 	size_t size = pass_packet(packet, from, to, protocol, from_port, to_port, flags);
 	return pass_packet_judge(world, packet, size, NULL);
+}
+
+// --- packets that travel
+
+#define MTU 1400u
+
+static struct epoch_options options_of(const struct session *session)
+{
+	struct epoch_options options = {
+		.number = 1,
+		.cipher = CIPHER_AES_256_GCM,
+		.initiator = session->initiator,
+		.remote_index = ~session->index,
+		.peer_lanes = 1,
+	};
+	memcpy(options.secret, &session->index, sizeof(session->index));
+	return options;
+}
+
+static struct datagram_peer peer_of(const struct session *session)
+{
+	struct datagram_peer peer = {.slot = 2};
+	peer.remote.addr = (struct addr){.family = AF_INET, .bytes = {127, 0, 0, 1}};
+	peer.remote.port = (uint16_t)session->subject->number;
+	return peer;
+}
+
+void pass_connect(struct session *session)
+{
+	struct epoch_options options = options_of(session);
+	struct epoch *epoch = epoch_new(&options);
+	struct datagram_peer peer = peer_of(session);
+	struct path *path = path_new(&peer, true);
+	assert_true(epoch && path);
+	atomic_store(&session->epochs[1], epoch);
+	atomic_store(&session->tx, epoch);
+	atomic_store(&session->mtu, MTU);
+	path_replace(session, 0, path);
+}
+
+static struct seal *seal_of(const struct session *session, bool out)
+{
+	struct epoch_options options = options_of(session);
+	uint8_t key[SEAL_KEY_SIZE], iv[SEAL_IV_SIZE];
+	assert_int_equal(seal_derive(options.secret, session->initiator != out, 0, key, iv), 0);
+	struct seal *seal = seal_new(options.cipher, key, iv, out);
+	assert_non_null(seal);
+	return seal;
+}
+
+void pass_arrive(struct pass_world *world, struct session *session, const uint8_t *packet,
+		 size_t size, uint8_t flags, uint8_t ecn)
+{
+	static uint64_t counter;
+	_cleanup_(seal_freep) struct seal *seal = seal_of(session, true);
+	struct packet_header header = {.type = PACKET_DATA, .epoch = 1, .flags = flags};
+	struct datagram_peer peer = peer_of(session);
+	uint8_t datagram[PASS_MAX + PACKET_OVERHEAD];
+	uint32_t index = htobe32(session->index);
+	uint64_t number = htobe64(++counter);
+	memcpy(header.index, &index, sizeof(index));
+	memcpy(header.counter, &number, sizeof(number));
+	memcpy(datagram, &header, sizeof(header));
+	assert_true(seal_packet(seal, &header, counter, packet, size, datagram + sizeof(header)));
+	struct ingress_input input = {
+		.data = datagram, .size = size + PACKET_OVERHEAD, .peer = &peer, .ecn = ecn};
+	ingress_datagram(world->worker, &input);
+}
+
+static size_t open_datagram(const struct session *session, const uint8_t *datagram, size_t size,
+			    uint8_t *packet, uint8_t *ret_flags)
+{
+	struct packet_header header;
+	uint64_t counter;
+	memcpy(&header, datagram, sizeof(header));
+	memcpy(&counter, header.counter, sizeof(counter));
+	_cleanup_(seal_freep) struct seal *seal = seal_of(session, false);
+	assert_true(size - PACKET_OVERHEAD <= PASS_MAX);
+	assert_true(seal_open(seal, &header, be64toh(counter), datagram + sizeof(header),
+			      size - sizeof(header), packet));
+	*ret_flags = header.flags;
+	return size - PACKET_OVERHEAD;
+}
+
+size_t pass_sent(struct pass_world *world, const struct session *session, unsigned position,
+		 uint8_t packet[PASS_MAX], uint8_t *ret_flags)
+{
+	const struct datagram_out *out = &world->worker->out;
+	for (unsigned i = 0; i < out->count; i++) {
+		const struct datagram_run *run = &out->runs[i];
+		if (run->peer.remote.port != session->subject->number)
+			continue;
+		if (position >= run->count) {
+			position -= run->count;
+			continue;
+		}
+		size_t at = position * run->segment;
+		size_t size = run->size - at < run->segment ? run->size - at : run->segment;
+		return open_datagram(session, out->data + run->offset + at, size, packet,
+				     ret_flags);
+	}
+	return 0;
+}
+
+void pass_forget(struct pass_world *world)
+{
+	egress_flush(world->worker);
+}
+
+size_t pass_read_tun(struct pass_world *world, uint8_t *frame, size_t size)
+{
+	ssize_t n = read(world->tun, frame, size);
+	return n > 0 ? (size_t)n : 0;
 }

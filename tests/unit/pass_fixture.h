@@ -24,8 +24,10 @@ struct pass_world {
 	struct worker *worker;
 	struct session *alice, *bob, *carol, *link;
 	int wake;
+	int tun; // the other end of the TUN queue
 };
 
+// No keys, no paths: packets can be judged.
 struct pass_world *pass_world_new(void);
 struct pass_world *pass_world_free(struct pass_world *world);
 
@@ -47,3 +49,18 @@ enum drop pass_packet_judge(struct pass_world *world, const uint8_t *packet, siz
 // Both.
 enum drop pass_try(struct pass_world *world, const char *from, const char *to, uint8_t protocol,
 		   uint16_t from_port, uint16_t to_port, uint8_t flags);
+
+// --- packets that travel
+
+// From now on packets come from the session and are sealed for it, 1400 bytes at most.
+void pass_connect(struct session *session);
+// It sends a packet, sealed. `flags` of the packet header; `ecn` of the outer one.
+void pass_arrive(struct pass_world *world, struct session *session, const uint8_t *packet,
+		 size_t size, uint8_t flags, uint8_t ecn);
+// Opens the packet number `position` of those that wait to be sent to the session; returns its size, 0: there are no more.
+size_t pass_sent(struct pass_world *world, const struct session *session, unsigned position,
+		 uint8_t packet[PASS_MAX], uint8_t *ret_flags);
+// What waits goes nowhere.
+void pass_forget(struct pass_world *world);
+// The next thing written into the TUN queue, with its vnet header; its size, 0: there is none.
+size_t pass_read_tun(struct pass_world *world, uint8_t *frame, size_t size);

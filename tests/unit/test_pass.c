@@ -241,6 +241,7 @@ static void no_filter_any_more_leaves_no_flow_behind(void **state)
 	(void)state;
 	RULES("allow alice net tcp/443");
 	connect_to(PASS_ALICE, PASS_HOST, 443);
+	pass_flush(world->worker);
 	assert_int_equal(dataplane_set_filter(world->dataplane, NULL), 0);
 	assert_int_equal(flows_count(flows()), 0);
 	RULES("allow alice net tcp/22");
@@ -288,6 +289,7 @@ static void a_new_certificate_is_judged_at_once(void **state)
 	assert_int_equal(then(PASS_ALICE, PASS_HOST, 40000, 443, ACK), DROP_POLICY);
 	assert_int_equal(guard_set_facts(guard, alice, build->certificate), 0);
 	connect_to(PASS_ALICE, PASS_HOST, 443);
+	pass_flush(world->worker);
 	dataplane_set_filter(world->dataplane, NULL);
 }
 
