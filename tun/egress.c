@@ -126,6 +126,8 @@ static enum drop judge_and_send(struct worker *worker, struct session *session,
 		.packets = vnet_packets(worker->frame, size - inner->payload),
 	};
 	enum drop drop = pass_judge(worker, &pass);
+	if (pass.reject)
+		sender_refused(worker, NULL, inner, packet, size);
 	if (drop != DROP_NONE)
 		return drop;
 	drop = egress_send(worker, session, worker->frame, size, EGRESS_QUEUED);

@@ -164,24 +164,26 @@ static enum drop find_ends(const struct arrival *arrival, const struct inner *in
 	return DROP_NONE;
 }
 
-static enum drop judge(struct arrival *arrival)
+static enum drop judge(struct arrival *arrival, struct inner *inner)
 {
-	struct inner inner;
 	struct pass pass = {
 		.from = arrival->session,
-		.inner = &inner,
+		.inner = inner,
 		.packet = arrival->plain,
 		.size = arrival->plain_size,
 		.packets = 1,
 	};
-	enum drop drop = inner_parse(arrival->plain, arrival->plain_size, &inner);
+	enum drop drop = inner_parse(arrival->plain, arrival->plain_size, inner);
 	if (drop == DROP_NONE)
-		drop = terms_arrive(arrival->session, arrival->plain, arrival->plain_size, &inner,
+		drop = terms_arrive(arrival->session, arrival->plain, arrival->plain_size, inner,
 				    arrival->header.flags & PACKET_FLAG_PARTIAL);
 	if (drop == DROP_NONE)
-		drop = find_ends(arrival, &inner, &pass.to);
+		drop = find_ends(arrival, inner, &pass.to);
 	if (drop == DROP_NONE)
 		drop = pass_judge(arrival->worker, &pass);
+	if (pass.reject)
+		sender_refused(arrival->worker, arrival->session, inner, arrival->plain,
+			       arrival->plain_size);
 	if (drop != DROP_NONE)
 		return drop;
 	arrival->to = pass.ruled ? pass.to : NULL;
@@ -196,39 +198,40 @@ static enum drop judge(struct arrival *arrival)
 }
 
 // The short way, to a session of ours: what the kernel would do with it on the way is done here.
-static enum drop forward(const struct arrival *arrival)
+static enum drop forward(const struct arrival *arrival, const struct inner *inner)
 {
 	struct worker *worker = arrival->worker;
+	struct session *from = arrival->session, *to = arrival->to;
+	uint8_t *packet = arrival->plain;
+	size_t size = arrival->plain_size;
 	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
 	struct transport transport;
-	struct inner inner;
-	if (partial && !transport_find(arrival->plain, arrival->plain_size, &transport))
+	if (partial && !transport_find(packet, size, &transport))
 		return DROP_MALFORMED;
-	if (!inner_lower_ttl(arrival->plain))
+	if (!inner_lower_ttl(packet)) {
+		sender_expired(worker, from, inner, packet, size);
 		return DROP_TTL;
+	}
 	// There is room for it before the packet: join_place().
-	uint8_t *frame = arrival->plain - VNET_HEADER;
+	uint8_t *frame = packet - VNET_HEADER;
 	vnet_put(frame, partial ? &transport : NULL);
-	enum drop drop =
-		egress_send(worker, arrival->to, frame, arrival->plain_size, EGRESS_ARRIVED);
-	if (drop == DROP_SIZE &&
-	    inner_parse(arrival->plain, arrival->plain_size, &inner) == DROP_NONE)
-		sender_too_big(worker, arrival->session, &inner, arrival->plain,
-			       arrival->plain_size,
-			       atomic_load_explicit(&arrival->to->mtu, memory_order_relaxed));
+	enum drop drop = egress_send(worker, to, frame, size, EGRESS_ARRIVED);
+	if (drop == DROP_SIZE)
+		sender_too_big(worker, from, inner, packet, size,
+			       atomic_load_explicit(&to->mtu, memory_order_relaxed));
 	if (drop != DROP_NONE)
-		session_count_drop(arrival->to, drop);
+		session_count_drop(to, drop);
 	return DROP_NONE;
 }
 
 // Steps 7 and 8. What leaves by another way does not stay where it was opened.
-static enum drop take_on(struct arrival *arrival)
+static enum drop take_on(const struct arrival *arrival, const struct inner *inner)
 {
 	struct join *join = &arrival->worker->join;
 	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
 	if (!arrival->to)
 		return join_take(join, arrival->plain_size, partial) ? DROP_NONE : DROP_MALFORMED;
-	enum drop drop = forward(arrival);
+	enum drop drop = forward(arrival, inner);
 	join_undo(join);
 	return drop;
 }
@@ -248,6 +251,7 @@ static void count_packet(const struct arrival *arrival)
 static enum drop take_packet(struct arrival *arrival)
 {
 	struct worker *worker = arrival->worker;
+	struct inner inner;
 	note_peer(arrival);
 	enum drop drop = DROP_MALFORMED;
 	if (arrival->plain_size && arrival->plain[0] >> 4 == 0) {
@@ -257,12 +261,12 @@ static enum drop take_packet(struct arrival *arrival)
 		return drop;
 	}
 	if (arrival->plain_size)
-		drop = judge(arrival);
+		drop = judge(arrival, &inner);
 	if (drop != DROP_NONE) {
 		join_undo(&worker->join);
 		return drop;
 	}
-	drop = take_on(arrival);
+	drop = take_on(arrival, &inner);
 	if (drop == DROP_NONE)
 		count_packet(arrival);
 	return drop;

@@ -39,11 +39,9 @@ static bool may_answer(struct worker *worker, const struct session *back)
 	return true;
 }
 
-// `frame`: a vnet header of zeroes, and the answer of `size` bytes; 0: there is none.
+// `frame`: a vnet header of zeroes, and the answer of `size` bytes.
 static void send_answer(struct worker *worker, struct session *back, uint8_t *frame, size_t size)
 {
-	if (size == 0)
-		return;
 	if (!back) {
 		if (write(worker->tun, frame, VNET_HEADER + size) < 0)
 			worker_count_drop(worker, DROP_DEVICE);
@@ -54,12 +52,33 @@ static void send_answer(struct worker *worker, struct session *back, uint8_t *fr
 		session_count_drop(back, drop);
 }
 
+static void tell(struct worker *worker, struct session *back, struct answer answer,
+		 const struct inner *inner, const uint8_t *packet, size_t size)
+{
+	uint8_t frame[VNET_HEADER + ANSWER_MAX] = {0};
+	if (!may_answer(worker, back))
+		return;
+	answer.from = inner->destination;
+	size_t built = answer_build(&answer, packet, size, inner, frame + VNET_HEADER);
+	if (built)
+		send_answer(worker, back, frame, built);
+}
+
 void sender_too_big(struct worker *worker, struct session *back, const struct inner *inner,
 		    const uint8_t *packet, size_t size, unsigned mtu)
 {
-	uint8_t frame[VNET_HEADER + ANSWER_MAX] = {0};
-	struct answer answer = {.type = ANSWER_TOO_BIG, .from = inner->destination, .mtu = mtu};
-	if (may_answer(worker, back))
-		send_answer(worker, back, frame,
-			    answer_build(&answer, packet, size, inner, frame + VNET_HEADER));
+	struct answer answer = {.type = ANSWER_TOO_BIG, .mtu = mtu};
+	tell(worker, back, answer, inner, packet, size);
+}
+
+void sender_refused(struct worker *worker, struct session *back, const struct inner *inner,
+		    const uint8_t *packet, size_t size)
+{
+	tell(worker, back, (struct answer){.type = ANSWER_REFUSED}, inner, packet, size);
+}
+
+void sender_expired(struct worker *worker, struct session *back, const struct inner *inner,
+		    const uint8_t *packet, size_t size)
+{
+	tell(worker, back, (struct answer){.type = ANSWER_EXPIRED}, inner, packet, size);
 }

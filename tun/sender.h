@@ -13,3 +13,9 @@ struct worker;
 // A packet that did not fit: `mtu` bytes do.
 void sender_too_big(struct worker *worker, struct session *back, const struct inner *inner,
 		    const uint8_t *packet, size_t size, unsigned mtu);
+// One that the policy does not let through.
+void sender_refused(struct worker *worker, struct session *back, const struct inner *inner,
+		    const uint8_t *packet, size_t size);
+// One that has travelled far enough.
+void sender_expired(struct worker *worker, struct session *back, const struct inner *inner,
+		    const uint8_t *packet, size_t size);

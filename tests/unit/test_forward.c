@@ -232,12 +232,45 @@ static void congestion_on_the_way_here_is_told_there(void **state)
 
 static void a_packet_ends_with_its_last_hop(void **state)
 {
+	uint8_t flags;
+
 	(void)state;
 	make_udp(PASS_ALICE, PASS_BOB, 100, 0);
 	packet[8] = 1;
 	transport_put_size(packet, 20, 100);
 	pass_arrive(world, world->alice, packet, 100, 0, 0);
 	assert_int_equal(drops(world->alice, DROP_TTL), 1);
+	assert_int_equal(pass_sent(world, world->bob, 0, sent, &flags), 0);
+	assert_true(pass_sent(world, world->alice, 0, sent, &flags) >= 56);
+	assert_int_equal(sent[20], 11);
+	assert_memory_equal(sent + 28 + 12, packet + 12, 16);
+}
+
+static void a_refusal_is_told_to_who_may_hear_it(void **state)
+{
+	uint8_t flags;
+
+	(void)state;
+	RULES("deny alice bob tcp/25 reject", "deny alice bob tcp/26", "allow alice bob udp/1");
+	size_t size = pass_packet(packet, PASS_ALICE, PASS_BOB, TCP, 40000, 25, SYN);
+	put32(packet + 24, 77);
+	pass_arrive(world, world->alice, packet, size, 0, 0);
+	assert_int_equal(drops(world->alice, DROP_POLICY), 1);
+	// A reset, as if nobody listened there (RFC 9293, 3.10.7.1), which passes a filter on the other side by the flow.
+	assert_int_equal(pass_sent(world, world->alice, 0, sent, &flags), 40);
+	assert_memory_equal(sent + 12, packet + 16, 4);
+	assert_int_equal(sent[33], 0x14);
+	assert_int_equal(get32(sent + 28), 78);
+	pass_forget(world);
+	size = pass_packet(packet, PASS_ALICE, PASS_BOB, TCP, 40000, 26, SYN);
+	pass_arrive(world, world->alice, packet, size, 0, 0);
+	assert_int_equal(world->worker->out.count, 0);
+	make_udp(PASS_ALICE, PASS_BOB, 100, 0);
+	pass_arrive(world, world->alice, packet, 100, 0, 0);
+	assert_true(pass_sent(world, world->alice, 0, sent, &flags) >= 56);
+	assert_int_equal(sent[20], 3);
+	assert_int_equal(sent[21], 13);
+	assert_int_equal(pass_sent(world, world->bob, 0, sent, &flags), 0);
 }
 
 // Packets of a TCP stream into the network, which grow to one, between others that take the short way.
@@ -291,6 +324,7 @@ int main(void)
 		CASE(a_handshake_promises_what_both_paths_carry),
 		CASE(congestion_on_the_way_here_is_told_there),
 		CASE(a_packet_ends_with_its_last_hop),
+		CASE(a_refusal_is_told_to_who_may_hear_it),
 		CASE(what_is_being_joined_is_not_touched),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
