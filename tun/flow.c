@@ -10,7 +10,9 @@
 #include "base/rcu.h"
 #include "tun/subject.h"
 
-#define LINGER_S 3600u // a peer that has no session keeps its flows for so long
+#define FLOW_ALIGN 64u // a cache line
+#define FLOW_ROOM  ((sizeof(struct flow) + FLOW_ALIGN - 1) / FLOW_ALIGN * FLOW_ALIGN)
+#define LINGER_S   3600u // a peer that has no session keeps its flows for so long
 
 struct flows {
 	const struct subjects *subjects;
@@ -66,7 +68,7 @@ struct flows *flows_free(struct flows *flows)
 		struct flow *flow = atomic_load(&flows->buckets[i]);
 		while (flow) {
 			struct flow *next = atomic_load(&flow->next);
-			count_one_less(flows, flow->payer);
+			count_one_less(flows, flow_payer(flow));
 			forget(flow);
 			flow = next;
 		}
@@ -208,16 +210,15 @@ static bool admit(struct flows *flows, struct subject *payer, bool own)
 	return false;
 }
 
-static struct flow *make(const struct flow_start *start, struct subject *payer,
-			 enum flow_state state)
+static struct flow *make(const struct flow_start *start, enum flow_state state)
 {
-	struct flow *flow = calloc(1, sizeof(*flow));
+	struct flow *flow = aligned_alloc(FLOW_ALIGN, FLOW_ROOM);
 	if (!flow)
 		return NULL;
+	memset(flow, 0, sizeof(*flow));
 	flow->key = start->key;
 	flow->from = start->from;
 	flow->to = start->to;
-	flow->payer = payer;
 	flow->service = start->service;
 	flow->programs = start->programs;
 	flow->began_s = start->now_s;
@@ -256,7 +257,7 @@ enum drop flow_begin(struct flows *flows, const struct flow_start *start, struct
 		return DROP_STATE;
 	if (!admit(flows, payer, start->own))
 		return DROP_FLOWS;
-	struct flow *flow = make(start, payer, state);
+	struct flow *flow = make(start, state);
 	if (!flow) {
 		count_one_less(flows, payer);
 		return DROP_FLOWS;
@@ -320,7 +321,7 @@ static bool is_too_many(const struct flows *flows, const struct flow *flow)
 {
 	unsigned count = atomic_load_explicit(&flows->count, memory_order_relaxed);
 	unsigned total = atomic_load_explicit(&flows->total, memory_order_relaxed);
-	unsigned has = atomic_load_explicit(&flow->payer->flows, memory_order_relaxed);
+	unsigned has = atomic_load_explicit(&flow_payer(flow)->flows, memory_order_relaxed);
 	return count > total && has > share(flows) &&
 	       (flows->crowded || !flow_is_replied(state_of(flow)));
 }
@@ -385,7 +386,7 @@ static void sweep_bucket(struct flows *flows, unsigned number, const struct flow
 			if (!remember(gone, flow))
 				return;
 			take_out(bucket, link, flow);
-			count_one_less(flows, flow->payer);
+			count_one_less(flows, flow_payer(flow));
 		}
 		flow = next;
 	}

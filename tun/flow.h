@@ -12,6 +12,7 @@
 // there are at most twice as many as it holds, for as long as a sweep takes.
 #pragma once
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,25 +30,29 @@ struct subjects;
 #define FLOWS_EACH  16384u   // per subject
 #define FLOWS_TOTAL 1048576u // in all
 
+// Two cache lines: what finds it and judges its age, and what else its packets need.
 struct flow {
 	_Atomic(struct flow *) next; // in its bucket
-
-	// Written before it is in the table.
-	struct flow_key key;
-	struct subject *from, *to; // NULL: none. They stay while a flow names them
-	struct subject *payer;	   // whose flow it is; never NULL
-	uint16_t service;	   // what it was judged by: port, or ICMP type << 8 | code
-	uint8_t programs;	   // bits of enum filter_program that have to allow it
-	uint32_t began_s;	   // monotonic
-
-	// Written by workers and by the control thread.
+	struct flow_key key;	     // written before it is in the table, as all without _Atomic
 	_Atomic uint32_t generation; // of what judged it last
-	_Atomic uint32_t rule;	     // that allowed it then, in `program`
-	_Atomic uint8_t program;
-	_Atomic uint8_t state;		       // enum flow_state
-	_Atomic uint32_t seen_s;	       // monotonic
+	_Atomic uint32_t seen_s;     // monotonic
+
+	struct subject *from, *to;	       // NULL: none. They stay while a flow names them
 	_Atomic uint64_t packets[2], bytes[2]; // as the first packet, and replies
+	_Atomic uint32_t rule;		       // that allowed it last, in `program`
+	uint32_t began_s;		       // monotonic
+	uint16_t service; // what it was judged by: port, or ICMP type << 8 | code
+	uint8_t programs; // bits of enum filter_program that have to allow it
+	_Atomic uint8_t program;
+	_Atomic uint8_t state; // enum flow_state
 };
+static_assert(sizeof(struct flow) <= 128, "two cache lines");
+
+// Whose flow it is: the peer that began it, or that the network began it to. Never NULL.
+static inline struct subject *flow_payer(const struct flow *flow)
+{
+	return flow->from ? flow->from : flow->to;
+}
 
 struct flow_limits {
 	unsigned each, total;
