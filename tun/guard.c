@@ -189,6 +189,28 @@ static bool keep_allowed(struct flow *flow, void *data)
 	return verdict.allow;
 }
 
+static void try_flow(const struct flow *flow, void *data)
+{
+	struct guard_trial *trial = data;
+	struct filter_verdict verdict;
+	enum filter_program program;
+	guard_judge_flow(trial->filter, flow, &verdict, &program);
+	if (verdict.allow) {
+		trial->kept++;
+		return;
+	}
+	trial->cut++;
+	if (trial->each)
+		trial->each(flow, trial->data);
+}
+
+bool guard_try(const struct guard *guard, struct guard_trial *trial)
+{
+	uint32_t now_s = (uint32_t)(clock_ms() / 1000);
+	return flows_each(guard->flows, &trial->cursor, FLOWS_BUCKETS / ROUND_SLICES / 2, now_s,
+			  try_flow, trial);
+}
+
 void guard_tend(struct guard *guard)
 {
 	struct filter *filter = atomic_load(&guard->filter);

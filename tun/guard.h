@@ -38,6 +38,18 @@ int guard_set_facts(struct guard *guard, struct subject *subject, const X509 *ce
 // A few milliseconds of what is to be done again and again: once a second.
 void guard_tend(struct guard *guard);
 
+// What another filter would do to the flows there are, before it rules: slice after slice, none of more than a few milliseconds.
+struct guard_trial {
+	const struct filter *filter; // with the classes of guard_classify(); borrowed
+	uint64_t kept, cut;	     // so far
+	void (*each)(const struct flow *flow,
+		     void *data); // for those that it would cut; NULL: for none
+	void *data;
+	size_t cursor; // 0: the beginning
+};
+// false: that was the last.
+bool guard_try(const struct guard *guard, struct guard_trial *trial);
+
 // What judges a flow between these, or judged it: grows when anything of it does.
 uint32_t guard_generation(const struct filter *filter, const struct subject *from,
 			  const struct subject *to);

@@ -11,6 +11,7 @@
 
 #include "tun/note.h"
 #include "tun/session.h"
+#include "tun/transport.h"
 #include "tun/worker.h"
 #include "unit/pass_fixture.h"
 #include "unit/pki_fixture.h"
@@ -236,6 +237,60 @@ static void a_reload_cuts_what_it_forbids_and_nothing_else(void **state)
 	assert_int_equal(world->alice->subject->flows, 0);
 }
 
+static void note_cut(const struct flow *flow, void *data)
+{
+	uint16_t *port = data;
+	*port = flow->key.to_port;
+}
+
+static void a_plan_says_what_a_reload_would_cut(void **state)
+{
+	static const char *const next[] = {"allow alice net tcp/443", NULL};
+	struct guard *guard = dataplane_guard(world->dataplane);
+	uint16_t port = 0;
+
+	(void)state;
+	RULES("allow alice net any", "allow bob net tcp/443");
+	connect_to(PASS_ALICE, PASS_HOST, 443);
+	connect_to(PASS_ALICE, PASS_HOST, 22);
+	_cleanup_(filter_freep) struct filter *filter = pass_filter(next);
+	assert_int_equal(guard_classify(guard, filter), 0);
+	struct guard_trial trial = {.filter = filter, .each = note_cut, .data = &port};
+	while (guard_try(guard, &trial))
+		continue;
+	assert_int_equal(trial.kept, 1);
+	assert_int_equal(trial.cut, 1);
+	assert_int_equal(port, 22);
+	// It was but a plan.
+	assert_int_equal(then(PASS_ALICE, PASS_HOST, 40000, 22, ACK), DROP_NONE);
+	connect_to(PASS_BOB, PASS_HOST, 443);
+}
+
+static void a_fragment_passes_as_the_first_one(void **state)
+{
+	uint8_t first[PASS_MAX], later[PASS_MAX];
+
+	(void)state;
+	RULES("allow alice net udp/53");
+	for (unsigned allowed = 0; allowed < 2; allowed++) {
+		size_t size =
+			pass_packet(first, PASS_ALICE, PASS_HOST, UDP, 5000, allowed ? 53 : 54, 0);
+		enum drop verdict = allowed ? DROP_NONE : DROP_POLICY;
+		memset(first + size, 0, 16);
+		put16(first + 24, 100);	   // length of the whole
+		put16(first + 4, allowed); // identification
+		put16(first + 6, 0x2000);
+		transport_put_size(first, 20, 44);
+		memcpy(later, first, 44);
+		put16(later + 6, 0x2000 | 24 / 8);
+		transport_put_size(later, 20, 44);
+		pass_flush(world->worker);
+		assert_int_equal(pass_packet_judge(world, later, 44, NULL), DROP_FRAGMENT);
+		assert_int_equal(pass_packet_judge(world, first, 44, NULL), verdict);
+		assert_int_equal(pass_packet_judge(world, later, 44, NULL), verdict);
+	}
+}
+
 static void no_filter_any_more_leaves_no_flow_behind(void **state)
 {
 	(void)state;
@@ -385,6 +440,8 @@ int main(void)
 		CASE(a_query_passes_one_way_and_its_answer_the_other),
 		CASE(an_error_passes_by_what_it_is_about),
 		CASE(a_reload_cuts_what_it_forbids_and_nothing_else),
+		CASE(a_plan_says_what_a_reload_would_cut),
+		CASE(a_fragment_passes_as_the_first_one),
 		CASE(no_filter_any_more_leaves_no_flow_behind),
 		CASE(a_new_certificate_is_judged_at_once),
 		CASE(a_session_that_comes_back_finds_its_flows),
