@@ -49,7 +49,7 @@ int dataplane_listen(struct dataplane *dataplane, const struct endpoint *endpoin
 
 struct routes *dataplane_routes(struct dataplane *dataplane);
 struct guard *dataplane_guard(struct dataplane *dataplane);
-// What rules from now on: guard_set_filter(). Before the first one everything passes.
+// What rules from now on: guard_set_filter(), with thousands of sessions after guard_prepare(). Before the first one everything passes.
 int dataplane_set_filter(struct dataplane *dataplane, struct filter *filter);
 unsigned dataplane_workers(const struct dataplane *dataplane);
 // Number of workers over which a peer's lanes arrive in order: lane n at worker n % this. 0: they arrive anywhere.

@@ -18,14 +18,23 @@ struct guard {
 	struct flows *flows;
 	struct fragments *fragments;
 	_Atomic(struct filter *) filter; // NULL: everything passes, and nothing makes a flow
+	// The control thread's own.
+	struct filter *next; // being prepared; borrowed; NULL: none
+	unsigned prepared;   // numbers of subjects that have been looked at
 };
 
 // -ENOMEM: guard_done() takes back what was made.
 int guard_init(struct guard *guard);
 void guard_done(struct guard *guard); // no worker may be left
 
+// Gives all subjects a class in this filter: for guard_try(). -ENOMEM.
+int guard_classify(const struct guard *guard, struct filter *filter);
+// The same for the filter that is to rule next, a few milliseconds at a time, while sessions come and go. Borrows it until it rules, or
+// another one or NULL is prepared. 1: that was all; 0: call again; -ENOMEM.
+int guard_prepare(struct guard *guard, struct filter *filter);
 // From now on this filter (taken; NULL: none) judges, for all sessions at once; waits for the workers and frees the one before. Flows
-// are judged again when their next packet comes, and by guard_tend(). On -ENOMEM nothing has changed, and the filter stays the caller's.
+// are judged again when their next packet comes, and by guard_tend(). Without guard_prepare() it takes longer the more sessions there
+// are. On -ENOMEM nothing has changed, and the filter stays the caller's.
 int guard_set_filter(struct guard *guard, struct filter *filter);
 
 // The subject of one more session, with a class by its identity alone until guard_set_facts(). Errors as for subject_get().

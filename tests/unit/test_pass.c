@@ -348,6 +348,35 @@ static void a_new_certificate_is_judged_at_once(void **state)
 	dataplane_set_filter(world->dataplane, NULL);
 }
 
+static void what_is_prepared_knows_who_came_meanwhile(void **state)
+{
+	static const char *const next[] = {"allow alice net any", NULL};
+	struct guard *guard = dataplane_guard(world->dataplane);
+	struct prefix prefix;
+
+	(void)state;
+	world->alice = session_free(world->alice);
+	struct filter *filter = pass_filter(next);
+	while (guard_prepare(guard, filter) == 0)
+		continue;
+	// She gets a number that had no peer, or another one.
+	assert_int_equal(session_new(world->dataplane, false, "spiffe://corp.example/laptop/alice",
+				     NULL, 25, &world->alice),
+			 0);
+	assert_int_equal(prefix_parse(PASS_ALICE "/32", &prefix), 0);
+	assert_int_equal(routes_add(dataplane_routes(world->dataplane), &prefix, 1, world->alice),
+			 0);
+	assert_non_null(filter_class(filter, world->alice->subject->number));
+	assert_int_equal(dataplane_set_filter(world->dataplane, filter), 0);
+	connect_to(PASS_ALICE, PASS_HOST, 443);
+	assert_int_equal(syn(PASS_BOB, PASS_HOST, 443), DROP_POLICY);
+	filter = pass_filter(next);
+	while (guard_prepare(guard, filter) == 0)
+		continue;
+	assert_int_equal(guard_prepare(guard, NULL), 1);
+	filter_free(filter);
+}
+
 static void a_session_that_comes_back_finds_its_flows(void **state)
 {
 	struct prefix prefix;
@@ -444,6 +473,7 @@ int main(void)
 		CASE(a_fragment_passes_as_the_first_one),
 		CASE(no_filter_any_more_leaves_no_flow_behind),
 		CASE(a_new_certificate_is_judged_at_once),
+		CASE(what_is_prepared_knows_who_came_meanwhile),
 		CASE(a_session_that_comes_back_finds_its_flows),
 		CASE(a_flood_of_one_peer_leaves_the_others_alone),
 		CASE(a_run_is_counted_once),
