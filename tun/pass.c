@@ -189,7 +189,7 @@ static unsigned programs_of(const struct pass *pass)
 {
 	bool inbound = pass->from && pass->from->initiator;
 	bool rules = (pass->from && !pass->from->initiator) || (pass->to && !pass->to->initiator);
-	return (unsigned)inbound << FILTER_INBOUND | (unsigned)rules << FILTER_RULES;
+	return (inbound ? 1u << FILTER_INBOUND : 0) | (rules ? 1u << FILTER_RULES : 0);
 }
 
 static void ask(const struct judgement *judgement, unsigned programs, struct filter_verdict *ret,
