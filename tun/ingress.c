@@ -6,7 +6,7 @@
 //   4 note_peer         the peer lives; it has the new keys; it may have moved
 //   5 probe_take        link messages end here
 //   6 judge             the session's terms (tun/terms.h); the inner source must belong to the session; then flow and filter (tun/pass.h)
-//   7 forward           into another session of ours, sent with the next flush, or else
+//   7 forward           from peer to peer: into another session of ours, sent with the next flush; or else
 //   8 join_take         neighbours of one flow become one super-packet, written into the TUN queue
 // Until 3 has succeeded nothing is changed but counters of drops, and never is anything answered.
 
@@ -148,7 +148,8 @@ static void note_peer(struct arrival *arrival)
 		probe_path(arrival->worker, session, path);
 }
 
-// Whose the destination is, where it is a session of ours. The packet before it in this run may have told already.
+// Whose the destination is, where a packet goes from peer to peer. With a link at one end the kernel decides: what is routed into a link
+// may be wide, with this host's own addresses and networks within. The packet before it in this run may have told already.
 static enum drop find_ends(const struct arrival *arrival, const struct inner *inner,
 			   struct session **ret_to)
 {
@@ -157,10 +158,10 @@ static enum drop find_ends(const struct arrival *arrival, const struct inner *in
 		return DROP_NONE;
 	if (route_lookup(routes, &inner->source) != arrival->session)
 		return DROP_SOURCE;
-	*ret_to = route_lookup(routes, &inner->destination);
-	// Our own addresses are within what the gateway routes; what comes from there has arrived.
-	if (arrival->session->initiator && *ret_to == arrival->session)
-		*ret_to = NULL;
+	if (arrival->session->initiator)
+		return DROP_NONE;
+	struct session *to = route_lookup(routes, &inner->destination);
+	*ret_to = to && !to->initiator ? to : NULL;
 	return DROP_NONE;
 }
 

@@ -124,6 +124,21 @@ static void nothing_goes_back_where_it_comes_from(void **state)
 	assert_int_equal(pass_read_tun(world, sent, sizeof(sent)), 0);
 }
 
+// This host may have addresses and networks of its own within what it dialled for.
+static void where_a_link_is_the_kernel_decides(void **state)
+{
+	(void)state;
+	RULES("allow any any any", "inbound allow any any any");
+	pass_connect(world->link);
+	make_udp(PASS_ALICE, PASS_FAR, 100, 0);
+	pass_arrive(world, world->alice, packet, 100, 0, 0);
+	make_udp(PASS_FAR, PASS_ALICE, 100, 0);
+	pass_arrive(world, world->link, packet, 100, 0, 0);
+	assert_int_equal(world->worker->out.count, 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pass_read_tun(world, sent, sizeof(sent)), VNET_HEADER + 100);
+}
+
 static void what_does_not_fit_is_cut_or_answered(void **state)
 {
 	uint8_t flags;
@@ -319,6 +334,7 @@ int main(void)
 		CASE(a_packet_goes_from_peer_to_peer),
 		CASE(many_leave_in_one_piece),
 		CASE(nothing_goes_back_where_it_comes_from),
+		CASE(where_a_link_is_the_kernel_decides),
 		CASE(what_does_not_fit_is_cut_or_answered),
 		CASE(partial_checksums_and_segments_stay_as_they_are),
 		CASE(a_handshake_promises_what_both_paths_carry),
