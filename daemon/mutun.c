@@ -29,6 +29,9 @@ static const struct command commands[] = {
 	 "--from WHO --to WHO SERVICE [--unit TEXT] [--issuer NAME] [--hardware] [--at TIME] "
 	 "[--inbound] [--file FILE] [--json]",
 	 "which rule decides, and why", CMD_POLICY_EXPLAIN_OPTIONS, cmd_policy_explain},
+	{"policy diff", "OLD NEW [--at TIME] [--json]",
+	 "what one policy lets pass that another does not", CMD_POLICY_DIFF_OPTIONS,
+	 cmd_policy_diff},
 	{"reload", "[--json]", "apply a changed configuration", JSON_OPTION, cmd_reload},
 	{"reauth", "[LINK|IDENTITY] [--json]", "let peers prove their identity again now",
 	 JSON_OPTION, cmd_reauth},
