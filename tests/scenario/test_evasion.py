@@ -4,11 +4,11 @@ arrives, and each is counted under its reason."""
 import pytest
 
 from lib.capture import Capture, inject, udp
-from lib.host import wait_for
+from lib.host import Failed, wait_for
 from lib.world import World
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
-from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6ND_NS, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
+from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6ND_NA, ICMPv6ND_NS, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
                                 IPv6ExtHdrRouting, HAO, Jumbo)
 from scapy.layers.sctp import SCTP
 from scapy.packet import Raw
@@ -97,37 +97,74 @@ def company():
         yield world
 
 
-def expect_dropped(company, node, ends, family, target, interface):
-    """Of what is put into `node`'s tunnel, only the good packet arrives at `target`."""
+def refused(source, destination):
+    """(reason, what, packet) that the rules do not allow, whatever they are wrapped in."""
+    layer = IP if ":" not in source else IPv6
+    ip, syn = layer(src=source, dst=destination), TCP(sport=40000, dport=22, flags="S")
+
+    def numbered(number):
+        return layer(src=source, dst=destination, **{"proto" if layer is IP else "nh": number}) / Raw(b"\x00\x16\x1e\x61" + bytes(20))
+    cases = [("TCP", ip / syn), ("UDP to another port", ip / UDP(dport=22) / Raw(b"x")), ("SCTP", ip / SCTP(dport=GOOD)),
+             ("ESP", numbered(50)), ("GRE", numbered(47)), ("AH", numbered(51)), ("IP in IP", numbered(4)),
+             ("IPv6 in IP", numbered(41)), ("something unknown", numbered(253))]
+    if layer is IP:
+        cases += [("with options", IP(src=source, dst=destination, options=[IPOption(b"\x07\x07\x04\x00\x00\x00\x00")]) / syn),
+                  ("a first fragment", IP(src=source, dst=destination, flags="MF", proto=6, id=77) / Raw(bytes(syn) + b"xxxx"))]
+    else:
+        cases += [("behind options", ip / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / syn), ("nothing", numbered(59)),
+                  ("an atomic fragment", ip / IPv6ExtHdrFragment(id=7) / syn)]
+    return [("policy", what, packet) for what, packet in cases]
+
+
+def expect_dropped(company, node, ends, cases, drops, target, interface):
+    """Of what is put into `node`'s tunnel, only the good packet arrives at `target`; `drops` says what has been counted."""
     source, destination = ends
-    cases = (evasions4 if family == 4 else evasions6)(source, destination)
     good = udp((source, GOOD), (destination, GOOD), b"good")
-    before = node.status()["drops"]
+    before, wanted = drops(), {}
+    for reason, _, _ in cases:
+        wanted[reason] = wanted.get(reason, 0) + 1
+
+    def missing():
+        now = drops()
+        counted = {reason: now.get(reason, 0) - before.get(reason, 0) for reason in wanted}
+        return {reason: (count, counted[reason]) for reason, count in wanted.items() if counted[reason] != count}
     with Capture(target, interface, f"dst host {destination}", company.directory) as capture:
         inject(node.host, "mutun0", [bytes(packet) for _, _, packet in cases] + [good], company.directory)
-
-        def missing():
-            now = node.status()["drops"]
-            wanted = {}
-            for reason, _, _ in cases:
-                wanted[reason] = wanted.get(reason, 0) + 1
-            return {reason: (count, now.get(reason, 0) - before.get(reason, 0)) for reason, count in wanted.items()
-                    if now.get(reason, 0) - before.get(reason, 0) != count}
-        wait_for(f"each to be counted under its reason, not (wanted, counted) {missing()}", lambda: not missing(), 5)
+        try:
+            wait_for("each to be counted", lambda: not missing(), 5)
+        except Failed:
+            raise Failed(f"reasons that were counted otherwise (wanted, counted): {missing()}") from None
     arrived = [packet for packet in capture.packets if packet.haslayer(Raw) and b"good" in bytes(packet)]
     assert len(arrived) == 1, "the good packet did not arrive"
-    others = [packet.summary() for packet in capture.packets if packet not in arrived and (
-        packet.haslayer(TCP) or packet.haslayer(SCTP) or packet.haslayer(ICMP) or packet.haslayer(IPv6ExtHdrFragment))]
+    neighbours = [packet for packet in capture.packets if packet.haslayer(ICMPv6ND_NS) or packet.haslayer(ICMPv6ND_NA)]
+    others = [packet.summary() for packet in capture.packets if packet not in arrived + neighbours]
     assert not others, f"arrived: {others}"
+
+
+def end(company, family):
+    return company.office.inner4 if family == 4 else company.office.inner6
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_from_a_client(company, family):
-    office = company.office.inner4 if family == 4 else company.office.inner6
-    expect_dropped(company, company.alice, (company.alice.inner(family), office), family, company.office, "lan")
+    ends = company.alice.inner(family), end(company, family)
+    cases = (evasions4 if family == 4 else evasions6)(*ends)
+    expect_dropped(company, company.alice, ends, cases, lambda: company.alice.status()["drops"], company.office, "lan")
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_from_the_network_behind_a_gateway(company, family):
-    office = company.office.inner4 if family == 4 else company.office.inner6
-    expect_dropped(company, company.gate, (office, company.alice.inner(family)), family, company.alice.host, "mutun0")
+    ends = end(company, family), company.alice.inner(family)
+    cases = (evasions4 if family == 4 else evasions6)(*ends)
+    expect_dropped(company, company.gate, ends, cases, lambda: company.gate.status()["drops"], company.alice.host, "mutun0")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_rules_do_not_name(company, family):
+    """Protocols without ports, and ports behind headers, from both sides: the gateway refuses them."""
+    ends = company.alice.inner(family), end(company, family)
+
+    def drops():
+        return company.gate.session(company.alice.identity)["drops"]
+    expect_dropped(company, company.alice, ends, refused(*ends), drops, company.office, "lan")
+    expect_dropped(company, company.gate, ends[::-1], refused(*ends[::-1]), drops, company.alice.host, "mutun0")
