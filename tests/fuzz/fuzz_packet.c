@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way of a data packet, from the bytes of a datagram to the TUN queue: header, session, epoch, lane, window, AEAD, path,
-// link message or inner packet. The input is a row of records:
+// link message or inner packet, and its judgement by rules. The input is a row of records:
 //   control  bit 0: the bytes are a datagram as they are; else they are a plaintext, sealed with the right keys
 //            bits 1-2: lane (three are agreed on), bit 3: epoch, bit 4: source port, bit 5: flip a bit, bit 6: flags, bit 7: congestion was met
 //   counter  signed, added to the counter of the record before
@@ -11,12 +11,17 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "tun/egress.h"
+#include "tun/filter.h"
+#include "tun/guard.h"
 #include "tun/host.h"
 #include "tun/ingress.h"
+#include "tun/note.h"
+#include "tun/rule.h"
 #include "tun/session.h"
 #include "tun/worker.h"
 
@@ -25,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MTU	     1400u
 #define LANES	     3u
 #define EPOCHS	     2u
+#define OVER_MS	     (UINT64_C(6) * 86400 * 1000) // no flow lives so long
+#define SWEEP_EVERY  1024u			  // inputs
 #define DATAGRAM_MAX (MTU + PACKET_OVERHEAD + 8)
 
 struct bench {
@@ -53,6 +60,7 @@ static struct worker *worker_without_thread(struct dataplane *dataplane)
 	struct worker *worker = calloc(1, sizeof(*worker));
 	check(worker);
 	worker->dataplane = dataplane;
+	worker->now_ms = clock_ms();
 	worker->mtu = MTU;
 	worker->tun = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	check(worker->tun >= 0);
@@ -95,6 +103,29 @@ static void add_route(struct bench *bench, const char *text)
 	check(routes_add(dataplane_routes(bench->dataplane), &prefix, 1, bench->session) == 0);
 }
 
+// UDP and pings may come in: some flows are made, some packets are refused.
+static void set_rules(struct bench *bench)
+{
+	static const struct rule_service services[] = {
+		{.protocols = {IPPROTO_UDP}, .last = 65535},
+		{.protocols = {IPPROTO_ICMP}, .first = 8 << 8, .last = 8 << 8 | 255},
+	};
+	static const struct rule rule = {
+		.place = "fuzz",
+		.from.any = true,
+		.to.any = true,
+		.services = services,
+		.service_count = 2,
+		.log = true,
+	};
+	static const struct rules rules = {.rules = &rule, .rule_count = 1, .reject = true};
+	struct filter *filter;
+	check(filter_new(&rules, NULL, &filter) == 0);
+	check(dataplane_set_filter(bench->dataplane, filter) == 0);
+	bench->worker->notes = notes_new(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+	check(bench->worker->notes);
+}
+
 static struct bench *bench_new(void)
 {
 	static struct bench bench;
@@ -106,13 +137,24 @@ static struct bench *bench_new(void)
 	add_route(&bench, "10.0.0.0/8");
 	add_route(&bench, "fd00::/8");
 	make_seals(&bench);
+	set_rules(&bench);
 	return &bench;
 }
 
-// New epochs for every input: what it finds does not depend on the inputs before.
+static void forget_flows(struct bench *bench)
+{
+	static unsigned inputs;
+	struct flow_sweep all = {.now_s = (uint32_t)(bench->worker->now_ms / 1000)};
+	bench->worker->now_ms += OVER_MS;
+	if (++inputs % SWEEP_EVERY == 0)
+		flows_sweep(dataplane_guard(bench->dataplane)->flows, &all);
+}
+
+// New epochs for every input, and so much later that no flow is left: what it finds does not depend on the inputs before.
 static void reset(struct bench *bench)
 {
 	struct session *session = bench->session;
+	forget_flows(bench);
 	for (unsigned i = 0; i < PACKET_LANES_MAX; i++)
 		free(atomic_exchange(&session->paths[i], NULL));
 	for (unsigned e = 1; e <= EPOCHS; e++) {
@@ -213,7 +255,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!bench)
 		bench = bench_new();
 	reset(bench);
-	bench->worker->now_ms = clock_ms();
 	while (reader.left) {
 		uint8_t control = reader_u8(&reader);
 		counter += (uint64_t)(int8_t)reader_u8(&reader);
