@@ -248,8 +248,9 @@ void guard_tend(struct guard *guard)
 	};
 	uint64_t begun_ns = clock_ns();
 	bool round = false;
-	if (flows_count(guard->flows) == 0 &&
-	    subjects_count(guard->subjects) == subjects_present(guard->subjects))
+	if (!guard->flows || // half built
+	    (flows_count(guard->flows) == 0 &&
+	     subjects_count(guard->subjects) == subjects_present(guard->subjects)))
 		return;
 	for (unsigned i = 0; i < SLICE_PARTS && clock_ns() - begun_ns < SLICE_NS; i++)
 		round |= flows_sweep(guard->flows, &part);
