@@ -25,6 +25,7 @@ struct policy_role {
 	struct dataplane *dataplane;
 	struct config *config;	// in force; NULL: none yet
 	struct filter *pending; // made, not published
+	time_t pending_for;	// what holds then
 	char pending_digest[POLICY_DIGEST_SIZE], digest[POLICY_DIGEST_SIZE];
 	sd_event_source *timer; // CLOCK_REALTIME: it goes with the clock, whoever sets it
 	time_t next_change;
@@ -121,7 +122,8 @@ int policy_role_prepare(struct policy_role *role, const struct config *config, s
 	role->pending = filter_free(role->pending);
 	if (policy_digest(config->policy.model, role->pending_digest) < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	return policy_compile(config->policy.model, clock_wall(), &role->pending, error);
+	role->pending_for = clock_wall();
+	return policy_compile(config->policy.model, role->pending_for, &role->pending, error);
 }
 
 static bool lets_nothing_pass(const struct config *config)
@@ -152,7 +154,7 @@ void policy_role_adopt(struct policy_role *role, struct config *config)
 	memcpy(role->digest, role->pending_digest, sizeof(role->digest));
 	const struct flow_limits limits = {config->policy.flows_per_peer, config->policy.flows};
 	flows_set_limits(dataplane_guard(role->dataplane)->flows, &limits);
-	publish(role, take(role->pending), clock_wall());
+	publish(role, take(role->pending), role->pending_for);
 	tell(role, changed, told);
 	config_put(old);
 }
