@@ -12,6 +12,7 @@
 #include "client/greeting.h"
 #include "client/initiator_state.h"
 #include "client/resolve.h"
+#include "client/reverse.h"
 #include "pki/verify.h"
 #include "tun/anchor.h"
 #include "tun/dataplane.h"
@@ -140,6 +141,22 @@ static int judge_gateway(const struct initiator *initiator, const struct connect
 			    clock_wall(), &verdict, error);
 }
 
+// What is pushed may lead to the gateway itself; our own packets do not follow it, but a strict kernel does.
+static void look_at_reverse_path(const struct initiator *initiator,
+				 const struct connection *connection)
+{
+	struct endpoint peer = connection_peer(connection);
+	bool covered = false;
+	for (unsigned i = 0; i < initiator->pushed.route_count; i++)
+		covered |= prefix_contains(&initiator->pushed.routes[i], &peer.addr);
+	if (covered && peer.addr.family == AF_INET && reverse_is_strict())
+		log_warning(
+			"link %s: this host drops what comes from the gateway, because a route into "
+			"the tunnel leads there too and the check of the reverse path is strict; "
+			"loosen it: sysctl net.ipv4.conf.all.rp_filter=2",
+			initiator->name);
+}
+
 static void give_up(struct initiator *initiator, const struct error *error)
 {
 	conversation_error(initiator, error);
@@ -166,6 +183,7 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 		give_up(initiator, &error);
 		return;
 	}
+	look_at_reverse_path(initiator, connection);
 	initiator->next = NULL;
 	linger(initiator, take(initiator->current), now);
 	initiator->current = connection;

@@ -9,6 +9,7 @@
 #include "daemon/config.h"
 #include "daemon/config_names.h"
 #include "daemon/config_read.h"
+#include "daemon/config_space.h"
 #include "server/policy_lint.h"
 #include "server/policy_trial.h"
 #include "tun/rule.h"
@@ -40,11 +41,18 @@ static const config_setting_t *finding_at(const struct check *check, const struc
 	return part ? part : rule;
 }
 
+static bool is_used_elsewhere(const struct check *check, const struct finding *finding)
+{
+	const struct config *config = check->reader->config;
+	return finding->unused && finding->place == FINDING_GROUP &&
+	       config_space_uses(config, config->policy.model->groups[finding->position].name);
+}
+
 static void on_finding(const struct finding *finding, const struct error *error, void *data)
 {
 	const struct check *check = data;
 	const config_setting_t *at = finding_at(check, finding);
-	if (!at) // what holds by itself
+	if (!at || is_used_elsewhere(check, finding)) // `at`: what holds by itself
 		return;
 	struct config_errors *list =
 		finding->refused ? check->reader->errors : check->reader->warnings;

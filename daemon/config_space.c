@@ -389,6 +389,17 @@ const struct rule_group *config_space_group(const struct config *config, const c
 	return NULL;
 }
 
+bool config_space_uses(const struct config *config, const char *word)
+{
+	for (unsigned i = 0; i < config->gateway.profile_count; i++) {
+		const struct config_profile *profile = &config->gateway.profiles[i];
+		for (unsigned j = 0; j < profile->match_count; j++)
+			if (profile->matches[j] && strcmp(profile->matches[j], word) == 0)
+				return true;
+	}
+	return false;
+}
+
 void config_space_check_groups(struct config_reader *reader)
 {
 	const struct config_gateway *gateway = &reader->config->gateway;

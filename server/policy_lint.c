@@ -244,7 +244,7 @@ static void on_shadow(const struct shadow *shadow, void *data)
 static void check_unused(const struct lint *lint)
 {
 	const struct rules *rules = lint->rules;
-	struct finding finding = {.place = FINDING_GROUP};
+	struct finding finding = {.unused = true, .place = FINDING_GROUP};
 	for (unsigned i = 0; i < rules->group_count; i++) {
 		finding.position = i;
 		if (rules->groups[i].name && !lint->used_groups[i])

@@ -15,6 +15,7 @@ enum finding_place { FINDING_GROUP, FINDING_NET, FINDING_RULE };
 
 struct finding {
 	bool refused; // not only a warning
+	bool unused;  // no rule uses it; something else may
 	enum finding_place place;
 	enum filter_program program; // of a rule
 	unsigned position;	     // in struct rules
