@@ -13,15 +13,13 @@
 static int setting_of(const char *interface)
 {
 	char path[sizeof(SETTINGS) + 300];
-	int value = 0;
 	snprintf(path, sizeof(path), "%s/%s/rp_filter", SETTINGS, interface);
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return 0;
-	if (fscanf(file, "%d", &value) != 1)
-		value = 0;
+	int digit = fgetc(file);
 	fclose(file);
-	return value;
+	return digit >= '0' && digit <= '2' ? digit - '0' : 0;
 }
 
 bool reverse_is_strict(void)

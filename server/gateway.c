@@ -218,8 +218,9 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 		return;
 	}
 	int r = grant_of(gateway, channel_verdict(channel), &grant, &routes, &error);
-	if (r == 0 && !member)
-		r = add_member(gateway, identity, &grant, &member, &error);
+	if (r == 0)
+		r = member ? member_regrant(member, &grant, &error)
+			   : add_member(gateway, identity, &grant, &member, &error);
 	if (r < 0) {
 		if (member)
 			remove_member(gateway, member, NULL);

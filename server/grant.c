@@ -36,10 +36,27 @@ static int set_routes(const struct grant *grant, struct session *session)
 	return routes_set(dataplane_routes(session->dataplane), session, lists, 2);
 }
 
-int grant_apply(const struct grant *grant, struct session *session, struct error *error)
+static bool same_prefixes(const struct prefix *a, unsigned a_count, const struct prefix *b,
+			  unsigned b_count)
+{
+	return a_count == b_count && (a_count == 0 || memcmp(a, b, a_count * sizeof(*a)) == 0);
+}
+
+// To make the table anew for each of thousands of sessions, of which none changes, would take long.
+static bool same_routes(const struct grant *a, const struct grant *b)
+{
+	static const struct admit_peer nobody;
+	const struct admit_peer *x = a->peer ? a->peer : &nobody, *y = b->peer ? b->peer : &nobody;
+	return same_prefixes(a->addresses, a->address_count, b->addresses, b->address_count) &&
+	       same_prefixes(x->networks, x->network_count, y->networks, y->network_count) &&
+	       x->metric == y->metric;
+}
+
+int grant_apply(const struct grant *before, const struct grant *grant, struct session *session,
+		struct error *error)
 {
 	int r = set_terms(grant, session);
-	if (r == 0)
+	if (r == 0 && !(before && same_routes(before, grant)))
 		r = set_routes(grant, session);
 	if (r == -EEXIST) {
 		// Who has it may be about to lose it to this one, and may want what this one had.

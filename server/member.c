@@ -23,6 +23,7 @@ struct member {
 	struct member_tools tools;
 	struct session *session;
 	struct grant grant;
+	bool granted;			 // it is in force
 	uint8_t told[GRANT_DIGEST_SIZE]; // what the peer was told of it and of its routes
 	unsigned peer_mtu;		 // largest inner packet that it takes
 	struct connection *current;	 // NULL: lost, while the session goes on
@@ -216,7 +217,7 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 	if (r < 0)
 		error_set(error, -r, "cannot make a session: %s", strerror(-r));
 	else
-		r = grant_apply(grant, member->session, error);
+		r = member_regrant(member, grant, error);
 	if (r < 0) {
 		member_free(member, NULL);
 		return r;
@@ -328,13 +329,20 @@ int member_take_channel(struct member *member, struct connection *connection,
 	return 0;
 }
 
+int member_regrant(struct member *member, const struct grant *grant, struct error *error)
+{
+	int r = grant_apply(member->granted ? &member->grant : NULL, grant, member->session, error);
+	member->granted = r == 0;
+	member->grant = *grant;
+	return r;
+}
+
 int member_set_grant(struct member *member, const struct grant *grant,
 		     const struct grant_routes *routes, struct error *error)
 {
 	struct message message = {.type = MESSAGE_CONFIG};
 	uint8_t digest[GRANT_DIGEST_SIZE];
-	member->grant = *grant;
-	int r = grant_apply(grant, member->session, error);
+	int r = member_regrant(member, grant, error);
 	if (r == 0 && grant_digest(grant, routes, digest) < 0)
 		r = error_set(error, ENOMEM, "out of memory");
 	if (r < 0 || !member->current || memcmp(digest, member->told, sizeof(digest)) == 0)

@@ -40,6 +40,8 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 // Says `bye` on the channel (NULL: nothing), frees. Takes NULL, returns NULL.
 struct member *member_free(struct member *member, const struct message_bye *bye);
 
+// What is granted to the certificate of a new channel, before that is taken. Errors as of grant_apply().
+int member_regrant(struct member *member, const struct grant *grant, struct error *error);
 // Takes an open channel whose HELLO has been judged: next epoch, READY with the routes. On failure the connection is still
 // the caller's.
 int member_take_channel(struct member *member, struct connection *connection,
