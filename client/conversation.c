@@ -47,10 +47,28 @@ void conversation_forget(struct initiator *initiator, struct connection *connect
 	connection_free(connection);
 }
 
+static struct witness_news news_of(const struct initiator *initiator)
+{
+	return (struct witness_news){
+		.session = initiator->session,
+		.addresses = initiator->pushed.addresses,
+		.address_count = initiator->pushed.address_count,
+	};
+}
+
+static void tell_over(struct initiator *initiator, enum bye_code code, const char *why)
+{
+	struct witness_news news = news_of(initiator);
+	news.code = code;
+	news.why = why;
+	if (initiator->told_begun)
+		witness_over(initiator->tools.witness, &news);
+	initiator->told_begun = false;
+}
+
 static void release_session(struct initiator *initiator, enum bye_code code, const char *why)
 {
-	if (session_newest_epoch(initiator->session) > 0)
-		witness_over(initiator->tools.witness, initiator->session, code, why);
+	tell_over(initiator, code, why);
 	log_info("link %s: session %s is over", initiator->name, session_name(initiator->session));
 	initiator->session = session_free(initiator->session);
 	pushed_clear(&initiator->pushed);
@@ -173,6 +191,8 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 		give_up(initiator, &error);
 		return;
 	}
+	if (!ready->resumed)
+		tell_over(initiator, BYE_DEAD, "the gateway has forgotten it");
 	int r = greeting_ready(initiator->session, connection, ready, initiator->mtu,
 			       initiator->reason, now);
 	if (r < 0)
@@ -194,8 +214,11 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 	link_ready(initiator->link, now);
 	herald_line_open(initiator->line, &ready->denials);
 	initiator->dialogue.spoken = ready->answers;
-	if (!ready->resumed)
-		witness_begun(initiator->tools.witness, initiator->session);
+	if (!ready->resumed) {
+		struct witness_news news = news_of(initiator);
+		witness_begun(initiator->tools.witness, &news);
+		initiator->told_begun = true;
+	}
 	session_probe(initiator->session, now);
 	log_info("link %s: %s with %s, epoch %u%s%s", initiator->name,
 		 ready->resumed ? "session goes on" : "up", session_name(initiator->session),

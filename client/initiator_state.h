@@ -36,6 +36,7 @@ struct initiator {
 
 	struct session *session;
 	struct herald_line *line; // NULL: no herald
+	bool told_begun;	  // the witness, of this session
 	struct dialogue dialogue;
 	char reason[MESSAGE_TEXT_MAX]; // why identity is proved again
 	struct pushed pushed;

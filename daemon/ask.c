@@ -159,7 +159,7 @@ static int follow(int fd, struct buffer *buffer, unsigned for_s,
 	uint64_t until_ms = for_s ? clock_ms() + for_s * UINT64_C(1000) : CLOCK_NEVER;
 	json_auto_t *first = NULL;
 	bool go_on = true;
-	int r = next_line(fd, buffer, clock_ms() + WAIT_S * 1000, &first);
+	int r = next_line(fd, buffer, clock_ms() + WAIT_S * UINT64_C(1000), &first);
 	if (r < 0)
 		return error_set(error, EIO, "mutund at %s gave no answer", socket_to_ask());
 	if (!json_is_true(json_object_get(first, "ok")))

@@ -193,6 +193,24 @@ static void print_session(const json_t *session)
 	print_renewal(session);
 }
 
+static void print_refused(const char *label, const json_t *refused)
+{
+	size_t i;
+	json_t *refusal;
+	json_array_foreach (refused, i, refusal)
+		printf("%s %s\n", label, text_of(refusal, "words"));
+}
+
+static void print_audit(const json_t *audit)
+{
+	const json_t *problem = json_object_get(audit, "problem");
+	json_int_t lost = number_of(audit, "lost");
+	if (json_is_string(problem))
+		printf("audit log:   NOT WRITTEN: %s\n", json_string_value(problem));
+	if (lost)
+		printf("audit log:   %" JSON_INTEGER_FORMAT " records were lost\n", lost);
+}
+
 static void print_links(const json_t *links)
 {
 	size_t i;
@@ -205,6 +223,7 @@ static void print_links(const json_t *links)
 		       text_of(link, "endpoint"));
 		if (json_is_string(error))
 			printf("    last error:  %s\n", json_string_value(error));
+		print_refused("    refused by the gateway:", json_object_get(link, "refused"));
 	}
 }
 
@@ -304,6 +323,8 @@ static void print_status(const json_t *status)
 	print_crypto(json_object_get(status, "crypto"));
 	print_offloads(json_object_get(json_object_get(status, "interface"), "offload"));
 	print_counts("dropped, of no session", json_object_get(status, "drops"));
+	print_refused("refused here:", json_object_get(status, "refused"));
+	print_audit(json_object_get(status, "audit"));
 	print_links(json_object_get(status, "links"));
 	printf("\nsessions: %zu\n", json_array_size(sessions));
 	json_array_foreach (sessions, i, session)

@@ -143,6 +143,7 @@ struct config *config_put(struct config *config)
 	free(config->renewal.trust);
 	free(config->revocation.denials);
 	free(config->interface.name);
+	free(config->audit.file);
 	free(config->control_socket);
 	config_policy_done(&config->policy);
 	config_errors_free(config->warnings);

@@ -170,6 +170,13 @@ struct config_link {
 	unsigned accept_route_count;
 };
 
+struct config_audit {
+	char *file;	   // NULL: to the journal alone
+	unsigned size_mib; // 1-65536, default 64
+	unsigned keep;	   // 0-1000, default 8
+	unsigned sample_s; // 1-86400, default 60: between records of equal denials
+};
+
 struct config_group_peer { // an entry of a group, on its way into the model
 	char *identity, *issuer, *unit;
 	bool hardware;
@@ -223,6 +230,7 @@ struct config {
 	struct config_policy policy;
 	struct config_link *links;
 	unsigned link_count;
+	struct config_audit audit;
 	enum log_level log_level;	// "log = { level = "info"; }"
 	char *control_socket;		// default /run/mutun/mutund.sock
 	struct config_errors *warnings; // what is not wrong but hardly meant; never NULL

@@ -25,6 +25,7 @@
 #include "daemon/rescue.h"
 #include "daemon/revocation_role.h"
 #include "daemon/tunnel.h"
+#include "daemon/lookout.h"
 #include "pki/credential.h"
 #include "server/gateway.h"
 #include "tun/dataplane.h"
@@ -37,6 +38,7 @@ struct engine {
 	struct config *config;
 	sd_event *event;
 	sd_event_source *collect;
+	struct lookout *lookout;
 	struct tunnel tunnel;
 	struct credentials *credentials;
 	struct revocation_role *revocation_role;
@@ -123,12 +125,13 @@ static int on_collect(sd_event_source *source, uint64_t usec, void *data)
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	char text[ERROR_TEXT_MAX];
-	struct error error;
+	struct engine *engine = data;
+	struct error error = {0};
 	(void)source;
-	(void)info;
-	if (engine_reload(data, &error) < 0)
+	if (engine_reload(engine, &error) < 0)
 		log_error("reload refused, nothing changed: %s",
 			  error_text(&error, text, sizeof(text)));
+	lookout_act(engine->lookout, "reload", NULL, info->ssi_uid, (pid_t)info->ssi_pid, &error);
 	return 0;
 }
 
@@ -186,14 +189,19 @@ int engine_reload(struct engine *engine, struct error *error)
 		r = reload_parts(engine, config, error);
 	}
 	sd_notify(0, "READY=1");
-	if (r < 0)
+	if (r < 0) {
+		if (error)
+			lookout_policy(engine->lookout, error);
 		return r;
+	}
 	struct config *old = engine->config;
 	engine->config = take(config);
 	renewer_reload(engine->renewer, engine->config);
 	config_put(old);
 	log_set_level(engine->config->log_level);
 	log_all(engine->config->warnings, LOG_LEVEL_WARNING);
+	lookout_reload(engine->lookout, &engine->config->audit);
+	lookout_policy(engine->lookout, &(struct error){0});
 	log_info("configuration reloaded");
 	return 0;
 }
@@ -235,9 +243,23 @@ static int start_policy(struct engine *engine, struct error *error)
 				error);
 	if (r == 0)
 		r = policy_role_prepare(engine->policy_role, engine->config, error);
-	if (r == 0)
-		policy_role_adopt(engine->policy_role, engine->config);
-	return r;
+	if (r < 0)
+		return r;
+	policy_role_adopt(engine->policy_role, engine->config);
+	lookout_policy(engine->lookout, &(struct error){0});
+	return 0;
+}
+
+// Before anybody has a session.
+static int start_lookout(struct engine *engine, struct error *error)
+{
+	struct lookout_tools tools = {
+		.event = engine->event,
+		.dataplane = engine->tunnel.dataplane,
+		.identity = credential_identity(credentials_credential(engine->credentials)),
+		.engine = engine,
+	};
+	return lookout_new(&tools, &engine->config->audit, &engine->lookout, error);
 }
 
 static int start_gateway(struct engine *engine, struct error *error)
@@ -247,6 +269,7 @@ static int start_gateway(struct engine *engine, struct error *error)
 		.dataplane = engine->tunnel.dataplane,
 		.apply = engine->tunnel.apply,
 		.herald = revocation_role_herald(engine->revocation_role),
+		.witness = lookout_witness(engine->lookout),
 		.identity = credential_identity(credentials_credential(engine->credentials)),
 		.state = engine->config->node.state,
 		.unknown_anchor = on_unknown_anchor,
@@ -268,6 +291,7 @@ static int start_links(struct engine *engine, struct error *error)
 		.apply = engine->tunnel.apply,
 		.dns = engine->tunnel.dns,
 		.herald = revocation_role_herald(engine->revocation_role),
+		.witness = lookout_witness(engine->lookout),
 		.unknown_anchor = on_unknown_anchor,
 		.data = engine,
 	};
@@ -335,6 +359,8 @@ static int start_parts(struct engine *engine, struct error *error)
 	if (r == 0)
 		r = tunnel_start(&engine->tunnel, engine->event, config, on_network, engine, error);
 	if (r == 0)
+		r = start_lookout(engine, error);
+	if (r == 0)
 		r = start_policy(engine, error);
 	if (r == 0)
 		r = start_gateway(engine, error);
@@ -381,6 +407,7 @@ struct engine *engine_free(struct engine *engine)
 	client_role_free(engine->client_role);
 	gateway_role_free(engine->gateway_role);
 	policy_role_free(engine->policy_role);
+	lookout_free(engine->lookout);
 	tunnel_done(&engine->tunnel);
 	revocation_role_free(engine->revocation_role);
 	credentials_free(engine->credentials);
@@ -401,6 +428,16 @@ int engine_run(struct engine *engine)
 	sd_notify(0, "STOPPING=1");
 	log_info("stopping");
 	return r < 0 ? r : 0;
+}
+
+struct lookout *engine_lookout(const struct engine *engine)
+{
+	return engine->lookout;
+}
+
+sd_event *engine_event(const struct engine *engine)
+{
+	return engine->event;
 }
 
 const struct config *engine_config(const struct engine *engine)

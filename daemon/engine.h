@@ -3,6 +3,8 @@
 // beside the old, stops in reverse.
 #pragma once
 
+#include <systemd/sd-event.h>
+
 #include "base/cleanup.h"
 
 struct config;
@@ -15,6 +17,7 @@ struct policy_role;
 struct renewer;
 struct revocation_role;
 struct tunnel;
+struct lookout;
 
 // Takes the configuration (on failure too), whose path is copied for reloads. Everything is up when it returns; the error
 // says what to do.
@@ -37,7 +40,9 @@ unsigned engine_disconnect(struct engine *engine, const char *identity);
 int engine_renew(struct engine *engine, unsigned *ret_attempt, struct error *error);
 
 // For reports. Borrowed.
+sd_event *engine_event(const struct engine *engine);
 const struct renewer *engine_renewer(const struct engine *engine);
+struct lookout *engine_lookout(const struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 const struct credentials *engine_credentials(const struct engine *engine);
 const struct policy_role *engine_policy(const struct engine *engine);

@@ -61,6 +61,7 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 		.unknown_anchor = role->tools.unknown_anchor,
 		.data = role->tools.data,
 		.herald = role->tools.herald,
+		.witness = role->tools.witness,
 	};
 }
 

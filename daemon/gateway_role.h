@@ -21,6 +21,7 @@ struct gateway_role_tools { // borrowed until gateway_role_free(); the strings a
 	struct dataplane *dataplane;
 	struct apply *apply;
 	struct herald *herald;		    // NULL: none
+	const struct witness *witness;	    // NULL: none
 	const char *identity;		    // of this node
 	const char *state;		    // directory for the leases
 	void (*unknown_anchor)(void *data); // as in struct gateway_options

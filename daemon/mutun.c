@@ -8,6 +8,7 @@
 
 #include "daemon/ask.h"
 #include "daemon/cmd_ca.h"
+#include "daemon/cmd_flows.h"
 #include "daemon/cmd_join.h"
 #include "daemon/cmd_pin.h"
 #include "daemon/cmd_policy.h"
@@ -15,6 +16,7 @@
 #include "daemon/cmd_revoke.h"
 #include "daemon/cmd_status.h"
 #include "daemon/cmd_token.h"
+#include "daemon/cmd_trace.h"
 #include "daemon/command.h"
 
 #define JSON_OPTION "  --json             answer in JSON\n"
@@ -26,12 +28,19 @@ static const struct command commands[] = {
 	{"policy check", "FILE [--json]", "say all that is wrong with a policy, and run its tests",
 	 CMD_POLICY_CHECK_OPTIONS, cmd_policy_check},
 	{"policy explain",
-	 "--from WHO --to WHO SERVICE [--unit TEXT] [--issuer NAME] [--hardware] [--at TIME] "
+	 "[--from WHO] --to WHO SERVICE [--unit TEXT] [--issuer NAME] [--hardware] [--at TIME] "
 	 "[--inbound] [--file FILE] [--json]",
 	 "which rule decides, and why", CMD_POLICY_EXPLAIN_OPTIONS, cmd_policy_explain},
 	{"policy diff", "OLD NEW [--at TIME] [--json]",
 	 "what one policy lets pass that another does not", CMD_POLICY_DIFF_OPTIONS,
 	 cmd_policy_diff},
+	{"flows",
+	 "[--from WHO] [--to WHO] [--port N] [--proto NAME] [--denied] [--follow] [--for SECONDS] "
+	 "[--limit N] [--json]",
+	 "which connections pass, begin, or are refused", CMD_FLOWS_OPTIONS, cmd_flows},
+	{"trace",
+	 "[--from WHO] [--to WHO] [--port N] [--proto NAME] [--count N] [--for SECONDS] [--json]",
+	 "what becomes of the next packets, and why", CMD_TRACE_OPTIONS, cmd_trace},
 	{"reload", "[--json]", "apply a changed configuration", JSON_OPTION, cmd_reload},
 	{"reauth", "[LINK|IDENTITY] [--json]", "let peers prove their identity again now",
 	 JSON_OPTION, cmd_reauth},

@@ -159,6 +159,17 @@ void policy_role_adopt(struct policy_role *role, struct config *config)
 	config_put(old);
 }
 
+const struct rule *policy_role_rule(const struct policy_role *role, enum filter_program program,
+				    uint32_t rule, uint32_t generation)
+{
+	const struct filter *filter = atomic_load(&dataplane_guard(role->dataplane)->filter);
+	unsigned count = 0;
+	const struct rule *list =
+		role->config ? rules_of(role->config->policy.model, program, &count) : NULL;
+	bool now = filter && generation == filter_generation(filter);
+	return now && rule < count ? &list[rule] : NULL;
+}
+
 struct policy_status policy_role_status(const struct policy_role *role)
 {
 	return (struct policy_status){

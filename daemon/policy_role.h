@@ -9,11 +9,13 @@
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "tun/filter.h"
 
 struct config;
 struct dataplane;
 struct error;
 struct policy_role;
+struct rule;
 
 struct policy_status {
 	unsigned rules, inbound; // in the configuration
@@ -36,4 +38,7 @@ int policy_role_prepare(struct policy_role *role, const struct config *config, s
 void policy_role_adopt(struct policy_role *role, struct config *config);
 // The wall clock was set.
 void policy_role_clock_stepped(struct policy_role *role);
+// A rule of the policy in force, by its position in the program; NULL: none, or another generation of the filter was meant.
+const struct rule *policy_role_rule(const struct policy_role *role, enum filter_program program,
+				    uint32_t rule, uint32_t generation);
 struct policy_status policy_role_status(const struct policy_role *role);

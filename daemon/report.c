@@ -10,14 +10,18 @@
 #include "base/hex.h"
 #include "client/dns.h"
 #include "client/initiator.h"
+#include "daemon/audit.h"
 #include "daemon/config.h"
 #include "daemon/credentials.h"
 #include "daemon/engine.h"
 #include "daemon/report_policy.h"
+#include "daemon/report_refusals.h"
 #include "daemon/report_renewal.h"
 #include "daemon/report_revocation.h"
 #include "daemon/stapler.h"
+#include "daemon/trail.h"
 #include "daemon/tunnel.h"
+#include "daemon/lookout.h"
 #include "pki/certificate.h"
 #include "pki/credential.h"
 #include "pki/staple.h"
@@ -211,8 +215,9 @@ static json_t *link_report(const struct initiator *initiator)
 	uint64_t now = clock_ms();
 	bool waits = status.state == LINK_WAIT && status.next_try_ms != CLOCK_NEVER;
 	uint64_t left = waits && status.next_try_ms > now ? status.next_try_ms - now : 0;
-	return json_pack("{s:s,s:s,s:o,s:s,s:i,s:o,s:o}", "name", initiator_name(initiator),
-			 "state", link_state_name(status.state), "endpoint",
+	return json_pack("{s:s,s:o,s:s,s:o,s:s,s:i,s:o,s:o}", "name", initiator_name(initiator),
+			 "refused", report_refusals(status.refused), "state",
+			 link_state_name(status.state), "endpoint",
 			 text_or_null(dialled ? endpoint_text(&status.endpoint, endpoint) : NULL),
 			 "identity", initiator_pattern(initiator), "attempts", (int)status.attempts,
 			 "last_error", error_or_null(status.last_error), "next_try_in_s",
@@ -285,6 +290,17 @@ static json_t *crypto(const struct engine *engine)
 			 choice->ipsec_mb_ns ? json_integer(choice->ipsec_mb_ns) : json_null());
 }
 
+static json_t *audit(const struct engine *engine)
+{
+	struct trail_status status;
+	if (!audit_status(lookout_audit(engine_lookout(engine)), &status))
+		return json_null();
+	return json_pack("{s:s,s:I,s:I,s:I,s:o}", "file", engine_config(engine)->audit.file,
+			 "written", (json_int_t)status.written, "lost", (json_int_t)status.lost,
+			 "waiting", (json_int_t)status.waiting, "problem",
+			 error_or_null(&status.problem));
+}
+
 json_t *report_status(const struct engine *engine)
 {
 	const struct config *config = engine_config(engine);
@@ -306,6 +322,11 @@ json_t *report_status(const struct engine *engine)
 		json_object_set_new(status, "renewal", report_renewal(engine));
 	if (status)
 		json_object_set_new(status, "revocation", report_revocation(engine));
+	if (status)
+		json_object_set_new(status, "refused",
+				    report_refusals(lookout_refusals(engine_lookout(engine))));
+	if (status)
+		json_object_set_new(status, "audit", audit(engine));
 	if (status && engine_gateway(engine))
 		json_object_set_new(status, "listener", listener_report(engine_gateway(engine)));
 	return status;

@@ -7,10 +7,14 @@
 
 #include "base/error.h"
 #include "daemon/engine.h"
+#include "daemon/explain.h"
 #include "daemon/feed.h"
+#include "daemon/flow_feed.h"
 #include "daemon/report.h"
 #include "daemon/report_explain.h"
 #include "daemon/report_readiness.h"
+#include "daemon/trace_feed.h"
+#include "daemon/lookout.h"
 
 // Each returns the result (a new reference), or NULL with the reason in `error`.
 
@@ -100,7 +104,8 @@ static json_t *do_renew(struct engine *engine, const json_t *request, struct err
 
 static const struct command {
 	const char *name;
-	bool acts; // changes something: root and the daemon's own user only
+	bool acts; // changes something: root and the daemon's own user only, and the audit log tells
+	bool spies; // shows what others do: root and the daemon's own user only
 	json_t *(*run)(struct engine *engine, const json_t *request, struct error *error);
 	// In place of it: opens the feed, or fails.
 	int (*open)(struct engine *engine, const json_t *request, struct feed *feed,
@@ -115,6 +120,9 @@ static const struct command {
 	{"disconnect", .acts = true, .run = do_disconnect},
 	{"readiness", .run = do_readiness},
 	{"renewal", .run = do_renewal},
+	{"explain", .spies = true, .open = explain_open},
+	{"flows", .spies = true, .open = flow_feed_open},
+	{"trace", .acts = true, .open = trace_feed_open},
 	{"renew", .acts = true, .run = do_renew},
 };
 
@@ -138,6 +146,17 @@ static json_t *open_feed(const struct command *command, const struct request *re
 	return r < 0 ? NULL : json_true();
 }
 
+// Also what was not allowed.
+static void note_act(const struct request *request, const struct command *command,
+		     const struct error *error)
+{
+	const char *which = json_string_value(json_object_get(request->body, "which"));
+	const char *whom = json_string_value(json_object_get(request->body, "identity"));
+	if (command->acts)
+		lookout_act(engine_lookout(request->engine), command->name, whom ? whom : which,
+			    request->uid, request->pid, error);
+}
+
 json_t *request_run(const struct request *request, struct error *error)
 {
 	const struct command *command =
@@ -148,13 +167,15 @@ json_t *request_run(const struct request *request, struct error *error)
 		error_remedy(error, "mutun and mutund must be of the same version");
 		return NULL;
 	}
-	if (command->acts && !request->may_act) {
+	if ((command->acts || command->spies) && !request->may_act) {
 		error_set(error, EPERM, "only root may do this");
+		note_act(request, command, error);
 		return NULL;
 	}
 	json_t *result = command->run ? command->run(request->engine, request->body, error)
 				      : open_feed(command, request, error);
 	if (!result && !error->code)
 		error_set(error, ENOMEM, "out of memory");
+	note_act(request, command, error);
 	return result;
 }

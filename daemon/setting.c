@@ -12,7 +12,7 @@
 // In the order of the manual.
 static const struct setting_table *const tables[] = {
 	&setting_node,	  &setting_revocation, &setting_tunnel, &setting_gateway,
-	&setting_profile, &setting_role,       &setting_policy};
+	&setting_profile, &setting_role,       &setting_policy, &setting_audit};
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
 // What one value looks like, with examples; NULL: not a string.

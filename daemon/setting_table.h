@@ -18,3 +18,4 @@ extern const struct setting_table setting_gateway; // gateway, but for:
 extern const struct setting_table setting_profile; // gateway.dns, gateway.profiles
 extern const struct setting_table setting_role;	   // links, log, control
 extern const struct setting_table setting_policy;
+extern const struct setting_table setting_audit;

@@ -131,6 +131,8 @@ struct plan { // what trail_set() said last
 static int write_some(struct trail *trail, const struct plan *plan)
 {
 	const char *text = (const char *)buffer_head(&trail->taken);
+	if (!text)
+		return -ENODATA;
 	int r = trail->fd < 0 ? open_file(trail, plan->path) : 0;
 	if (r < 0)
 		return r;

@@ -33,6 +33,7 @@ struct member {
 	sd_event_source *timer;
 	char reason
 		[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none. Once it is cut or over: of that
+	bool told_begun; // the witness
 	bool is_cut;
 	enum bye_code code; // of that
 	size_t place;
@@ -226,13 +227,34 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 	return 0;
 }
 
+static struct witness_news news_of(const struct member *member)
+{
+	return (struct witness_news){
+		.session = member->session,
+		.addresses = member->grant.addresses,
+		.address_count = member->grant.address_count,
+		.code = member->code,
+		.why = member->reason,
+	};
+}
+
+static void tell_over(const struct member *member, const struct message_bye *bye)
+{
+	struct witness_news news = news_of(member);
+	if (!member->told_begun)
+		return;
+	if (bye) {
+		news.code = bye->code;
+		news.why = bye->text;
+	}
+	witness_over(member->tools.witness, &news);
+}
+
 struct member *member_free(struct member *member, const struct message_bye *bye)
 {
 	if (!member)
 		return NULL;
-	if (member->session && session_newest_epoch(member->session) > 0)
-		witness_over(member->tools.witness, member->session, bye ? bye->code : member->code,
-			     bye ? bye->text : member->reason);
+	tell_over(member, bye);
 	dialogue_done(&member->dialogue);
 	herald_line_free(member->line);
 	session_free(member->session);
@@ -323,8 +345,11 @@ int member_take_channel(struct member *member, struct connection *connection,
 	send_ready(member, connection, resumed, &keys, routes, udp_port);
 	herald_line_open(member->line, &hello->denials);
 	member->dialogue.spoken = hello->answers;
-	if (!resumed)
-		witness_begun(member->tools.witness, member->session);
+	if (!resumed) {
+		struct witness_news news = news_of(member);
+		witness_begun(member->tools.witness, &news);
+		member->told_begun = true;
+	}
 	arm(member);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "tun/path.h"
 #include "tun/session.h"
 #include "tun/steer.h"
+#include "tun/trace.h"
 #include "tun/worker.h"
 
 #define INDEX_SLOTS (1u << DATAPLANE_INDEX_BITS)
@@ -33,6 +34,7 @@ struct dataplane {
 	struct worker *workers[PACKET_LANES_MAX];
 	struct endpoint listening[DATAPLANE_SLOTS]; // by slot; AF_UNSPEC: free
 	int noted;				    // eventfd
+	struct trace *trace;
 	bool scattered; // a peer\'s lanes arrive at sockets that the kernel chooses
 	_Atomic(struct path *) retired;
 	_Atomic(struct session *) index[INDEX_SLOTS];
@@ -128,6 +130,7 @@ struct dataplane *dataplane_free(struct dataplane *dataplane)
 	guard_done(&dataplane->guard);
 	routes_free(dataplane->routes);
 	closep(&dataplane->noted);
+	trace_free(dataplane->trace);
 	free(dataplane);
 	return NULL;
 }
@@ -259,6 +262,22 @@ void dataplane_take_notes(struct dataplane *dataplane, unsigned max,
 		woken = 0;
 	if (take_notes(dataplane, max, each, data) == max)
 		(void)eventfd_write(dataplane->noted, 1);
+}
+
+void dataplane_set_trace(struct dataplane *dataplane, struct trace *trace)
+{
+	struct trace *before = dataplane->trace;
+	dataplane->trace = trace;
+	for (unsigned i = 0; i < dataplane->options.workers; i++)
+		atomic_store_explicit(&dataplane->workers[i]->trace, trace, memory_order_release);
+	if (before)
+		rcu_wait();
+	trace_free(before);
+}
+
+const struct trace *dataplane_trace(const struct dataplane *dataplane)
+{
+	return dataplane->trace;
 }
 
 int dataplane_add_session(struct dataplane *dataplane, struct session *session)

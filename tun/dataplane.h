@@ -20,6 +20,7 @@ struct ingress_input;
 struct note;
 struct path;
 struct session;
+struct trace;
 struct worker;
 
 #define DATAPLANE_SLOTS \
@@ -64,6 +65,10 @@ int dataplane_noted(const struct dataplane *dataplane);
 // Takes at most `max` notes, from each worker in turn. What is left keeps the descriptor readable.
 void dataplane_take_notes(struct dataplane *dataplane, unsigned max,
 			  void (*each)(const struct note *note, void *data), void *data);
+
+// From now on packets are traced so (taken; NULL: not at all); waits for the workers, and frees what was before.
+void dataplane_set_trace(struct dataplane *dataplane, struct trace *trace);
+const struct trace *dataplane_trace(const struct dataplane *dataplane); // borrowed; NULL: none
 
 // Index table. Adding chooses the session's index. -ENOSPC.
 int dataplane_add_session(struct dataplane *dataplane, struct session *session);

@@ -24,6 +24,7 @@
 #include "tun/sender.h"
 #include "tun/session.h"
 #include "tun/terms.h"
+#include "tun/trace.h"
 #include "tun/worker.h"
 
 #define EGRESS_BATCH_SIZE (256u << 10) // bytes, before what has arrived has its turn
@@ -152,6 +153,7 @@ static void take_frame(struct worker *worker, size_t size)
 		return;
 	}
 	drop = judge_and_send(worker, session, &inner, size);
+	trace_sent(worker, session, &inner, size, drop);
 	if (drop != DROP_NONE)
 		session_count_drop(session, drop);
 }

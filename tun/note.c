@@ -23,10 +23,10 @@ struct limit {
 };
 
 struct notes {
-	int wake;
-	_Alignas(64) _Atomic uint32_t written; // by the worker
 	_Alignas(64) _Atomic uint32_t taken;   // by the control thread
-	_Alignas(64) _Atomic uint64_t lost, quiet;
+	_Alignas(64) _Atomic uint32_t written; // by the worker, as all that follows
+	int wake;
+	_Atomic uint64_t lost, quiet;
 	struct limit same[PLACES], peers[PLACES];
 	struct note ring[NOTES_MAX];
 };
@@ -56,14 +56,14 @@ static uint64_t mix(uint64_t hash, const void *data, size_t size)
 	return hash;
 }
 
-// The port that a client chose for itself makes no difference.
+// The port that a client chose for itself makes no difference, nor does the identifier of its pings.
 static uint64_t mark_of(const struct note *note)
 {
 	const struct flow_key *key = &note->key;
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 	hash = mix(hash, key->from.bytes, ADDR_BYTES(&key->from));
 	hash = mix(hash, key->to.bytes, ADDR_BYTES(&key->to));
-	hash = mix(hash, &key->to_port, sizeof(key->to_port));
+	hash = mix(hash, &note->service, sizeof(note->service));
 	hash = mix(hash, &key->protocol, sizeof(key->protocol));
 	hash = mix(hash, &key->from_subject, sizeof(key->from_subject));
 	hash = mix(hash, &note->rule, sizeof(note->rule));

@@ -35,6 +35,10 @@ struct note {
 	uint32_t generation;	// of the filter whose rule it is
 	uint32_t session_index; // of the peer's session; 0: none
 	struct flow_key key;
+	uint16_t service;  // what it was judged by: port, or ICMP type << 8 | code
+	uint32_t size;	   // of a traced packet,
+	bool hit;	   // whether its flow was there before
+	bool read;	   // and whether its headers were read: otherwise the key says nothing
 	uint64_t at_ns;	   // written by note_put()
 	uint64_t repeated; // likewise: denials that were not noted since the last note of the same
 };

@@ -81,6 +81,7 @@ static void tell(const struct judgement *judgement, enum note_type type, enum dr
 		.generation = filter_generation(judgement->filter),
 		.session_index = pass->from ? pass->from->index : pass->to->index,
 		.key = judgement->key,
+		.service = inner_service(pass->inner),
 	};
 	note_put(judgement->worker, &note);
 }

@@ -2,35 +2,44 @@
 // Who is told what becomes of sessions, on the control thread: for the audit log and for answers to people.
 #pragma once
 
+#include "base/addr.h"
 #include "tun/dialogue.h"
 #include "tun/message.h"
 
 struct session;
 
+// What became of one; all borrowed for the call.
+struct witness_news {
+	const struct session *session;
+	const struct prefix *addresses; // of the client
+	unsigned address_count;
+	enum bye_code code; // of one that is over, and why, for people
+	const char *why;
+};
+
 struct witness {
 	// The peer has proved itself, and packets may pass.
-	void (*begun)(const struct session *session, void *data);
-	// It is over, `why` for people; the session is freed after this.
-	void (*over)(const struct session *session, enum bye_code code, const char *why,
-		     void *data);
+	void (*begun)(const struct witness_news *news, void *data);
+	// The session is freed after this.
+	void (*over)(const struct witness_news *news, void *data);
 	dialogue_asked asked; // what this node would make of a packet over that session
 	void *data;
 };
 
-static inline void witness_begun(const struct witness *witness, const struct session *session)
+// `witness` may be NULL in all of these.
+static inline void witness_begun(const struct witness *witness, const struct witness_news *news)
 {
 	if (witness)
-		witness->begun(session, witness->data);
+		witness->begun(news, witness->data);
 }
 
-static inline void witness_over(const struct witness *witness, const struct session *session,
-				enum bye_code code, const char *why)
+static inline void witness_over(const struct witness *witness, const struct witness_news *news)
 {
 	if (witness)
-		witness->over(session, code, why, witness->data);
+		witness->over(news, witness->data);
 }
 
-// A dialogue with a peer, answered by the witness (NULL: not at all).
+// A dialogue with a peer that the witness answers.
 static inline struct dialogue witness_dialogue(const struct witness *witness)
 {
 	return (struct dialogue){.asked = witness ? witness->asked : NULL,

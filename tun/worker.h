@@ -15,6 +15,7 @@
 #include "tun/pass.h"
 
 struct notes;
+struct trace;
 
 struct worker_task {
 	struct worker_task *next;
@@ -49,6 +50,7 @@ struct worker {
 	struct join join;		     // on its way into the TUN queue
 	uint8_t *frame;			     // out of it: vnet header and packet or super-packet
 	struct notes *notes;		     // for the control thread (tun/note.h)
+	_Atomic(struct trace *) trace;	     // what to note of packets (tun/trace.h); NULL: nothing
 	_Atomic(struct worker_task *) inbox; // newest first
 	_Atomic unsigned inbox_count;
 	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session

@@ -12,12 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION // of callers: the fields say what happened
+#include <systemd/sd-journal.h>
 
 #include "base/clock.h"
 
 #define LINE_MAX_BYTES	 2048
 #define LIMIT_WINDOW_MS	 1000u
 #define LIMIT_PER_WINDOW 5u
+#define FIELDS_MAX	 64u // of an entry of the journal
 
 static const struct {
 	const char *name;
@@ -108,6 +112,25 @@ void log_write(enum log_level level, const char *format, ...)
 	// A log that cannot be written has nowhere to complain.
 	if (write(STDERR_FILENO, line, end) < 0)
 		return;
+}
+
+bool log_has_fields(void)
+{
+	pthread_once(&journal_once, find_journal);
+	return to_journal;
+}
+
+void log_fields(enum log_level level, const struct iovec *fields, unsigned count)
+{
+	struct iovec parts[FIELDS_MAX];
+	char priority[16];
+	int size = snprintf(priority, sizeof(priority), "PRIORITY=%c", levels[level].prefix[1]);
+	if ((int)level > atomic_load(&current_level) || !log_has_fields() || count >= FIELDS_MAX)
+		return;
+	memcpy(parts, fields, count * sizeof(parts[0]));
+	parts[count] = (struct iovec){priority, (size_t)size};
+	// As log_write(): nowhere to complain.
+	(void)sd_journal_sendv(parts, (int)count + 1);
 }
 
 bool log_limit_pass(struct log_limit *limit, unsigned *ret_suppressed)

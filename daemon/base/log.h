@@ -27,6 +27,12 @@ const char *log_level_name(enum log_level level);
 // Control characters are escaped. Threads may call it at once.
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+// An entry of the journal with fields of its own ("NAME=value", MESSAGE among them, no PRIORITY), for machines. It goes nowhere where
+// log_has_fields() says that stderr is not the journal's.
+struct iovec;
+bool log_has_fields(void);
+void log_fields(enum log_level level, const struct iovec *fields, unsigned count);
+
 // Whether a line may be written now: 5 a second per call site; says how many were suppressed when it goes on.
 bool log_limit_pass(struct log_limit *limit, unsigned *ret_suppressed);
 

@@ -53,7 +53,7 @@ static struct note denied(unsigned subject, uint16_t port)
 	addr_parse("10.20.0.5", &note.key.to);
 	note.key.from_subject = subject;
 	note.key.protocol = IPPROTO_TCP;
-	note.key.to_port = port;
+	note.service = port;
 	return note;
 }
 
