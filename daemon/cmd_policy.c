@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "daemon/arguments.h"
 #include "daemon/ask.h"
+#include "daemon/both_ends.h"
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/report_explain.h"
@@ -165,7 +166,7 @@ static void print_near(const json_t *near)
 				       words[j].words);
 }
 
-static int print_explanation(const json_t *answer)
+static void print_explanation(const json_t *answer)
 {
 	const json_t *rule = json_object_get(answer, "rule"), *next;
 	const char *verdict = text_of(answer, "verdict");
@@ -192,7 +193,6 @@ static int print_explanation(const json_t *answer)
 		printf(": no rule allows it\n");
 	}
 	print_near(json_object_get(answer, "near"));
-	return allowed ? COMMAND_DONE : COMMAND_REFUSED;
 }
 
 // "10.20.0.5:443" into address and port, where --to has one.
@@ -233,7 +233,41 @@ static json_t *ask_file(const char *path, const json_t *request, struct error *e
 	return NULL;
 }
 
-static int explain(const struct arguments *arguments, json_t *request)
+// What the other end says, of a packet now; it is not asked about a file or another time.
+static void ask_other_end(const struct arguments *arguments, const char *service, json_t *answer)
+{
+	const char *from = text_of(json_object_get(answer, "from"), "address");
+	const char *to = text_of(json_object_get(answer, "to"), "address");
+	struct both_ends question = {.from = from, .to = to, .service = service};
+	struct error error;
+	if (arguments->file || arguments->at || arguments->inbound || !*from || !*to)
+		return;
+	json_t *ends = both_ends_ask(&question, &error);
+	if (ends)
+		json_object_set_new(answer, "ends", ends);
+}
+
+// Without --from: this node itself, which its gateway lets something do or not.
+static int explain_own(const struct arguments *arguments, const char *to, const char *service)
+{
+	struct both_ends question = {.to = to, .service = service};
+	struct error error = {0};
+	_cleanup_(json_decrefp) json_t *ends = both_ends_ask(&question, &error);
+	if (!ends) {
+		arguments_refused(&error);
+		return error.code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
+	}
+	if (arguments->json) {
+		json_t *answer = json_pack("{s:i,s:O}", "schema", COMMAND_SCHEMA, "ends", ends);
+		arguments_print(answer);
+		json_decref(answer);
+	} else {
+		both_ends_print(ends, true);
+	}
+	return both_ends_allow(ends) ? COMMAND_DONE : COMMAND_REFUSED;
+}
+
+static int explain(const struct arguments *arguments, const char *service, json_t *request)
 {
 	_cleanup_(json_decrefp) json_t *answer = NULL;
 	struct error error = {0};
@@ -247,10 +281,16 @@ static int explain(const struct arguments *arguments, json_t *request)
 		arguments_refused(&error);
 		return error.code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
 	}
-	if (!arguments->json)
-		return print_explanation(answer);
-	arguments_print(answer);
-	return strcmp(text_of(answer, "verdict"), "allow") == 0 ? COMMAND_DONE : COMMAND_REFUSED;
+	ask_other_end(arguments, service, answer);
+	const json_t *ends = json_object_get(answer, "ends");
+	if (arguments->json) {
+		arguments_print(answer);
+	} else {
+		print_explanation(answer);
+		both_ends_print(ends, false);
+	}
+	bool allowed = strcmp(text_of(answer, "verdict"), "allow") == 0 && both_ends_allow(ends);
+	return allowed ? COMMAND_DONE : COMMAND_REFUSED;
 }
 
 int cmd_policy_explain(int argc, char **argv)
@@ -267,8 +307,11 @@ int cmd_policy_explain(int argc, char **argv)
 	int r = arguments_read(argc, argv, options, 1, &arguments);
 	if (r)
 		return r;
-	if (arguments.from_count != 1 || !arguments.to)
-		return arguments_usage("policy explain", "one --from and one --to are needed", "");
+	if (arguments.from_count > 1 || !arguments.to)
+		return arguments_usage("policy explain",
+				       "one --to is needed, and one --from at most", "");
+	if (arguments.from_count == 0 && (arguments.file || arguments.at || arguments.inbound))
+		return arguments_usage("policy explain", "from whom? --from is needed", "");
 	_cleanup_(freep) char *to = strdup(arguments.to);
 	const char *port = arguments.port;
 	if (to)
@@ -276,9 +319,12 @@ int cmd_policy_explain(int argc, char **argv)
 	const char *service = service_of(&arguments, port, text);
 	if (!service)
 		return arguments_usage("policy explain", "which service? For example: tcp/443", "");
-	return explain(&arguments, json_pack("{s:s,s:s,s:s,s:s,s:s*,s:s*,s:s*,s:b,s:b}", "command",
-					     "policy-explain", "from", arguments.from[0], "to", to,
-					     "service", service, "unit", arguments.unit, "issuer",
-					     arguments.issuer, "at", arguments.at, "hardware",
-					     arguments.hardware, "inbound", arguments.inbound));
+	if (arguments.from_count == 0)
+		return explain_own(&arguments, to, service);
+	return explain(&arguments, service,
+		       json_pack("{s:s,s:s,s:s,s:s,s:s*,s:s*,s:s*,s:b,s:b}", "command",
+				 "policy-explain", "from", arguments.from[0], "to", to, "service",
+				 service, "unit", arguments.unit, "issuer", arguments.issuer, "at",
+				 arguments.at, "hardware", arguments.hardware, "inbound",
+				 arguments.inbound));
 }

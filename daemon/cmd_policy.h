@@ -7,7 +7,7 @@
 	"  --json             answer in JSON\n"
 #define CMD_POLICY_EXPLAIN_OPTIONS                                                                \
 	"  SERVICE            tcp/443, udp/53, icmp ...\n"                                        \
-	"  --from WHO         identity or address that begins\n"                                  \
+	"  --from WHO         identity or address that begins; this node if not given\n"          \
 	"  --to WHO           identity or address that is reached; ADDR:PORT with --proto\n"      \
 	"  --proto NAME, --port N   instead of SERVICE; tcp if only the port is said\n"           \
 	"  --unit TEXT, --issuer NAME, --hardware   what the certificate of --from says, where\n" \

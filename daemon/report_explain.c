@@ -74,6 +74,24 @@ static void find_session(struct side *side, const struct engine *engine)
 	}
 }
 
+// Whose address it is, as packets to and from it are judged. Another family of the same peer is not meant.
+static int find_owner(struct side *side, const struct engine *engine, const struct addr *addr)
+{
+	const struct routes *routes = dataplane_routes(engine_tunnel(engine)->dataplane);
+	const struct session *session = route_lookup(routes, addr);
+	const struct policy_end meant = side->end;
+	if (!session || session->initiator)
+		return 0;
+	side->identity = strdup(session->identity);
+	if (!side->identity)
+		return -ENOMEM;
+	side->peer.identity = side->end.identity = side->identity;
+	find_session(side, engine);
+	side->end.v4 = meant.v4;
+	side->end.v6 = meant.v6;
+	return 0;
+}
+
 static int read_side(const struct explain *explain, const struct engine *engine,
 		     const json_t *request, const char *name, struct side *ret, struct error *error)
 {
@@ -83,6 +101,8 @@ static int read_side(const struct explain *explain, const struct engine *engine,
 		return error_set(error, EINVAL, "\"%s\" is missing", name);
 	if (addr_parse(text, &addr) == 0) {
 		*(addr.family == AF_INET ? &ret->end.v4 : &ret->end.v6) = addr;
+		if (engine && find_owner(ret, engine, &addr) < 0)
+			return error_set(error, ENOMEM, "out of memory");
 		return 0;
 	}
 	int r = identity_parse(text, strlen(text), &ret->identity, error);

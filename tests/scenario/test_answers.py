@@ -3,11 +3,13 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
 from lib.host import run, wait_for
 from lib.node import binary
+from lib.traffic import PYTHON
 
 
 @pytest.fixture
@@ -91,3 +93,171 @@ def test_audit(duo):
     duo.gate.audit.parent.mkdir()
     wait_record(duo.gate, "act", command="reload")
     wait_for("an end of the problem", lambda: duo.gate.status()["audit"]["problem"] is None)
+
+
+class Following:
+    """A command that goes on while the block runs; lines() are those that it has printed."""
+
+    def __init__(self, node, *words):
+        self.node, self.words, self.path = node, words, node.directory / f"following-{words[0]}"
+
+    def __enter__(self):
+        self.file = self.path.open("wb")
+        self.process = subprocess.Popen([binary("mutun"), "--socket", self.node.socket, *self.words], stdout=self.file,
+                                        stderr=self.file)
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+        self.file.close()
+
+    def text(self):
+        return self.path.read_text()
+
+    def wait(self, *words):
+        """Waits for a line with all these words."""
+        return wait_for(f"a line of {self.words} with {words}", lambda: next(
+            (line for line in self.text().splitlines() if all(word in line for word in words)), None))
+
+
+def test_trace(duo):
+    """What becomes of packets, while they pass; one at a time; only for root; it ends by itself."""
+    with Following(duo.gate, "trace", "--from", duo.alice.identity, "--proto", "icmp", "--json") as trace:
+        wait_for("the trace", lambda: duo.gate.mutun("trace", "--for", "1", check=False).returncode == 1)
+        duo.alice.host.ping(duo.gate.inner())
+        line = json.loads(trace.wait('"way":"in"'))
+        assert line["from"] == duo.alice.identity and line["verdict"] == "passed" and line["size"] == 84, line
+        assert line["stages"] == ["received", "opened", "parsed", "source", "routed", "judged", "sent"], line
+        assert line["path"].startswith(duo.alice.host.outer4), line
+        back = json.loads(trace.wait('"way":"out"'))
+        assert back["to"] == duo.alice.identity and "source" not in back["stages"], back
+    wait_record(duo.gate, "act", command="trace", result="done")
+    wait_for("an end of the trace", lambda: duo.gate.mutun("trace", "--for", "1", check=False).returncode == 0)
+    # A source that is not alice's.
+    duo.alice.host.ip("addr", "add", "10.77.0.1/32", "dev", "lo")
+    with Following(duo.gate, "trace", "--from", duo.alice.identity, "--count", "1") as trace:
+        wait_for("the trace", lambda: duo.gate.mutun("trace", "--for", "1", check=False).returncode == 1)
+        duo.alice.host.run("ping", "-c", "1", "-W", "1", "-I", "10.77.0.1", duo.gate.inner(), check=False)
+        trace.wait("source", "DROPPED: source")
+        wait_for("its end", lambda: trace.process.poll() == 0)
+
+
+@pytest.fixture
+def ruled(world):
+    """Two clients and a gateway with rules; alice lets ssh in."""
+    world.gate = world.gateway(policy={
+        "hosts": {"gate": ["10.90.0.1"]},
+        "rules": [
+            {"name": "ping", "from": ["any"], "to": ["any"], "allow": ["icmp"]},
+            {"name": "ssh", "from": [world.pki.identity("laptop/alice")], "to": ["host:gate"], "allow": ["tcp/22"], "log": True},
+            {"name": "no mail", "from": ["any"], "to": ["any"], "deny": ["tcp/25"]},
+            {"name": "to alice", "from": ["any"], "to": [world.pki.identity("laptop/alice")], "allow": ["tcp/22", "tcp/80"]},
+        ]})
+    world.alice = world.client("alice", world.gate, policy={"inbound": [{"name": "my ssh", "from": ["any"], "allow": ["tcp/22"]}]})
+    world.bob = world.client("bob", world.gate)
+    for node in (world.gate, world.alice):
+        node.audit = node.directory / "audit.jsonl"
+        node.configure(audit={"file": node.audit, "sample": 1})
+    world.start(world.gate, world.alice, world.bob)
+    return world
+
+
+def dial(node, address, port):
+    """Tries a TCP connection; whether it came about."""
+    script = "import socket, sys; s = socket.socket(); s.settimeout(1); sys.exit(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
+    return node.host.run(PYTHON, "-c", script, address, port, check=False).returncode == 0
+
+
+def place(node, name):
+    """Where a rule begins: the line before its name."""
+    lines = node.config.read_text().splitlines()
+    return next(f"{node.config.name}:{i}" for i, line in enumerate(lines) if f'name = "{name}"' in line)
+
+
+def test_refusal_is_told(ruled):
+    """Which rule refused it: at the caller's own daemon, at the gateway, in the audit log, to who follows."""
+    gate = ruled.gate.inner()
+    with Following(ruled.gate, "flows", "--follow", "--denied", "--json") as follow:
+        wait_for("a follower", lambda: ruled.gate.log_path.exists() and follow.process.poll() is None)
+        for _ in range(3):
+            assert not dial(ruled.alice, gate, 25)
+        told = wait_for("the refusal at alice", lambda: ruled.alice.link()["refused"])
+        wait_for("all of them", lambda: ruled.alice.link()["refused"][0]["count"] >= 3)
+        line = json.loads(follow.wait('"port":25'))
+        assert line["event"] == "denied" and line["from"] == ruled.alice.identity and line["rule"] == "no mail", line
+    refusal = ruled.alice.link()["refused"][0]
+    assert refusal["rule"] == "no mail" and refusal["to"] == gate and refusal["port"] == 25, told
+    assert refusal["place"].endswith(place(ruled.gate, "no mail")), refusal
+    words = f"refused by the gateway: tcp {gate}:25, rule {refusal['place']} \"no mail\", {refusal['count']} times, last "
+    assert words in ruled.alice.mutun("status").stdout
+    here = ruled.gate.status()["refused"]
+    assert [one["from"] for one in here] == [ruled.alice.inner()] and here[0]["rule"] == "no mail", here
+    assert f"tcp {gate}:25" in ruled.gate.mutun("flows", "--denied").stdout
+    record = wait_record(ruled.gate, "denied", rule="no mail")
+    assert record["identity"] == ruled.alice.identity and record["serial"] and record["count"] >= 1, record
+    wait_for("every one of them counted", lambda: sum(
+        record["count"] for record in records(ruled.gate, "denied") if record["rule"] == "no mail") == refusal["count"])
+    # What no rule speaks of.
+    assert not dial(ruled.bob, gate, 4444)
+    wait_for("the refusal at bob", lambda: ruled.bob.link()["refused"])
+    assert ruled.bob.link()["refused"][0]["place"] == "" and "no rule allows it" in ruled.bob.mutun("status").stdout
+
+
+def test_own_inbound(ruled):
+    """What a client's own rules do not let in is told by itself."""
+    assert not dial(ruled.bob, ruled.alice.inner(), 80)
+    refused = wait_for("the refusal at alice", lambda: ruled.alice.status()["refused"])
+    assert refused[0]["from"] == ruled.bob.inner() and refused[0]["port"] == 80, refused
+    assert "refused here: tcp" in ruled.alice.mutun("status").stdout
+    assert wait_record(ruled.alice, "denied", port=80)["from_address"] == ruled.bob.inner()
+
+
+def test_flows(ruled):
+    """The table, its filters, and what begins; a flow that a rule logs is audited."""
+    gate = ruled.gate.inner()
+    server = ruled.gate.host.start(PYTHON, "-c", "import socket; s = socket.create_server(('', 22)); c = [s.accept()[0]]; "
+                                   "c[0].sendall(b'hello'); c[0].recv(1)")
+    ruled.gate.host.wait_listening(22)
+    with Following(ruled.gate, "flows", "--follow") as follow:
+        client = ruled.alice.host.start(PYTHON, "-c", f"import socket; s = socket.create_connection(('{gate}', 22)); s.recv(9); "
+                                        "s.recv(1)")
+        follow.wait("begun", ruled.alice.identity, f"tcp {gate}:22", '"ssh"')
+    ruled.bob.host.ping(gate)
+    flow = wait_for("the flow", lambda: ruled.gate.ask("flows", "--proto", "tcp")["flows"])[0]
+    assert flow["from"] == ruled.alice.identity and flow["state"] == "established" and flow["rule"] == "ssh", flow
+    assert flow["received_bytes"] > 40 and flow["sent_bytes"] > 40 and flow["place"].endswith(place(ruled.gate, "ssh")), flow
+    for words, count in (["--from", ruled.alice.identity, "--port", "22"], 1), (["--from", "spiffe://corp.example/nobody"], 0), \
+            (["--to", "10.90.0.0/30", "--proto", "tcp"], 1), (["--proto", "udp"], 0), (["--from", ruled.bob.inner()], 1):
+        assert len(ruled.gate.ask("flows", *words)["flows"]) == count, words
+    table = ruled.gate.mutun("flows").stdout
+    assert ruled.alice.identity in table and "icmp/8/0" in table and '"ssh"' in table, table
+    assert "more" in ruled.gate.mutun("flows", "--limit", "1").stdout
+    record = wait_record(ruled.gate, "admitted", rule="ssh")
+    assert record["identity"] == ruled.alice.identity and record["port"] == 22, record
+    assert not records(ruled.gate, "denied")
+    for process in (client, server):
+        process.kill()
+        process.wait()
+
+
+def test_both_ends_explain(ruled):
+    """A laptop asks its gateway what that would let it do; a gateway asks the laptop that a packet goes to."""
+    gate, alice = ruled.gate.inner(), ruled.alice.inner()
+
+    def explain(node, to, service, *words):
+        done = node.mutun("policy", "explain", *words, "--to", to, service, "--json", check=False)
+        answer = json.loads(done.stdout)
+        assert (done.returncode == 0) == all(end["allow"] for end in answer["ends"]), done
+        return answer["ends"]
+    here, other = explain(ruled.alice, gate, "tcp/25")
+    assert here["allow"] and other["end"] == ruled.gate.identity and not other["allow"] and other["rule"] == "no mail", other
+    assert explain(ruled.alice, gate, "tcp/22")[1]["rule"] == "ssh" and not explain(ruled.bob, gate, "tcp/22")[1]["allow"]
+    here, other = explain(ruled.gate, alice, "tcp/80", "--from", ruled.bob.identity)
+    assert here["rule"] == "to alice" and other["end"] == ruled.alice.identity and not other["allow"], (here, other)
+    here, other = explain(ruled.gate, alice, "tcp/22", "--from", ruled.bob.identity)
+    assert here["allow"] and other["allow"] and other["rule"] == "my ssh", (here, other)
+    shown = ruled.gate.mutun("policy", "explain", "--from", ruled.bob.identity, "--to", alice, "tcp/80", check=False).stdout
+    assert "ALLOWED by rule" in shown and f"at {ruled.alice.identity}: REFUSED: no rule allows it" in shown, shown
+    shown = ruled.alice.mutun("policy", "explain", "--to", f"{gate}:25", "--proto", "tcp", check=False).stdout
+    assert f"at {ruled.gate.identity}: REFUSED by rule" in shown, shown
