@@ -24,6 +24,7 @@
 #include "tun/sender.h"
 #include "tun/session.h"
 #include "tun/terms.h"
+#include "tun/trace.h"
 #include "tun/worker.h"
 
 struct arrival {
@@ -41,7 +42,10 @@ struct arrival {
 	uint8_t *plain;
 	size_t plain_size;
 	struct session *to; // that it goes on to; NULL: into the TUN queue
+	enum drop onward;   // what became of it there
 };
+
+static enum drop take_traced(struct arrival *arrival, struct trace *trace);
 
 static enum drop read_header(struct arrival *arrival)
 {
@@ -199,7 +203,7 @@ static enum drop judge(struct arrival *arrival, struct inner *inner)
 }
 
 // The short way, to a session of ours: what the kernel would do with it on the way is done here.
-static enum drop forward(const struct arrival *arrival, const struct inner *inner)
+static enum drop forward(struct arrival *arrival, const struct inner *inner)
 {
 	struct worker *worker = arrival->worker;
 	struct session *from = arrival->session, *to = arrival->to;
@@ -220,13 +224,14 @@ static enum drop forward(const struct arrival *arrival, const struct inner *inne
 	if (drop == DROP_SIZE)
 		sender_too_big(worker, from, inner, packet, size,
 			       atomic_load_explicit(&to->mtu, memory_order_relaxed));
+	arrival->onward = drop;
 	if (drop != DROP_NONE)
 		session_count_drop(to, drop);
 	return DROP_NONE;
 }
 
 // Steps 7 and 8. What leaves by another way does not stay where it was opened.
-static enum drop take_on(const struct arrival *arrival, const struct inner *inner)
+static enum drop take_on(struct arrival *arrival, const struct inner *inner)
 {
 	struct join *join = &arrival->worker->join;
 	bool partial = arrival->header.flags & PACKET_FLAG_PARTIAL;
@@ -279,9 +284,32 @@ static enum drop open_and_take(struct arrival *arrival)
 	struct join *join = &arrival->worker->join;
 	arrival->plain = join_place(join);
 	enum drop drop = open_one(arrival);
+	struct trace *trace = trace_of(arrival->worker);
 	if (drop == DROP_NONE)
-		return take_packet(arrival);
+		return trace ? take_traced(arrival, trace) : take_packet(arrival);
 	join_undo(join);
+	return drop;
+}
+
+// As take_packet(), told to whoever traces it. Its headers are read before, because they do not stay.
+static enum drop take_traced(struct arrival *arrival, struct trace *trace)
+{
+	struct worker *worker = arrival->worker;
+	struct inner inner;
+	bool read = arrival->plain_size > 0 && arrival->plain[0] >> 4 != 0 &&
+		    inner_parse(arrival->plain, arrival->plain_size, &inner) == DROP_NONE;
+	struct trace_packet packet = {.from = arrival->session, .size = arrival->plain_size};
+	if (read) {
+		packet.inner = &inner;
+		packet.to = route_lookup(dataplane_routes(worker->dataplane), &inner.destination);
+	}
+	// Our own addresses are within what the gateway routes.
+	if (packet.to == packet.from && packet.from->initiator)
+		packet.to = NULL;
+	enum drop drop = take_packet(arrival);
+	packet.drop = drop == DROP_NONE ? arrival->onward : drop;
+	if (read || drop != DROP_NONE)
+		trace_note(worker, trace, &packet);
 	return drop;
 }
 
@@ -308,6 +336,8 @@ void ingress_datagram(struct worker *worker, const struct ingress_input *input)
 		drop = open_and_take(&arrival);
 	if (drop == DROP_NONE)
 		return;
+	if (arrival.session && arrival.plain_size == 0)
+		trace_unopened(worker, arrival.session, drop);
 	if (arrival.session)
 		session_count_drop(arrival.session, drop);
 	else
