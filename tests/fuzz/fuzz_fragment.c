@@ -14,12 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define UNITS 8192u
 
 struct model {
-	unsigned peer;
-	struct inner first;
-	enum drop verdict;
 	uint64_t began_ms;
+	struct inner first;
+	unsigned peer, end, filled;
+	enum drop verdict;
 	bool over;
-	unsigned end, filled;
 	bool units[UNITS];
 };
 

@@ -116,7 +116,7 @@ static void a_chain_has_an_end(void **state)
 	uint8_t packet[INNER_MAX], bytes[100 * 8 + 8] = {0};
 	struct inner inner;
 	for (unsigned i = 0; i < 100; i++)
-		bytes[i * 8] = IPPROTO_DSTOPTS;
+		bytes[(size_t)i * 8] = IPPROTO_DSTOPTS;
 	size_t size = inner_ipv6(packet, IPPROTO_DSTOPTS, bytes, sizeof(bytes));
 	assert_drop(inner_judge(packet, size, &inner), DROP_EXTENSION, "100 headers");
 	for (size_t words = 1; words <= 100; words++) {
@@ -202,76 +202,54 @@ static void judges_fragments(void **state)
 	}
 }
 
+static const struct {
+	const char *what;
+	uint8_t first;
+	uint8_t headers[64];
+	size_t size;
+	enum drop drop;
+	enum inner_part part;
+} header_cases[] = {
+	{"atomic", 44, {17, 0, 0, 0, UDP_AT(8)}, 16, DROP_NONE, INNER_WHOLE},
+	{"atomic, options behind",
+	 44,
+	 {60, 0, 0, 0, [8] = 17, 0, UDP_AT(16)},
+	 24,
+	 DROP_NONE,
+	 INNER_WHOLE},
+	{"atomic twice", 44, {44, 0, 0, 0, [8] = 17, 0, 0, 0, UDP_AT(16)}, 24, DROP_FRAGMENT, 0},
+	{"a fragment in a fragment",
+	 44,
+	 {44, 0, 0, 1, [8] = 17, 0, 0, 1, UDP_AT(16)},
+	 24,
+	 DROP_FRAGMENT,
+	 0},
+	{"first, options behind",
+	 44,
+	 {60, 0, 0, 1, [8] = 17, 0, UDP_AT(16)},
+	 24,
+	 DROP_NONE,
+	 INNER_FIRST},
+	{"first, transport elsewhere", 44, {60, 0, 0, 1, [8] = 17, 0}, 16, DROP_FRAGMENT, 0},
+	{"first, options elsewhere", 44, {60, 0, 0, 1, [8] = 17, 9}, 16, DROP_FRAGMENT, 0},
+	{"behind options", 0, {44, 0, [8] = 17, 0, 0, 1, UDP_AT(16)}, 24, DROP_NONE, INNER_FIRST},
+	{"hop-by-hop behind", 44, {0, 0, 0, 1, [8] = 17, 0, UDP_AT(16)}, 24, DROP_EXTENSION, 0},
+	{"later, whatever is in it", 44, {60, 0, 0, 16, [8] = 17, 99}, 16, DROP_NONE, INNER_LATER},
+	{"header cut off", 44, {17, 0, 0}, 3, DROP_FRAGMENT, 0},
+};
+
 static void judges_fragment_headers(void **state)
 {
 	(void)state;
-	const struct {
-		const char *what;
-		uint8_t first;
-		uint8_t headers[64];
-		size_t size;
-		enum drop drop;
-		enum inner_part part;
-	} cases[] = {
-		{"atomic", 44, {17, 0, 0, 0, UDP_AT(8)}, 16, DROP_NONE, INNER_WHOLE},
-		{"atomic, options behind",
-		 44,
-		 {60, 0, 0, 0, [8] = 17, 0, UDP_AT(16)},
-		 24,
-		 DROP_NONE,
-		 INNER_WHOLE},
-		{"atomic twice",
-		 44,
-		 {44, 0, 0, 0, [8] = 17, 0, 0, 0, UDP_AT(16)},
-		 24,
-		 DROP_FRAGMENT,
-		 0},
-		{"a fragment in a fragment",
-		 44,
-		 {44, 0, 0, 1, [8] = 17, 0, 0, 1, UDP_AT(16)},
-		 24,
-		 DROP_FRAGMENT,
-		 0},
-		{"first, options behind",
-		 44,
-		 {60, 0, 0, 1, [8] = 17, 0, UDP_AT(16)},
-		 24,
-		 DROP_NONE,
-		 INNER_FIRST},
-		{"first, transport elsewhere",
-		 44,
-		 {60, 0, 0, 1, [8] = 17, 0},
-		 16,
-		 DROP_FRAGMENT,
-		 0},
-		{"first, options elsewhere", 44, {60, 0, 0, 1, [8] = 17, 9}, 16, DROP_FRAGMENT, 0},
-		{"behind options",
-		 0,
-		 {44, 0, [8] = 17, 0, 0, 1, UDP_AT(16)},
-		 24,
-		 DROP_NONE,
-		 INNER_FIRST},
-		{"hop-by-hop behind",
-		 44,
-		 {0, 0, 0, 1, [8] = 17, 0, UDP_AT(16)},
-		 24,
-		 DROP_EXTENSION,
-		 0},
-		{"later, whatever is in it",
-		 44,
-		 {60, 0, 0, 16, [8] = 17, 99},
-		 16,
-		 DROP_NONE,
-		 INNER_LATER},
-		{"header cut off", 44, {17, 0, 0}, 3, DROP_FRAGMENT, 0},
-	};
 	uint8_t packet[INNER_MAX];
 	struct inner inner;
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		size_t size = inner_ipv6(packet, cases[i].first, cases[i].headers, cases[i].size);
-		assert_drop(inner_judge(packet, size, &inner), cases[i].drop, cases[i].what);
-		if (cases[i].drop == DROP_NONE)
-			assert_int_equal(inner.part, cases[i].part);
+	for (size_t i = 0; i < COUNT(header_cases); i++) {
+		size_t size = inner_ipv6(packet, header_cases[i].first, header_cases[i].headers,
+					 header_cases[i].size);
+		assert_drop(inner_judge(packet, size, &inner), header_cases[i].drop,
+			    header_cases[i].what);
+		if (header_cases[i].drop == DROP_NONE)
+			assert_int_equal(inner.part, header_cases[i].part);
 	}
 }
 

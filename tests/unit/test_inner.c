@@ -33,13 +33,13 @@ static void wants_exact_ipv4_lengths(void **state)
 	(void)state;
 	uint8_t packet[INNER_MAX] = {0};
 	struct inner inner;
-	for (unsigned words = 0; words < 16; words++)
+	for (size_t words = 0; words < 16; words++)
 		for (size_t size = 0; size <= 128; size++) {
 			inner_ipv4(packet, NUMBER, 0, NULL, 0, NULL, 0);
 			packet[0] = (uint8_t)(0x40 | words);
 			put16(packet + 2, size);
 			memset(packet + 20, 0, 128);
-			bool right = words >= 5 && size >= words * 4u;
+			bool right = words >= 5 && size >= words * 4;
 			assert_drop(inner_judge(packet, size, &inner),
 				    right ? DROP_NONE : DROP_MALFORMED, "header words");
 		}
@@ -228,7 +228,7 @@ static void reads_transport_headers(void **state)
 
 // --- ICMP
 
-static void reads_icmp_queries(void **state)
+static void knows_icmp_messages(void **state)
 {
 	(void)state;
 	uint8_t packet[INNER_MAX], bytes[64] = {0, 3, [4] = 0x12, 0x34};
@@ -249,10 +249,19 @@ static void reads_icmp_queries(void **state)
 		assert_int_equal(inner.destination_port, query ? 0x1234 : 0);
 		if (!link && !error)
 			assert_int_equal(inner_service(&inner), type << 8 | 3);
+	}
+}
 
-		query = type == 128 || type == 129 || type == 160 || type == 161;
-		link = (type >= 130 && type <= 137) || type == 143;
-		size = inner_ipv6(packet, IPPROTO_ICMPV6, bytes, 8);
+static void knows_icmp6_messages(void **state)
+{
+	(void)state;
+	uint8_t packet[INNER_MAX], bytes[64] = {0, 3, [4] = 0x12, 0x34};
+	struct inner inner;
+	for (unsigned type = 0; type < 256; type++) {
+		bytes[0] = (uint8_t)type;
+		bool query = type == 128 || type == 129 || type == 160 || type == 161;
+		bool link = (type >= 130 && type <= 137) || type == 143;
+		size_t size = inner_ipv6(packet, IPPROTO_ICMPV6, bytes, 8);
 		assert_drop(inner_judge(packet, size, &inner),
 			    link	 ? DROP_PROTOCOL
 			    : type < 128 ? DROP_QUOTE
@@ -260,6 +269,13 @@ static void reads_icmp_queries(void **state)
 			    "ICMPv6");
 		assert_int_equal(inner.source_port, query ? 0x1234 : 0);
 	}
+}
+
+static void refuses_icmp_of_the_other_family(void **state)
+{
+	(void)state;
+	uint8_t packet[INNER_MAX], bytes[64] = {8};
+	struct inner inner;
 	size_t size = inner_ipv4(packet, IPPROTO_ICMP, 0, NULL, 0, bytes, 7);
 	assert_drop(inner_judge(packet, size, &inner), DROP_MALFORMED, "cut off");
 	size = inner_ipv4(packet, IPPROTO_ICMPV6, 0, NULL, 0, bytes, 8);
@@ -399,7 +415,9 @@ int main(void)
 		cmocka_unit_test(refuses_other_versions),
 		cmocka_unit_test(knows_who_is_a_host),
 		cmocka_unit_test(reads_transport_headers),
-		cmocka_unit_test(reads_icmp_queries),
+		cmocka_unit_test(knows_icmp_messages),
+		cmocka_unit_test(knows_icmp6_messages),
+		cmocka_unit_test(refuses_icmp_of_the_other_family),
 		cmocka_unit_test(reads_what_errors_quote),
 		cmocka_unit_test(an_error_is_for_who_sent_what_it_quotes),
 		cmocka_unit_test(a_hop_costs_one),
