@@ -36,6 +36,7 @@ struct policy_role {
 	struct filter *made;
 	time_t made_for;
 	struct error error;
+	sd_event_source *slice; // armed: it is made, and gets classes for all peers
 };
 
 static void arm(struct policy_role *role, time_t at)
@@ -76,17 +77,31 @@ static void end_job(struct policy_role *role)
 {
 	role->job = job_free(role->job);
 	role->job_config = config_put(role->job_config);
+	sd_event_source_set_enabled(role->slice, SD_EVENT_OFF);
+	guard_prepare(dataplane_guard(role->dataplane), NULL);
 	role->made = filter_free(role->made);
+}
+
+// A few milliseconds for the peers that the filter will judge, whenever nothing else is to be done.
+static int on_slice(sd_event_source *source, void *data)
+{
+	struct policy_role *role = data;
+	time_t made_for = role->made_for;
+	int r = role->made ? guard_prepare(dataplane_guard(role->dataplane), role->made) : -ENOMEM;
+	(void)source;
+	if (r == 0)
+		return 0;
+	struct filter *filter = r > 0 ? take(role->made) : NULL;
+	publish(role, filter, made_for);
+	end_job(role);
+	log_debug("the policy was made again: what holds changes with the time");
+	return 0;
 }
 
 static void on_made(void *data)
 {
 	struct policy_role *role = data;
-	time_t made_for = role->made_for;
-	struct filter *filter = take(role->made);
-	end_job(role);
-	publish(role, filter, made_for);
-	log_debug("the policy was made again: what holds changes with the time");
+	sd_event_source_set_enabled(role->slice, SD_EVENT_ON);
 }
 
 static void begin_job(struct policy_role *role)
@@ -194,6 +209,10 @@ int policy_role_new(sd_event *event, struct dataplane *dataplane, struct policy_
 	if (sd_event_add_time(event, &role->timer, CLOCK_REALTIME, 0, 0, on_timer, role) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
+	if (sd_event_add_defer(event, &role->slice, on_slice, role) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	sd_event_source_set_enabled(role->slice, SD_EVENT_OFF);
+	sd_event_source_set_priority(role->slice, SD_EVENT_PRIORITY_IDLE);
 	*ret = take(role);
 	return 0;
 }
@@ -206,6 +225,7 @@ struct policy_role *policy_role_free(struct policy_role *role)
 	filter_free(role->pending);
 	config_put(role->config);
 	sd_event_source_disable_unref(role->timer);
+	sd_event_source_disable_unref(role->slice);
 	sd_event_unref(role->event);
 	free(role);
 	return NULL;
