@@ -103,7 +103,6 @@ int cmd_policy_diff(int argc, char **argv)
 	static const struct option options[] = {
 		{"at", required_argument, NULL, 'A'}, {"json", no_argument, NULL, 'j'}, {0}};
 	_cleanup_(config_putp) struct config *old = NULL, *new = NULL;
-	_cleanup_(json_decrefp) json_t *changes = NULL;
 	struct answer answer = {0};
 	struct arguments arguments;
 	time_t at = clock_wall();
@@ -119,6 +118,9 @@ int cmd_policy_diff(int argc, char **argv)
 		r = load(arguments.words[1], &new);
 	if (r)
 		return r;
-	answer.changes = changes = arguments.json ? json_array() : NULL;
-	return compare(old, new, at, &answer) < 0 ? refuse(ENOMEM, NULL, NULL) : print(&answer, at);
+	answer.changes = arguments.json ? json_array() : NULL;
+	r = compare(old, new, at, &answer);
+	r = r < 0 ? refuse(ENOMEM, NULL, NULL) : print(&answer, at);
+	json_decref(answer.changes);
+	return r;
 }

@@ -75,7 +75,7 @@ static bool add_name(struct config_names *names, const char *word, enum name_kin
 {
 	struct name *name = arena_alloc(names->arena, 1, sizeof(*name));
 	if (!name || !(name->word = arena_text(names->arena, word)) ||
-	    !grow(names, &names->names, names->name_count, sizeof(name)) ||
+	    !grow(names, &names->names, names->name_count, sizeof(void *)) ||
 	    table_add(names->table, name->word, strlen(name->word), name) < 0)
 		return no_memory(names);
 	name->kind = kind;
@@ -96,7 +96,7 @@ bool config_names_add_group(struct config_names *names, const char *word,
 {
 	unsigned position = names->group_count;
 	if (!grow(names, &names->groups, position, sizeof(*names->groups)) ||
-	    !grow(names, &names->group_places, position, sizeof(at)) ||
+	    !grow(names, &names->group_places, position, sizeof(void *)) ||
 	    !add_name(names, word, NAME_GROUP, position, at))
 		return false;
 	names->groups[position] = (struct rule_group){
@@ -113,7 +113,7 @@ bool config_names_add_net(struct config_names *names, const char *word,
 {
 	unsigned position = names->net_count;
 	if (!grow(names, &names->nets, position, sizeof(*names->nets)) ||
-	    !grow(names, &names->net_places, position, sizeof(at)) ||
+	    !grow(names, &names->net_places, position, sizeof(void *)) ||
 	    !add_name(names, word, NAME_NET, position, at))
 		return false;
 	names->nets[position] = (struct rule_net){

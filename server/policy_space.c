@@ -87,45 +87,51 @@ static void *net_key(struct arena *arena, const struct rule_net *net, size_t *re
 	return key;
 }
 
-// The position of a word, which gets the next one unless there is an equal one; numbers in the table are one more. -ENOMEM.
-static int intern(struct building *building, const void *key, size_t size, unsigned *count,
-		  unsigned *ret, bool *ret_new)
+// The position of a word among those of its kind, at the end unless there is an equal one. -ENOMEM.
+static int intern(struct building *building, const void *key, size_t size, struct space_word *words,
+		  unsigned *count, unsigned *ret)
 {
-	if (!key)
-		return -ENOMEM;
-	uintptr_t found = (uintptr_t)table_find(building->words, key, size);
-	*ret_new = !found;
-	*ret = found ? (unsigned)found - 1 : *count;
-	if (found)
-		return 0;
-	++*count;
-	return table_add(building->words, key, size, (void *)(uintptr_t)*count);
+	const struct space_word *found = key ? table_find(building->words, key, size) : NULL;
+	*ret = found ? (unsigned)(found - words) : *count;
+	if (!key || found)
+		return key ? 0 : -ENOMEM;
+	return table_add(building->words, key, size, &words[(*count)++]);
 }
 
-static int add_words(struct building *building, const struct rules *rules, struct renamed *renamed)
+static int add_groups(struct building *building, const struct rules *rules, unsigned *names)
 {
 	struct space *space = building->space;
 	char text[POLICY_WORD_MAX];
-	size_t size;
-	bool new;
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < rules->group_count; i++) {
+		size_t size = 0;
 		const void *key = group_key(space->arena, &rules->groups[i], &size);
-		r = intern(building, key, size, &space->group_count, &renamed->groups[i], &new);
-		if (r < 0 || !new)
+		r = intern(building, key, size, space->groups, &space->group_count, &names[i]);
+		struct space_word *word = &space->groups[names[i]];
+		if (r < 0 || word->group)
 			continue;
-		space->groups[renamed->groups[i]].group = &rules->groups[i];
-		space->groups[renamed->groups[i]].name =
-			arena_text(space->arena, policy_group_text(rules, i, text));
+		word->group = &rules->groups[i];
+		word->name = arena_text(space->arena, policy_group_text(rules, i, text));
+		r = word->name ? 0 : -ENOMEM;
 	}
+	return r;
+}
+
+static int add_nets(struct building *building, const struct rules *rules, unsigned *names)
+{
+	struct space *space = building->space;
+	char text[POLICY_WORD_MAX];
+	int r = 0;
 	for (unsigned i = 0; r == 0 && i < rules->net_count; i++) {
+		size_t size = 0;
 		const void *key = net_key(space->arena, &rules->nets[i], &size);
-		r = intern(building, key, size, &space->net_count, &renamed->nets[i], &new);
-		if (r < 0 || !new)
+		r = intern(building, key, size, space->nets, &space->net_count, &names[i]);
+		struct space_word *word = &space->nets[names[i]];
+		if (r < 0 || word->net)
 			continue;
-		space->nets[renamed->nets[i]].net = &rules->nets[i];
-		space->nets[renamed->nets[i]].name =
-			arena_text(space->arena, policy_net_text(rules, i, text));
+		word->net = &rules->nets[i];
+		word->name = arena_text(space->arena, policy_net_text(rules, i, text));
+		r = word->name ? 0 : -ENOMEM;
 	}
 	return r;
 }
@@ -144,8 +150,12 @@ static int make_words(struct building *building, const struct rules *old, const 
 	if (!space->groups || !space->nets || !building->old.groups || !building->old.nets ||
 	    !building->new.groups || !building->new.nets)
 		return -ENOMEM;
-	int r = add_words(building, old, &building->old);
-	return r < 0 ? r : add_words(building, new, &building->new);
+	int r = add_groups(building, old, building->old.groups);
+	if (r == 0)
+		r = add_nets(building, old, building->old.nets);
+	if (r == 0)
+		r = add_groups(building, new, building->new.groups);
+	return r < 0 ? r : add_nets(building, new, building->new.nets);
 }
 
 // --- rules
@@ -214,23 +224,25 @@ static void mark_services(const struct space *space, const struct rule_service *
 static bool make_services(struct building *building, const struct rule *rule, struct space_set *ret)
 {
 	const struct space *space = building->space;
+	bool *marks = building->marks;
 	struct space_set list = {.atoms = building->scratch};
 	bool any = false;
 	for (unsigned i = 0; i < rule->service_count; i++)
 		any |= rule->services[i].any_protocol;
+	if (!marks)
+		return false;
 	if (any) {
 		*ret = building->all_services;
 		return true;
 	}
 	for (unsigned i = 0; i < rule->service_count; i++) {
 		const struct rule_service *service = &rule->services[i];
-		mark_services(space, service, service->protocols[0], building->marks, &list);
+		mark_services(space, service, service->protocols[0], marks, &list);
 		if (service->protocols[1])
-			mark_services(space, service, service->protocols[1], building->marks,
-				      &list);
+			mark_services(space, service, service->protocols[1], marks, &list);
 	}
 	for (unsigned i = 0; i < list.count; i++)
-		building->marks[list.atoms[i]] = false;
+		marks[list.atoms[i]] = false;
 	if (list.count)
 		qsort(building->scratch, list.count, sizeof(unsigned), compare_numbers);
 	ret->count = list.count;
@@ -242,8 +254,8 @@ static int prepare_services(struct building *building)
 {
 	struct space *space = building->space;
 	unsigned *all = arena_alloc(space->arena, space->service_count, sizeof(*all));
-	building->scratch = calloc(space->service_count, sizeof(unsigned));
-	building->marks = calloc(space->service_count, sizeof(bool));
+	building->scratch = calloc(space->service_count + 1, sizeof(unsigned));
+	building->marks = calloc(space->service_count + 1, sizeof(bool));
 	if (!all || !building->scratch || !building->marks)
 		return -ENOMEM;
 	for (size_t i = 0; i < space->service_count; i++)

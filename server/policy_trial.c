@@ -203,14 +203,14 @@ int policy_trial(const struct rules *rules, const struct policy_test *tests, uns
 {
 	_cleanup_(trial_done) struct trial trial = {
 		.rules = rules, .tests = tests, .failed = failed, .data = data};
-	_cleanup_(freep) const struct policy_test **order = calloc(count + 1, sizeof(*order));
+	_cleanup_(freep) const struct policy_test **order = calloc(count + 1, sizeof(void *));
 	int r = order ? make_intervals(&trial, FILTER_RULES, count) : -ENOMEM;
 	if (r == 0)
 		r = make_intervals(&trial, FILTER_INBOUND, count);
 	for (unsigned i = 0; r == 0 && i < count; i++)
 		order[i] = &tests[i];
 	if (r == 0 && count)
-		qsort(order, count, sizeof(*order), compare_times);
+		qsort(order, count, sizeof(void *), compare_times);
 	for (unsigned i = 0; r == 0 && i < count; i++) {
 		if (i == 0 || order[i]->at != order[i - 1]->at) {
 			trial.filter = filter_free(trial.filter);

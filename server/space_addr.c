@@ -75,7 +75,7 @@ static size_t find_atom(const struct space *space, const struct prefix *prefix)
 
 static int make_set(struct space *space, const struct rule_net *net, struct space_set *ret)
 {
-	_cleanup_(freep) bool *within = calloc(space->addr_count, sizeof(bool));
+	_cleanup_(freep) bool *within = calloc(space->addr_count + 1, sizeof(bool));
 	unsigned *atoms = NULL;
 	if (!within)
 		return -ENOMEM;
@@ -98,7 +98,7 @@ static int make_set(struct space *space, const struct rule_net *net, struct spac
 // The words of every atom.
 static int list_words(struct space *space)
 {
-	_cleanup_(freep) unsigned *counts = calloc(space->addr_count, sizeof(*counts));
+	_cleanup_(freep) unsigned *counts = calloc(space->addr_count + 1, sizeof(*counts));
 	if (!counts)
 		return -ENOMEM;
 	for (unsigned i = 0; i < space->net_count; i++)

@@ -15,7 +15,7 @@
 #define ATOMS_MAX      200000u
 
 struct entry { // of a group
-	const struct rule_peer *peer;
+	struct rule_peer peer;
 	unsigned group, pattern; // RULE_NONE: any identity
 };
 
@@ -46,37 +46,39 @@ static void peers_done(struct peers *peers)
 	table_free(peers->found);
 }
 
+// The position of a pattern, equal ones being one. -ENOMEM.
+static int intern(struct peers *peers, const char *pattern, unsigned *ret)
+{
+	const char **found = table_find(peers->pattern_table, pattern, strlen(pattern));
+	*ret = found ? (unsigned)(found - peers->patterns) : peers->pattern_count;
+	if (found)
+		return 0;
+	found = &peers->patterns[peers->pattern_count++];
+	*found = pattern;
+	return table_add(peers->pattern_table, pattern, strlen(pattern), (void *)found);
+}
+
 static int list_entries(struct peers *peers)
 {
+	const struct space *space = peers->space;
 	unsigned most = 0;
-	for (unsigned i = 0; i < peers->space->group_count; i++)
-		most += peers->space->groups[i].group->peer_count;
-	peers->entries = calloc(most + 1, sizeof(*peers->entries));
-	peers->patterns = calloc(most + 1, sizeof(*peers->patterns));
-	peers->groups = calloc(peers->space->group_count + 1, sizeof(unsigned));
+	int r = 0;
+	for (unsigned i = 0; i < space->group_count; i++)
+		most += space->groups[i].group->peer_count;
+	peers->entries = calloc(most + 1u, sizeof(*peers->entries));
+	peers->patterns = calloc(most + 1u, sizeof(void *));
+	peers->groups = calloc(space->group_count + 1u, sizeof(unsigned));
 	if (!peers->entries || !peers->patterns || !peers->groups)
 		return -ENOMEM;
-	for (unsigned i = 0; i < peers->space->group_count; i++)
-		for (unsigned j = 0; j < peers->space->groups[i].group->peer_count; j++) {
-			const struct rule_peer *peer = &peers->space->groups[i].group->peers[j];
-			struct entry entry = {peer, i, RULE_NONE};
-			uintptr_t known = 0;
-			if (peer->identity) {
-				size_t size = strlen(peer->identity);
-				known = (uintptr_t)table_find(peers->pattern_table, peer->identity,
-							      size);
-				if (!known) {
-					peers->patterns[peers->pattern_count++] = peer->identity;
-					known = peers->pattern_count;
-					if (table_add(peers->pattern_table, peer->identity, size,
-						      (void *)known) < 0)
-						return -ENOMEM;
-				}
-				entry.pattern = (unsigned)known - 1;
-			}
-			peers->entries[peers->entry_count++] = entry;
+	for (unsigned i = 0; i < space->group_count; i++)
+		for (unsigned j = 0; r == 0 && j < space->groups[i].group->peer_count; j++) {
+			const struct rule_peer *peer = &space->groups[i].group->peers[j];
+			struct entry *entry = &peers->entries[peers->entry_count++];
+			*entry = (struct entry){*peer, i, RULE_NONE};
+			if (peer->identity)
+				r = intern(peers, peer->identity, &entry->pattern);
 		}
-	return 0;
+	return r;
 }
 
 // false: there are too many.
@@ -98,7 +100,7 @@ static void find_attributes(struct peers *peers, const unsigned *entries, unsign
 	bool all = true;
 	*ret = (struct attributes){0};
 	for (unsigned i = 0; i < count; i++) {
-		const struct rule_peer *peer = peers->entries[entries[i]].peer;
+		const struct rule_peer *peer = &peers->entries[entries[i]].peer;
 		if (peer->issuer)
 			all &= add_text(ret->issuers, &ret->issuer_count, peer->issuer);
 		if (peer->unit)
@@ -111,7 +113,7 @@ static void find_attributes(struct peers *peers, const unsigned *entries, unsign
 static bool entry_matches(const struct entry *entry, const struct attributes *attributes,
 			  unsigned issuer, unsigned units, bool hardware)
 {
-	const struct rule_peer *peer = entry->peer;
+	const struct rule_peer *peer = &entry->peer;
 	bool unit = !peer->unit;
 	for (unsigned i = 0; i < attributes->unit_count; i++)
 		unit |= (units >> i & 1) && peer->unit &&
@@ -247,9 +249,9 @@ static int add_classes(struct peers *peers)
 {
 	_cleanup_(index_done) struct index index = {0};
 	_cleanup_(freep) unsigned *entries = calloc(peers->entry_count + 1, sizeof(unsigned));
-	struct pattern_class *classes;
-	size_t count;
-	bool cut;
+	struct pattern_class *classes = NULL;
+	size_t count = 0;
+	bool cut = false;
 	int r = entries ? index_entries(peers, &index) : -ENOMEM;
 	if (r == 0)
 		r = pattern_classes(peers->patterns, peers->pattern_count, peers->space->arena,

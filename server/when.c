@@ -192,7 +192,7 @@ const char *when_text(time_t at, const struct zone *zone, char *text, size_t siz
 	return text;
 }
 
-const char *when_hours_text(const struct rule_hours *hours, char text[WHEN_TEXT_MAX * 2])
+const char *when_hours_text(const struct rule_hours *hours, char text[WHEN_HOURS_TEXT_MAX])
 {
 	size_t used = 0;
 	text[0] = '\0';
@@ -202,12 +202,12 @@ const char *when_hours_text(const struct rule_hours *hours, char text[WHEN_TEXT_
 			continue;
 		while (last < 6 && (hours->days >> (last + 1) & 1))
 			last++;
-		used += (size_t)snprintf(text + used, WHEN_TEXT_MAX * 2 - used,
+		used += (size_t)snprintf(text + used, WHEN_HOURS_TEXT_MAX - used,
 					 last > day ? "%s%s-%s" : "%s%s", used ? "," : "",
 					 days[day], days[last]);
 		day = last;
 	}
-	snprintf(text + used, WHEN_TEXT_MAX * 2 - used, "%s%02d:%02d-%02d:%02d", used ? " " : "",
+	snprintf(text + used, WHEN_HOURS_TEXT_MAX - used, "%s%02d:%02d-%02d:%02d", used ? " " : "",
 		 hours->from_min / 60, hours->from_min % 60, hours->to_min / 60,
 		 hours->to_min % 60);
 	return text;

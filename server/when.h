@@ -16,6 +16,7 @@ int when_moment(const char *text, const struct zone *zone, time_t *ret);
 int when_hours(const char *text, struct rule_hours *ret);
 // "2027-01-31 18:00 +0100" in the time zone. Returns `text`.
 const char *when_text(time_t at, const struct zone *zone, char *text, size_t size);
-#define WHEN_TEXT_MAX 32
+#define WHEN_TEXT_MAX	    32
+#define WHEN_HOURS_TEXT_MAX 64
 // "mon-fri 08:00-18:00". Returns `text`.
-const char *when_hours_text(const struct rule_hours *hours, char text[WHEN_TEXT_MAX * 2]);
+const char *when_hours_text(const struct rule_hours *hours, char text[WHEN_HOURS_TEXT_MAX]);

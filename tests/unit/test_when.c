@@ -95,7 +95,7 @@ static void test_hours(void **state)
 					    "08:00-18:00 mon",
 					    "mon-fri 08:00-18:00 "};
 	struct rule_hours hours;
-	char text[WHEN_TEXT_MAX * 2];
+	char text[WHEN_HOURS_TEXT_MAX];
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_int_equal(when_hours(cases[i].text, &hours), 0);
