@@ -127,6 +127,7 @@ static const struct plain flags[] = {
 	{'j', offsetof(struct arguments, json)},      {'v', offsetof(struct arguments, valid)},
 	{'W', offsetof(struct arguments, now)},	      {'f', offsetof(struct arguments, force)},
 	{'H', offsetof(struct arguments, hardware)},  {'B', offsetof(struct arguments, inbound)},
+	{'E', offsetof(struct arguments, plan)},
 };
 
 static bool read_plain(int option, struct arguments *arguments)
@@ -160,6 +161,8 @@ static int read_option(int option, struct arguments *arguments)
 			return -EINVAL;
 		arguments->from[arguments->from_count++] = optarg;
 		return 0;
+	case 'Z':
+		return read_number(optarg, 1, DAY_S, &arguments->confirm_s);
 	case 't':
 		return read_duration(optarg, &arguments->ttl_s);
 	case 'b':

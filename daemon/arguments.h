@@ -31,7 +31,8 @@ struct arguments {
 	const char *unit, *issuer, *at, *file;	    // U, I, A, L
 	bool hardware, inbound;			    // H, B
 	bool reuse_key, no_start, json, valid, now; // r, x, j, v, W
-	bool force;				    // f
+	bool force, plan;			    // f, E
+	int64_t confirm_s;			    // Z, 0: not said
 };
 
 // Reads options, whose letters stand above, and at most `words` words. COMMAND_DONE or, said already, COMMAND_USAGE.

@@ -34,12 +34,21 @@ static struct initiator_options link_options(const struct config *config,
 	};
 }
 
-static struct initiator *take_running(struct client_role *role, const char *name)
+static struct initiator **find_running(const struct client_role *role, const char *name)
 {
 	for (unsigned i = 0; i < role->count; i++)
 		if (role->links[i] && strcmp(initiator_name(role->links[i]), name) == 0)
-			return take(role->links[i]);
+			return &role->links[i];
 	return NULL;
+}
+
+// NULL: out of memory.
+static struct initiator_target *make_targets(const struct config_link *link)
+{
+	struct initiator_target *targets = calloc(link->to_count, sizeof(*targets));
+	for (unsigned i = 0; targets && i < link->to_count; i++)
+		targets[i] = (struct initiator_target){link->to[i].host, link->to[i].port};
+	return targets;
 }
 
 // The link of this name as it runs, if it runs as configured, taken out of the list; else a new one.
@@ -47,14 +56,12 @@ static int adopt_or_start(struct client_role *role, const struct config *config,
 			  const struct config_link *link, struct tls_context *context,
 			  struct initiator **ret)
 {
-	_cleanup_(freep) struct initiator_target *targets =
-		calloc(link->to_count, sizeof(*targets));
+	_cleanup_(freep) struct initiator_target *targets = make_targets(link);
 	if (!targets)
 		return -ENOMEM;
-	for (unsigned i = 0; i < link->to_count; i++)
-		targets[i] = (struct initiator_target){link->to[i].host, link->to[i].port};
 	struct initiator_options options = link_options(config, link, targets);
-	struct initiator *running = take_running(role, link->name);
+	struct initiator **place = find_running(role, link->name);
+	struct initiator *running = place ? take(*place) : NULL;
 	if (running && !initiator_differs(running, &options)) {
 		*ret = running;
 		return 0;
@@ -114,6 +121,46 @@ void client_role_set(struct client_role *role, const struct config *config,
 	end_links(role);
 	role->links = links;
 	role->count = count;
+}
+
+static int compare_link(const struct client_role *role, const struct config *config,
+			const struct config_link *link, enum link_change *ret)
+{
+	_cleanup_(freep) struct initiator_target *targets = make_targets(link);
+	if (!targets)
+		return -ENOMEM;
+	struct initiator_options options = link_options(config, link, targets);
+	struct initiator **running = find_running(role, link->name);
+	if (!running)
+		*ret = LINK_BEGUN;
+	else
+		*ret = initiator_differs(*running, &options) ? LINK_ANEW : LINK_KEPT;
+	return 0;
+}
+
+static bool is_wanted(const struct config *config, const char *name)
+{
+	for (unsigned i = 0; i < config->link_count; i++)
+		if (strcmp(config->links[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+int client_role_compare(const struct client_role *role, const struct config *config,
+			void (*each)(const char *name, enum link_change change, void *data),
+			void *data)
+{
+	for (unsigned i = 0; i < config->link_count; i++) {
+		enum link_change change;
+		int r = compare_link(role, config, &config->links[i], &change);
+		if (r < 0)
+			return r;
+		each(config->links[i].name, change, data);
+	}
+	for (unsigned i = 0; i < role->count; i++)
+		if (!is_wanted(config, initiator_name(role->links[i])))
+			each(initiator_name(role->links[i]), LINK_ENDED, data);
+	return 0;
 }
 
 void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,

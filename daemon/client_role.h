@@ -22,6 +22,11 @@ int client_role_prepare(struct client_role *role, const struct config *config, s
 // Starts, keeps or ends links as `config` wants them, which was prepared last. A link that cannot be started is logged.
 void client_role_set(struct client_role *role, const struct config *config,
 		     struct tls_context *context);
+// What client_role_set() would make of links; changes nothing.
+enum link_change { LINK_KEPT, LINK_BEGUN, LINK_ANEW, LINK_ENDED };
+int client_role_compare(const struct client_role *role, const struct config *config,
+			void (*each)(const char *name, enum link_change change, void *data),
+			void *data);
 // The same as of one initiator, for each of them.
 void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,
 			     const char *reason);

@@ -317,6 +317,10 @@ static void print_status(const json_t *status)
 	print_problem("new trust", json_object_get(status, "trust"));
 	print_revocation(json_object_get(status, "revocation"));
 	print_lists(json_object_get(json_object_get(status, "revocation"), "lists"));
+	if (json_object_get(status, "unconfirmed_s"))
+		printf("NOT CONFIRMED: the configuration before comes back in %" JSON_INTEGER_FORMAT
+		       " s; keep this one with: mutun confirm\n",
+		       number_of(status, "unconfirmed_s"));
 	printf("policy:      %s\n", text_of(json_object_get(status, "policy"), "words"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));
@@ -425,15 +429,6 @@ static int act(json_t *request, bool json, const char *done)
 		puts(done);
 	json_decref(result);
 	return 0;
-}
-
-int cmd_reload(int argc, char **argv)
-{
-	const char *word;
-	bool json;
-	if (read_arguments(argc, argv, 0, &word, &json) < 0)
-		return EXIT_USAGE;
-	return act(json_pack("{s:s}", "command", "reload"), json, "configuration reloaded");
 }
 
 int cmd_reauth(int argc, char **argv)

@@ -5,6 +5,5 @@
 int cmd_status(int argc, char **argv);
 int cmd_sessions(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
-int cmd_reload(int argc, char **argv);
 int cmd_reauth(int argc, char **argv);
 int cmd_disconnect(int argc, char **argv);

@@ -322,6 +322,11 @@ struct credentials *credentials_free(struct credentials *credentials)
 	return NULL;
 }
 
+bool credentials_differ(const struct credentials *credentials, const struct config_node *node)
+{
+	return !same_files(credentials->node, node);
+}
+
 int credentials_reload(struct credentials *credentials, const struct config_node *node,
 		       const char **ret_reason, struct error *error)
 {

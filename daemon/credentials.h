@@ -25,6 +25,8 @@ int credentials_new(sd_event *event, const struct config_node *node, credentials
 struct credentials *credentials_free(struct credentials *credentials); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct credentials *, credentials_free);
 
+// Whether credentials_reload() would take other files, so that everybody is judged again and proves identity again.
+bool credentials_differ(const struct credentials *credentials, const struct config_node *node);
 // Other files after a reload; the set in them must be good, else nothing changes. Does not call `changed`: `ret_reason` (a
 // static sentence, NULL: nothing new) tells.
 int credentials_reload(struct credentials *credentials, const struct config_node *node,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "daemon/engine.h"
+#include "daemon/engine_state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +24,6 @@
 #include "daemon/renewer.h"
 #include "daemon/rescue.h"
 #include "daemon/revocation_role.h"
-#include "daemon/tunnel.h"
 #include "daemon/lookout.h"
 #include "pki/credential.h"
 #include "server/gateway.h"
@@ -32,23 +31,6 @@
 #include "tun/session.h"
 
 #define COLLECT_US 1000000u
-
-struct engine {
-	char *path;
-	struct config *config;
-	sd_event *event;
-	sd_event_source *collect;
-	struct lookout *lookout;
-	struct tunnel tunnel;
-	struct credentials *credentials;
-	struct revocation_role *revocation_role;
-	struct policy_role *policy_role;
-	struct gateway_role *gateway_role;
-	struct client_role *client_role;
-	struct renewer *renewer;
-	struct clock_watch *clock_watch;
-	struct control *control;
-};
 
 // --- what happens
 
@@ -66,13 +48,17 @@ static void judge(struct engine *engine, bool whole, const char *reason)
 					reason);
 }
 
-static void on_credentials(const char *reason, void *data)
+void engine_credentials_changed(struct engine *engine, const char *reason)
 {
-	struct engine *engine = data;
 	judge(engine, true, reason);
 	revocation_role_trust_changed(engine->revocation_role);
 	if (engine->renewer)
 		renewer_tick(engine->renewer); // the plan is for the certificate in use
+}
+
+static void on_credentials(const char *reason, void *data)
+{
+	engine_credentials_changed(data, reason);
 }
 
 static void on_revoked(void *data)
@@ -128,81 +114,10 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 	struct engine *engine = data;
 	struct error error = {0};
 	(void)source;
-	if (engine_reload(engine, &error) < 0)
+	if (engine_reload(engine, 0, &error) < 0)
 		log_error("reload refused, nothing changed: %s",
 			  error_text(&error, text, sizeof(text)));
 	lookout_act(engine->lookout, "reload", NULL, info->ssi_uid, (pid_t)info->ssi_pid, &error);
-	return 0;
-}
-
-static void log_all(const struct config_errors *errors, enum log_level level)
-{
-	char text[ERROR_TEXT_MAX];
-	for (size_t i = 0; i < config_errors_count(errors); i++)
-		log_write(level, "%s", error_text(config_errors_at(errors, i), text, sizeof(text)));
-}
-
-// What can fail comes first; from credentials_reload() on, parts borrow of `config`.
-static int reload_parts(struct engine *engine, struct config *config, struct error *error)
-{
-	const char *reason;
-	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
-	int r = config_reloadable(engine->config, config, error);
-	if (r == 0)
-		r = client_role_prepare(engine->client_role, config, error);
-	if (r == 0)
-		r = policy_role_prepare(engine->policy_role, config, error);
-	if (r == 0)
-		r = revocation_role_prepare(engine->revocation_role, config, error);
-	if (r < 0)
-		return r;
-	r = gateway_role_set(engine->gateway_role, config, context, error);
-	if (r == 0) {
-		r = credentials_reload(engine->credentials, &config->node, &reason, error);
-		if (r < 0)
-			gateway_role_set(engine->gateway_role, engine->config, context, NULL);
-		else if (reason)
-			on_credentials(reason, engine);
-	}
-	if (r < 0) {
-		revocation_role_prepare(engine->revocation_role, engine->config, NULL);
-		return r;
-	}
-	revocation_role_adopt(engine->revocation_role, config);
-	policy_role_adopt(engine->policy_role, config);
-	client_role_set(engine->client_role, config,
-			credentials_context(engine->credentials, TLS_CLIENT));
-	return 0;
-}
-
-int engine_reload(struct engine *engine, struct error *error)
-{
-	_cleanup_(config_putp) struct config *config = NULL;
-	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_ns() / 1000));
-	int r = config_load(engine->path, &config, &errors);
-	if (r < 0) {
-		log_all(errors, LOG_LEVEL_ERROR);
-		if (error)
-			*error = *config_errors_at(errors, 0);
-	} else {
-		r = reload_parts(engine, config, error);
-	}
-	sd_notify(0, "READY=1");
-	if (r < 0) {
-		if (error)
-			lookout_policy(engine->lookout, error);
-		return r;
-	}
-	struct config *old = engine->config;
-	engine->config = take(config);
-	renewer_reload(engine->renewer, engine->config);
-	config_put(old);
-	log_set_level(engine->config->log_level);
-	log_all(engine->config->warnings, LOG_LEVEL_WARNING);
-	lookout_reload(engine->lookout, &engine->config->audit);
-	lookout_policy(engine->lookout, &(struct error){0});
-	log_info("configuration reloaded");
 	return 0;
 }
 
@@ -389,7 +304,7 @@ int engine_new(const char *path, struct config *config, struct engine **ret, str
 	if (!engine->path)
 		return error_set(error, ENOMEM, "out of memory");
 	log_set_level(config->log_level);
-	log_all(config->warnings, LOG_LEVEL_WARNING);
+	engine_log_errors(config->warnings, LOG_LEVEL_WARNING);
 	int r = start_parts(engine, error);
 	if (r < 0)
 		return r;
@@ -402,6 +317,7 @@ struct engine *engine_free(struct engine *engine)
 	if (!engine)
 		return NULL;
 	control_free(engine->control);
+	engine_forget_pending(engine);
 	clock_watch_free(engine->clock_watch);
 	renewer_free(engine->renewer);
 	client_role_free(engine->client_role);

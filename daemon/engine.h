@@ -29,8 +29,13 @@ DEFINE_CLEANUP(struct engine *, engine_free);
 // Serves until a signal ends it (SIGTERM, SIGINT). 0 or -errno.
 int engine_run(struct engine *engine);
 
-// Reads the files again; on failure nothing changed. All errors of the files go to the log, the first into `error`.
-int engine_reload(struct engine *engine, struct error *error);
+// Reads the files again; on failure nothing changed. All errors of the files go to the log, the first into `error`. With `confirm_s`
+// the configuration before comes back after that time, unless engine_confirm() is called. -EBUSY: one waits for that already.
+int engine_reload(struct engine *engine, unsigned confirm_s, struct error *error);
+// -ENOENT: nothing waits for it.
+int engine_confirm(struct engine *engine, struct error *error);
+// Seconds until the configuration before comes back; 0: it does not.
+unsigned engine_unconfirmed(const struct engine *engine);
 // By link name or identity; NULL: everything. The number of sessions asked.
 unsigned engine_reauth(struct engine *engine, const char *which);
 // The number of sessions ended.

@@ -184,6 +184,25 @@ int gateway_role_set(struct gateway_role *role, struct config *config, struct tl
 	return 0;
 }
 
+int gateway_role_compare(const struct gateway_role *role, const struct config *config,
+			 void (*each)(const struct session *session,
+				      const struct grant_difference *difference, void *data),
+			 void *data)
+{
+	struct gateway_options options = {0}; // no gateway admits nobody
+	_cleanup_(terms_freep) struct terms *terms = NULL;
+	if (!role->gateway)
+		return 0;
+	if (config->gateway.enabled) {
+		terms = terms_new(config);
+		if (!terms)
+			return -ENOMEM;
+		options = gateway_options(role, config, terms);
+	}
+	gateway_compare(role->gateway, &options, each, data);
+	return 0;
+}
+
 struct gateway *gateway_role_gateway(const struct gateway_role *role)
 {
 	return role ? role->gateway : NULL;

@@ -13,7 +13,9 @@ struct dataplane;
 struct error;
 struct gateway;
 struct gateway_role;
+struct grant_difference;
 struct herald;
+struct session;
 struct tls_context;
 
 struct gateway_role_tools { // borrowed until gateway_role_free(); the strings are copied
@@ -38,5 +40,10 @@ DEFINE_CLEANUP(struct gateway_role *, gateway_role_free);
 // stays so.
 int gateway_role_set(struct gateway_role *role, struct config *config, struct tls_context *context,
 		     struct error *error);
+// What gateway_role_set() would make of each session; changes nothing. -ENOMEM.
+int gateway_role_compare(const struct gateway_role *role, const struct config *config,
+			 void (*each)(const struct session *session,
+				      const struct grant_difference *difference, void *data),
+			 void *data);
 struct gateway *
 gateway_role_gateway(const struct gateway_role *role); // NULL: none, or `role` is NULL

@@ -12,6 +12,7 @@
 #include "daemon/cmd_join.h"
 #include "daemon/cmd_pin.h"
 #include "daemon/cmd_policy.h"
+#include "daemon/cmd_reload.h"
 #include "daemon/cmd_renew.h"
 #include "daemon/cmd_revoke.h"
 #include "daemon/cmd_status.h"
@@ -41,7 +42,10 @@ static const struct command commands[] = {
 	{"trace",
 	 "[--from WHO] [--to WHO] [--port N] [--proto NAME] [--count N] [--for SECONDS] [--json]",
 	 "what becomes of the next packets, and why", CMD_TRACE_OPTIONS, cmd_trace},
-	{"reload", "[--json]", "apply a changed configuration", JSON_OPTION, cmd_reload},
+	{"reload", "[--plan|--confirm SECONDS] [--json]", "apply a changed configuration",
+	 CMD_RELOAD_OPTIONS, cmd_reload},
+	{"confirm", "[--json]", "keep what \"mutun reload --confirm\" applied", JSON_OPTION,
+	 cmd_confirm},
 	{"reauth", "[LINK|IDENTITY] [--json]", "let peers prove their identity again now",
 	 JSON_OPTION, cmd_reauth},
 	{"disconnect", "IDENTITY [--json]", "end the sessions of an identity", JSON_OPTION,

@@ -318,6 +318,9 @@ json_t *report_status(const struct engine *engine)
 		(int)config->interface.mtu, "offload", offloads(engine), "crypto", crypto(engine),
 		"workers", (int)dataplane_workers(dataplane), "links", links(engine), "sessions",
 		sessions(engine), "drops", drops(counts));
+	if (status && engine_unconfirmed(engine))
+		json_object_set_new(status, "unconfirmed_s",
+				    json_integer(engine_unconfirmed(engine)));
 	if (status)
 		json_object_set_new(status, "renewal", report_renewal(engine));
 	if (status)

@@ -10,6 +10,7 @@
 #include "daemon/explain.h"
 #include "daemon/feed.h"
 #include "daemon/flow_feed.h"
+#include "daemon/plan.h"
 #include "daemon/report.h"
 #include "daemon/report_explain.h"
 #include "daemon/report_readiness.h"
@@ -18,10 +19,31 @@
 
 // Each returns the result (a new reference), or NULL with the reason in `error`.
 
+#define CONFIRM_MAX_S 86400
+
 static json_t *do_reload(struct engine *engine, const json_t *request, struct error *error)
 {
+	json_int_t confirm_s = json_integer_value(json_object_get(request, "confirm"));
+	if (confirm_s < 0 || confirm_s > CONFIRM_MAX_S) {
+		error_set(error, EINVAL, "cannot wait %" JSON_INTEGER_FORMAT " s for confirmation",
+			  confirm_s);
+		error_expected(error, "1 to %d s", CONFIRM_MAX_S);
+		return NULL;
+	}
+	return engine_reload(engine, (unsigned)confirm_s, error) < 0 ? NULL : json_object();
+}
+
+static json_t *do_confirm(struct engine *engine, const json_t *request, struct error *error)
+{
 	(void)request;
-	return engine_reload(engine, error) < 0 ? NULL : json_object();
+	return engine_confirm(engine, error) < 0 ? NULL : json_object();
+}
+
+static int open_plan(struct engine *engine, const json_t *request, struct feed *feed,
+		     struct error *error)
+{
+	(void)request;
+	return plan_open(engine, feed, error);
 }
 
 static json_t *do_reauth(struct engine *engine, const json_t *request, struct error *error)
@@ -116,6 +138,8 @@ static const struct command {
 	{"routes", .run = do_routes},
 	{"policy-explain", .run = do_policy_explain},
 	{"reload", .acts = true, .run = do_reload},
+	{"plan", .acts = true, .open = open_plan},
+	{"confirm", .acts = true, .run = do_confirm},
 	{"reauth", .acts = true, .run = do_reauth},
 	{"disconnect", .acts = true, .run = do_disconnect},
 	{"readiness", .run = do_readiness},

@@ -144,3 +144,81 @@ int grant_digest(const struct grant *grant, const struct grant_routes *routes,
 		    EVP_DigestFinal_ex(digest, ret, NULL) == 1;
 	return done ? 0 : -ENOMEM;
 }
+
+static bool fixes_family(const struct admit_peer *peer, uint8_t family)
+{
+	for (unsigned i = 0; peer && i < peer->address_count; i++)
+		if (peer->addresses[i].addr.family == family)
+			return true;
+	return false;
+}
+
+static bool holds(const struct grant *grant, const struct prefix *prefix)
+{
+	for (unsigned i = 0; i < grant->address_count; i++)
+		if (prefix_contains(prefix, &grant->addresses[i].addr))
+			return true;
+	return false;
+}
+
+// Whether leases would leave it the addresses that it has, and give it no other ones.
+static bool keeps_addresses(const struct admit_peer *peer, const struct profile *profile,
+			    const struct grant *grant)
+{
+	unsigned due = peer ? peer->address_count : 0;
+	for (unsigned i = 0; i < due; i++)
+		if (!holds(grant, &peer->addresses[i]))
+			return false;
+	for (unsigned i = 0; i < profile->pool_count; i++) {
+		if (fixes_family(peer, profile->pools[i].addr.family))
+			continue;
+		if (!holds(grant, &profile->pools[i]))
+			return false;
+		due++;
+	}
+	return due == grant->address_count;
+}
+
+static void compare_networks(const struct admit_peer *old, const struct admit_peer *new,
+			     struct grant_difference *ret)
+{
+	unsigned i = 0;
+	unsigned j = 0;
+	unsigned old_count = old ? old->network_count : 0;
+	unsigned new_count = new ? new->network_count : 0;
+	while (i < old_count || j < new_count) {
+		int order = i == old_count ? 1 : -1;
+		if (i < old_count && j < new_count)
+			order = prefix_compare(&old->networks[i], &new->networks[j]);
+		ret->lost += order < 0;
+		ret->gained += order > 0;
+		i += order <= 0;
+		j += order >= 0;
+	}
+}
+
+void admit_compare(const struct admit_options *options, const struct filter_peer *peer,
+		   const struct grant *grant, const uint8_t told[static GRANT_DIGEST_SIZE],
+		   struct grant_difference *ret)
+{
+	struct grant next = *grant;
+	struct grant_routes routes;
+	uint8_t digest[GRANT_DIGEST_SIZE];
+	*ret = (struct grant_difference){.change = GRANT_ENDED};
+	if (!admit_allows(options, peer->identity))
+		return;
+	struct profile profile =
+		profile_choose(options->profiles, options->profile_count, &options->common, peer);
+	next.peer = admit_find(options, peer->identity);
+	next.mtu = profile.mtu;
+	next.rate = profile.rate;
+	compare_networks(grant->peer, next.peer, ret);
+	ret->change = GRANT_MOVED;
+	if (!keeps_addresses(next.peer, &profile, grant))
+		return;
+	push_routes(options, &profile, &next, &routes);
+	push_names(&profile, &routes.push);
+	bool same = grant_digest(&next, &routes, digest) == 0 &&
+		    memcmp(digest, told, sizeof(digest)) == 0;
+	ret->change = same ? GRANT_SAME : GRANT_TOLD;
+}

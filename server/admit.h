@@ -62,6 +62,19 @@ struct grant_routes {
 
 #define GRANT_DIGEST_SIZE 32u
 
+// What other options would make of a session.
+enum grant_change {
+	GRANT_SAME,
+	GRANT_TOLD, // it goes on, and its peer is told of other routes, name servers, sizes or rates
+	GRANT_MOVED, // it goes on with other addresses
+	GRANT_ENDED, // its identity is not admitted any more
+};
+
+struct grant_difference {
+	enum grant_change change;
+	unsigned gained, lost; // networks behind it
+};
+
 // Opens the database of leases, or, where it is open already, lets it follow these options: pools, and addresses that are fixed. On
 // failure nothing changed. As leases_open() and leases_reload().
 int admit_open_leases(const struct admit_options *options, const char *path, struct leases **leases,
@@ -77,3 +90,7 @@ int admit_grant(const struct admit_options *options, struct leases *leases,
 // Equal exactly for equal addresses and routes (SHA-256). -ENOMEM.
 int grant_digest(const struct grant *grant, const struct grant_routes *routes,
 		 uint8_t ret[static GRANT_DIGEST_SIZE]);
+// Changes nothing. `told`: the digest of what the peer was told last.
+void admit_compare(const struct admit_options *options, const struct filter_peer *peer,
+		   const struct grant *grant, const uint8_t told[static GRANT_DIGEST_SIZE],
+		   struct grant_difference *ret);

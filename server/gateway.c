@@ -21,6 +21,7 @@
 #include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
+#include "tun/guard.h"
 #include "tun/session.h"
 
 #define REPLACED_RETRY_S  30u // a second machine with the same identity does not fight for it
@@ -169,15 +170,9 @@ static int grant_of(const struct gateway *gateway, const struct verdict *verdict
 {
 	_cleanup_(facts_done) struct facts facts = {0};
 	int r = facts_read(verdict_leaf(verdict), &facts);
-	struct filter_peer peer = {
-		.identity = verdict_identity(verdict),
-		.issuer = facts.issuer,
-		.units = (const char *const *)facts.units,
-		.unit_count = facts.unit_count,
-		.hardware = facts.hardware,
-	};
 	if (r < 0)
 		return error_set(error, -r, "out of memory");
+	struct filter_peer peer = guard_peer(verdict_identity(verdict), &facts);
 	return admit_grant(&gateway->options.admit, gateway->leases, &peer, clock_wall(), ret,
 			   ret_routes, error);
 }
@@ -398,6 +393,20 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 	gateway->options = *options;
 	reload_members(gateway);
 	return 0;
+}
+
+void gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
+		     void (*each)(const struct session *session,
+				  const struct grant_difference *difference, void *data),
+		     void *data)
+{
+	size_t cursor = 0;
+	struct member *member;
+	struct grant_difference difference;
+	while ((member = table_next(gateway->by_identity, &cursor))) {
+		member_compare(member, &options->admit, &difference);
+		each(member_session(member), &difference, data);
+	}
 }
 
 void gateway_set_context(struct gateway *gateway, struct tls_context *context, bool whole,

@@ -53,6 +53,11 @@ DEFINE_CLEANUP(struct gateway *, gateway_free);
 // nothing changed.
 int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
 		   struct error *error);
+// What gateway_reload() would make of each session; changes nothing.
+void gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
+		     void (*each)(const struct session *session,
+				  const struct grant_difference *difference, void *data),
+		     void *data);
 // New credential, trust or revocations, or another time (the same context again): every live session is judged again, soon, by what
 // was withdrawn alone or as a `whole`. Those that fail lose their keys first, then everything. With a `reason` the others are asked
 // to prove themselves anew within reauth_within_s.

@@ -15,8 +15,10 @@
 #include "tun/anchor.h"
 #include "tun/connection.h"
 #include "tun/dataplane.h"
+#include "tun/guard.h"
 #include "tun/herald.h"
 #include "tun/session.h"
+#include "tun/subject.h"
 #include "tun/witness.h"
 
 struct member {
@@ -380,6 +382,14 @@ int member_set_grant(struct member *member, const struct grant *grant,
 		  &message.config);
 	connection_send(member->current, &message);
 	return 0;
+}
+
+void member_compare(const struct member *member, const struct admit_options *options,
+		    struct grant_difference *ret)
+{
+	const struct subject *subject = member->session->subject;
+	struct filter_peer peer = guard_peer(subject->identity, &subject->facts);
+	admit_compare(options, &peer, &member->grant, member->told, ret);
 }
 
 void member_set_keepalive(struct member *member, unsigned keepalive_s)

@@ -47,6 +47,9 @@ int member_regrant(struct member *member, const struct grant *grant, struct erro
 int member_take_channel(struct member *member, struct connection *connection,
 			const struct message_hello *hello, const struct grant_routes *routes,
 			uint16_t udp_port, struct error *error);
+// What other options would make of it.
+void member_compare(const struct member *member, const struct admit_options *options,
+		    struct grant_difference *ret);
 // What is granted after a reload: the data plane's routes, and CONFIG to the peer where it changes. The error says why it cannot be;
 // errors as of grant_apply().
 int member_set_grant(struct member *member, const struct grant *grant,

@@ -29,23 +29,22 @@ void guard_done(struct guard *guard)
 
 // --- classes
 
-static const struct filter_class *class_of(struct filter *filter, const char *identity,
-					   const struct facts *facts)
+struct filter_peer guard_peer(const char *identity, const struct facts *facts)
 {
-	struct filter_peer peer = {
+	return (struct filter_peer){
 		.identity = identity,
 		.issuer = facts->issuer,
 		.units = (const char *const *)facts->units,
 		.unit_count = facts->unit_count,
 		.hardware = facts->hardware,
 	};
-	return filter_class_of(filter, &peer);
 }
 
 static int set_class(struct filter *filter, const struct subject *subject,
 		     const struct facts *facts)
 {
-	const struct filter_class *class = class_of(filter, subject->identity, facts);
+	struct filter_peer peer = guard_peer(subject->identity, facts);
+	const struct filter_class *class = filter_class_of(filter, &peer);
 	if (!class)
 		return -ENOMEM;
 	filter_set_class(filter, subject->number, class);

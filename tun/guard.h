@@ -27,6 +27,9 @@ struct guard {
 int guard_init(struct guard *guard);
 void guard_done(struct guard *guard); // no worker may be left
 
+// A peer as filters and profiles see it; borrows both.
+struct filter_peer guard_peer(const char *identity, const struct facts *facts);
+
 // Gives all subjects a class in this filter: for guard_try(). -ENOMEM.
 int guard_classify(const struct guard *guard, struct filter *filter);
 // The same for the filter that is to rule next, a few milliseconds at a time, while sessions come and go. Borrows it until it rules, or

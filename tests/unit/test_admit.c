@@ -174,6 +174,68 @@ static void a_site_gets_no_route_to_itself(void **state)
 	assert_true(pushes(&routes, "10.2.0.0/16"));
 }
 
+static void expect_difference(const char *identity, const struct grant *grant,
+			      const uint8_t told[GRANT_DIGEST_SIZE], enum grant_change change,
+			      unsigned gained, unsigned lost)
+{
+	struct grant_difference difference;
+
+	admit_compare(&options, WHO(identity), grant, told, &difference);
+	assert_int_equal(difference.change, change);
+	assert_int_equal(difference.gained, gained);
+	assert_int_equal(difference.lost, lost);
+}
+
+static void says_what_other_options_would_change(void **state)
+{
+	struct grant grant;
+	struct grant_routes routes;
+	uint8_t told[GRANT_DIGEST_SIZE];
+
+	(void)state;
+	assert_int_equal(admit_grant(&options, leases, WHO(ALICE), NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(grant_digest(&grant, &routes, told), 0);
+	expect_difference(ALICE, &grant, told, GRANT_SAME, 0, 0);
+	options.common.mtu = 1300;
+	expect_difference(ALICE, &grant, told, GRANT_TOLD, 0, 0);
+	options.common.mtu = 0;
+	options.route_count = 0;
+	announce_all();
+	expect_difference(ALICE, &grant, told, GRANT_TOLD, 0, 0);
+	options.route_count = 1;
+	announce_all();
+	pool = prefix("10.99.0.0/24");
+	expect_difference(ALICE, &grant, told, GRANT_MOVED, 0, 0);
+	options.common.pool_count = 0; // it would have no address any more
+	expect_difference(ALICE, &grant, told, GRANT_MOVED, 0, 0);
+	options.pattern_count = 0;
+	expect_difference(ALICE, &grant, told, GRANT_ENDED, 0, 0);
+}
+
+static void says_how_networks_would_move(void **state)
+{
+	struct prefix other[] = {prefix("10.1.0.0/16"), prefix("10.7.0.0/16"),
+				 prefix("10.8.0.0/16")};
+	struct admit_peer next[] = {peers[0], peers[1]};
+	struct grant grant;
+	struct grant_routes routes;
+	uint8_t told[GRANT_DIGEST_SIZE];
+
+	(void)state;
+	assert_int_equal(admit_grant(&options, leases, WHO(BRANCH), NOW, &grant, &routes, NULL), 0);
+	assert_int_equal(grant_digest(&grant, &routes, told), 0);
+	expect_difference(BRANCH, &grant, told, GRANT_SAME, 0, 0);
+	next[0].networks = other;
+	next[0].network_count = 3;
+	options.peers = next;
+	announce_all();
+	expect_difference(BRANCH, &grant, told, GRANT_SAME, 2, 1);
+	next[0].address_count = 0; // it gets one of the pool
+	expect_difference(BRANCH, &grant, told, GRANT_MOVED, 2, 1);
+	options.peer_count = 0;
+	expect_difference(BRANCH, &grant, told, GRANT_MOVED, 0, 2);
+}
+
 static void a_profile_decides_what_it_sets(void **state)
 {
 	struct rule_peer laptop = {.identity = "spiffe://corp.example/laptop/*"};
@@ -292,6 +354,8 @@ int main(void)
 		CASE(refuses_in_words),
 		CASE(grants_an_address_and_all_routes),
 		CASE(a_site_gets_no_route_to_itself),
+		CASE(says_what_other_options_would_change),
+		CASE(says_how_networks_would_move),
 		CASE(a_profile_decides_what_it_sets),
 		CASE(a_full_pool_refuses),
 		CASE(a_digest_stands_for_addresses_and_routes),

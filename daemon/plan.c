@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "daemon/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "daemon/client_role.h"
+#include "daemon/config.h"
+#include "daemon/credentials.h"
+#include "daemon/engine_state.h"
+#include "daemon/feed.h"
+#include "daemon/gateway_role.h"
+#include "daemon/policy_role.h"
+#include "server/admit.h"
+#include "server/policy.h"
+#include "server/policy_digest.h"
+#include "server/policy_service.h"
+#include "server/policy_words.h"
+#include "tun/dataplane.h"
+#include "tun/flow.h"
+#include "tun/guard.h"
+#include "tun/rule.h"
+#include "tun/session.h"
+#include "tun/subject.h"
+
+struct plan {
+	struct guard *guard;
+	struct config *config; // that the reload would take
+	struct filter *filter; // that would judge
+	struct feed *feed;
+	struct guard_trial trial; // of the flows
+	unsigned listed;	  // of those that would be cut
+	unsigned sessions, changes[GRANT_ENDED + 1];
+	unsigned gained, lost;
+	unsigned proofs; // sessions that have to prove their identity again
+	unsigned links;	 // that change
+};
+
+static struct plan *plan_free(struct plan *plan)
+{
+	if (!plan)
+		return NULL;
+	filter_free(plan->filter);
+	config_put(plan->config);
+	free(plan);
+	return NULL;
+}
+DEFINE_CLEANUP(struct plan *, plan_free);
+
+static void on_gone(void *data)
+{
+	plan_free(data);
+}
+
+// --- sessions and links
+
+static void on_session(const struct session *session, const struct grant_difference *difference,
+		       void *data)
+{
+	static const char *const words[] = {
+		[GRANT_SAME] = "routes",
+		[GRANT_TOLD] = "told",
+		[GRANT_MOVED] = "moves",
+		[GRANT_ENDED] = "ends",
+	};
+	struct plan *plan = data;
+	bool routes = difference->gained || difference->lost;
+	plan->sessions++;
+	plan->gained += difference->gained;
+	plan->lost += difference->lost;
+	if (++plan->changes[difference->change] > PLAN_LIST_MAX ||
+	    (difference->change == GRANT_SAME && !routes))
+		return;
+	feed_put(plan->feed,
+		 json_pack("{s:{s:s,s:s,s:i,s:i}}", "session", "identity", session->identity,
+			   "change", words[difference->change], "gained", (int)difference->gained,
+			   "lost", (int)difference->lost));
+}
+
+static void on_link(const char *name, enum link_change change, void *data)
+{
+	static const char *const words[] = {
+		[LINK_BEGUN] = "begins",
+		[LINK_ANEW] = "anew",
+		[LINK_ENDED] = "ends",
+	};
+	struct plan *plan = data;
+	if (change == LINK_KEPT)
+		return;
+	plan->links++;
+	feed_put(plan->feed,
+		 json_pack("{s:{s:s,s:s}}", "link", "name", name, "change", words[change]));
+}
+
+static unsigned up_links(const struct engine *engine)
+{
+	struct initiator_status status;
+	struct initiator *link;
+	unsigned count = 0;
+	for (unsigned i = 0; (link = client_role_link(engine->client_role, i)); i++) {
+		initiator_status(link, &status);
+		count += status.session != NULL;
+	}
+	return count;
+}
+
+static int compare_roles(struct plan *plan, const struct engine *engine)
+{
+	int r = gateway_role_compare(engine->gateway_role, plan->config, on_session, plan);
+	if (r == 0)
+		r = client_role_compare(engine->client_role, plan->config, on_link, plan);
+	if (credentials_differ(engine->credentials, &plan->config->node))
+		plan->proofs = plan->sessions - plan->changes[GRANT_ENDED] + up_links(engine);
+	return r;
+}
+
+// --- policy and flows
+
+static int compare_policy(struct plan *plan, const struct engine *engine)
+{
+	const struct rules *rules = plan->config->policy.model;
+	struct policy_status now = policy_role_status(engine->policy_role);
+	char digest[POLICY_DIGEST_SIZE];
+	int r = policy_digest(rules, digest);
+	if (r < 0)
+		return r;
+	feed_put(plan->feed,
+		 json_pack("{s:{s:[i,i],s:[i,i],s:[s,s],s:b}}", "policy", "rules", (int)now.rules,
+			   (int)rules->rule_count, "inbound", (int)now.inbound,
+			   (int)rules->inbound_count, "digest", now.digest, digest, "changes",
+			   strcmp(now.digest, digest) != 0));
+	return 0;
+}
+
+static const char *end_text(const struct subject *subject, const struct addr *addr,
+			    char text[ADDR_TEXT_MAX])
+{
+	return subject ? subject->identity : addr_text(addr, text);
+}
+
+static json_t *rule_text(const struct plan *plan, enum filter_program program, uint32_t rule)
+{
+	const struct rules *rules = plan->config->policy.model;
+	char text[POLICY_WORD_MAX];
+	if (rule == FILTER_NO_RULE)
+		return json_null();
+	return json_string(policy_rule_text(
+		program == FILTER_RULES ? &rules->rules[rule] : &rules->inbound[rule], text));
+}
+
+static void on_cut(const struct flow *flow, void *data)
+{
+	struct plan *plan = data;
+	const struct flow_key *key = &flow->key;
+	const struct rule_service service = {
+		.protocols = {key->protocol},
+		.first = flow->service,
+		.last = flow->service,
+	};
+	struct filter_verdict verdict;
+	enum filter_program program;
+	char from[ADDR_TEXT_MAX];
+	char to[ADDR_TEXT_MAX];
+	char address[ADDR_TEXT_MAX];
+	char text[POLICY_SERVICE_TEXT_MAX];
+	if (plan->listed++ >= PLAN_LIST_MAX)
+		return;
+	guard_judge_flow(plan->filter, flow, &verdict, &program);
+	feed_put(plan->feed, json_pack("{s:{s:s,s:s,s:s,s:s,s:o}}", "flow", "from",
+				       end_text(flow->from, &key->from, from), "to",
+				       end_text(flow->to, &key->to, to), "address",
+				       addr_text(&key->to, address), "service",
+				       policy_service_text(&service, text), "rule",
+				       rule_text(plan, program, verdict.rule)));
+}
+
+static void put_sum(const struct plan *plan)
+{
+	feed_put(plan->feed,
+		 json_pack("{s:{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:I,s:I}}", "sum", "sessions",
+			   (int)plan->sessions, "ends", (int)plan->changes[GRANT_ENDED], "moves",
+			   (int)plan->changes[GRANT_MOVED], "told", (int)plan->changes[GRANT_TOLD],
+			   "proofs", (int)plan->proofs, "routes_gained", (int)plan->gained,
+			   "routes_lost", (int)plan->lost, "links", (int)plan->links, "flows",
+			   (json_int_t)(plan->trial.kept + plan->trial.cut), "cut",
+			   (json_int_t)plan->trial.cut));
+}
+
+static bool more(struct feed *feed, void *data)
+{
+	struct plan *plan = data;
+	(void)feed;
+	if (guard_try(plan->guard, &plan->trial))
+		return true;
+	put_sum(plan);
+	return false;
+}
+
+// --- begin
+
+static int prepare(struct plan *plan, const struct engine *engine, struct error *error)
+{
+	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
+	int r = config_load(engine->path, &plan->config, &errors);
+	if (r < 0) {
+		if (errors)
+			*error = *config_errors_at(errors, 0);
+		return errors ? r : error_set(error, ENOMEM, "out of memory");
+	}
+	r = config_reloadable(engine->config, plan->config, error);
+	if (r == 0)
+		r = policy_compile(plan->config->policy.model, clock_wall(), &plan->filter, error);
+	if (r == 0 && guard_classify(plan->guard, plan->filter) < 0)
+		r = error_set(error, ENOMEM, "out of memory");
+	return r;
+}
+
+int plan_open(struct engine *engine, struct feed *feed, struct error *error)
+{
+	_cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+	if (!plan)
+		return error_set(error, ENOMEM, "out of memory");
+	plan->guard = dataplane_guard(engine->tunnel.dataplane);
+	plan->feed = feed;
+	int r = prepare(plan, engine, error);
+	if (r < 0)
+		return r;
+	r = compare_policy(plan, engine);
+	if (r == 0)
+		r = compare_roles(plan, engine);
+	if (r < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	plan->trial = (struct guard_trial){.filter = plan->filter, .each = on_cut, .data = plan};
+	const struct feed_source source = {.more = more, .gone = on_gone, .data = plan};
+	take(plan);
+	feed_open(feed, &source);
+	return 0;
+}

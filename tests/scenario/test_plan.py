@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A reload that can be seen before, and one that goes again by itself: `mutun reload --plan`, `--confirm`, `mutun confirm`."""
+
+import json
+
+import pytest
+
+from lib.host import Failed, wait_for
+from lib.traffic import Probes
+
+OPEN = {"rules": [{"from": ["any"], "to": ["any"], "allow": ["any"]}]}
+SHUT = {"rules": [{"name": "no ping from bob", "from": ["spiffe://corp.example/laptop/bob"], "to": ["any"], "deny": ["icmp"]}] + OPEN["rules"]}
+
+
+@pytest.fixture
+def trio(world):
+    """A gateway and two clients, both with flows to the gateway."""
+    world.gate = world.gateway(policy=OPEN)
+    world.alice, world.bob = world.client("alice", world.gate), world.client("bob", world.gate)
+    world.start(world.gate, world.alice, world.bob)
+    return world
+
+
+def plan_of(node):
+    lines = [json.loads(line) for line in node.mutun("reload", "--plan", "--json").stdout.splitlines()]
+    return {kind: [line[kind] for line in lines if kind in line] for kind in ("policy", "session", "link", "flow", "sum")}
+
+
+def pings(node, gate):
+    return node.host.run("ping", "-c1", "-W1", gate.inner(), check=False).returncode == 0
+
+
+def test_plan(trio):
+    """The plan names what goes and what stays, and does nothing; the reload then does just that."""
+    gate, alice, bob = trio.gate, trio.alice, trio.bob
+    with Probes((alice.host, alice.inner()), (gate.host, gate.inner())) as probes:
+        assert pings(bob, gate) and pings(alice, gate)
+        plan = plan_of(gate)
+        assert not plan["policy"][0]["changes"] and not plan["session"] and not plan["link"] and not plan["flow"]
+        assert plan["sum"][0]["sessions"] == 2 and plan["sum"][0]["flows"] >= 3
+
+        gate.configure(policy=SHUT, gateway={"admit": ["spiffe://corp.example/laptop/*"], "routes": ["10.20.0.0/24"]})
+        plan = plan_of(gate)
+        assert plan["policy"][0]["changes"] and plan["policy"][0]["rules"] == [1, 2]
+        assert {(one["identity"], one["change"]) for one in plan["session"]} == {
+            (trio.pki.identity("laptop/alice"), "told"), (trio.pki.identity("laptop/bob"), "told")}
+        assert plan["flow"] and all(flow["from"] == trio.pki.identity("laptop/bob") for flow in plan["flow"])
+        assert all("no ping from bob" in flow["rule"] for flow in plan["flow"])
+        assert plan["sum"][0]["cut"] == len(plan["flow"]) < plan["sum"][0]["flows"]
+        text = gate.mutun("reload", "--plan").stdout
+        assert "icmp/8" in text or "icmp/echo-request" in text
+        assert pings(bob, gate), "a plan changes nothing"
+        gate.reload()
+        assert not pings(bob, gate)
+
+        gate.configure(gateway={"admit": ["spiffe://corp.example/laptop/alice"]})
+        assert [(one["identity"], one["change"]) for one in plan_of(gate)["session"]] == [(trio.pki.identity("laptop/bob"), "ends")]
+    probes.expect_no_loss()
+
+    gate.configure(interface={"mtu": 1400})
+    with pytest.raises(Failed, match="interface.mtu"):
+        gate.mutun("reload", "--plan")
+
+
+def test_plan_of_links(trio):
+    alice = trio.alice
+    links = [trio.link("hq", trio.gate, accept=["10.90.0.0/16"]), trio.link("more", trio.gate)]
+    alice.configure(links=links)
+    assert {(one["name"], one["change"]) for one in plan_of(alice)["link"]} == {("hq", "anew"), ("more", "begins")}
+    alice.configure(links=links[1:])
+    assert {(one["name"], one["change"]) for one in plan_of(alice)["link"]} == {("hq", "ends"), ("more", "begins")}
+
+
+def test_not_confirmed(trio):
+    """What nobody confirms goes again, and flows that it did not forbid have not noticed."""
+    gate, alice, bob = trio.gate, trio.alice, trio.bob
+    before = {session["identity"]: session["id"] for session in gate.sessions()}
+    with Probes((alice.host, alice.inner()), (gate.host, gate.inner())) as probes:
+        gate.configure(policy=SHUT)
+        mark = gate.mark()
+        assert "mutun confirm" in gate.mutun("reload", "--confirm", "4").stdout
+        assert not pings(bob, gate)
+        assert "NOT CONFIRMED" in gate.mutun("status").stdout
+        with pytest.raises(Failed, match="waits to be confirmed"):
+            gate.reload()
+        gate.wait_log("the one before is in force again", since=mark)
+        wait_for("ping as before", lambda: pings(bob, gate))
+        assert "NOT CONFIRMED" not in gate.mutun("status").stdout
+        with pytest.raises(Failed, match="no configuration waits"):
+            gate.mutun("confirm")
+        assert plan_of(gate)["policy"][0]["changes"], "the files still have the other one"
+    probes.expect_no_loss()
+    assert {session["identity"]: session["id"] for session in gate.sessions()} == before
+
+
+def test_confirmed(trio):
+    gate, bob = trio.gate, trio.bob
+    gate.configure(policy=SHUT)
+    mark = gate.mark()
+    gate.mutun("reload", "--confirm", "3")
+    gate.mutun("confirm")
+    with pytest.raises(Failed):
+        gate.wait_log("the one before is in force again", since=mark, seconds=5)
+    assert not pings(bob, gate)
+    gate.configure(policy={"rules": [{"from": ["group:none"], "to": ["any"], "allow": ["any"]}]})
+    with pytest.raises(Failed, match="none"):
+        gate.mutun("reload", "--confirm", "3")
+    gate.configure(policy=OPEN)
+    gate.reload()
+    assert pings(bob, gate)
