@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <netinet/in.h>
 #include <cmocka.h>
 
@@ -305,6 +307,46 @@ static void test_tests(void **state)
 	CHECK_WRONG(wrong);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+// A name of several files has the entries of all, and rules are appended; places say which file it was.
+static void test_several_files(void **state)
+{
+	_cleanup_(config_putp) struct config *config = NULL;
+	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
+	char directory[] = "/tmp/test-policy-XXXXXX", main_file[64], folder[64], more[80];
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(main_file, sizeof(main_file), "%s/m.conf", directory);
+	snprintf(folder, sizeof(folder), "%s/m.d", directory);
+	snprintf(more, sizeof(more), "%s/p.conf", folder);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	write_file(main_file,
+		   RULES(RULE("\"group:a\"", "\"any\"", WEB) "); groups: { a = [ \"" LAPTOP
+							     "x\" ]; }; tests = ("));
+	write_file(more, "policy: { groups: { a = [ \"" LAPTOP "y\" ]; };\nrules = ( " RULE(
+				 "\"group:a\"", "\"self\"", "deny = [ \"udp\" ];") " ); };");
+	assert_int_equal(config_load(main_file, &config, &errors), 0);
+	const struct rules *rules = config->policy.model;
+	assert_int_equal(rules->rule_count, 2);
+	assert_string_equal(rules->rules[0].place, "m.conf:5");
+	assert_string_equal(rules->rules[1].place, "p.conf:2");
+	const struct rule_group *group = &rules->groups[rules->rules[1].from.groups[0]];
+	assert_int_equal(rules->rules[0].from.groups[0], rules->rules[1].from.groups[0]);
+	assert_int_equal(group->peer_count, 2);
+	assert_string_equal(group->peers[1].identity, LAPTOP "y");
+	unlink(more);
+	rmdir(folder);
+	unlink(main_file);
+	rmdir(directory);
+}
+
 // What 10,000 rules take is said, not judged.
 static void test_many_rules(void **state)
 {
@@ -339,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_empty_inbound), cmocka_unit_test(test_words),
 		cmocka_unit_test(test_pointless),     cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_tests),	      cmocka_unit_test(test_many_rules),
+		cmocka_unit_test(test_several_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
