@@ -142,20 +142,31 @@ bool config_names_has(const struct config_names *names, const char *word)
 	return find_name(names, word);
 }
 
-// The first address of every pool; of a node that is no gateway, none.
+static unsigned add_own(const struct prefix *pools, unsigned count, struct prefix *to)
+{
+	unsigned added = 0;
+	for (unsigned i = 0; i < count; i++) {
+		struct prefix own = lease_gateway_address(&pools[i]);
+		if (pools[i].addr.family != AF_UNSPEC)
+			to[added++] = prefix_of(&own.addr);
+	}
+	return added;
+}
+
+// The first address of every pool, those of profiles, too; of a node that is no gateway, none.
 static bool add_self(struct config_names *names)
 {
 	const struct config_gateway *gateway = &names->reader->config->gateway;
-	struct prefix *prefixes =
-		arena_alloc(names->arena, gateway->pool_count + 1, sizeof(*prefixes));
-	unsigned count = 0;
+	size_t most = gateway->pool_count + 1u;
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		most += gateway->profiles[i].pool_count;
+	struct prefix *prefixes = arena_alloc(names->arena, most, sizeof(*prefixes));
 	if (!prefixes)
 		return no_memory(names);
-	for (unsigned i = 0; i < gateway->pool_count; i++) {
-		struct prefix own = lease_gateway_address(&gateway->pools[i]);
-		if (gateway->pools[i].addr.family != AF_UNSPEC)
-			prefixes[count++] = prefix_of(&own.addr);
-	}
+	unsigned count = add_own(gateway->pools, gateway->pool_count, prefixes);
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		count += add_own(gateway->profiles[i].pools, gateway->profiles[i].pool_count,
+				 prefixes + count);
 	return config_names_add_net(names, SELF, prefixes, count, NULL);
 }
 

@@ -129,6 +129,23 @@ static void test_whole(void **state)
 		fail_msg("%s", config_errors_at(config->warnings, i)->what);
 }
 
+// The gateway has an address in the pools of profiles, too.
+static void test_self(void **state)
+{
+	struct addr own;
+	(void)state;
+	_cleanup_(config_putp) struct config *config = parse(
+		NODE GATEWAY
+		"profiles = ( { for = [ \"spiffe://d/x\" ]; pools = [ \"10.91.0.0/16\" ]; } ); };\n"
+		"policy: { rules = ( { from = [ \"any\" ]; to = [ \"self\" ]; allow = [ \"icmp\" ]; } ); };");
+	const struct rules *rules = config->policy.model;
+	const struct rule_net *self = &rules->nets[rules->rules[0].to.nets[0]];
+	assert_int_equal(addr_parse("10.91.0.1", &own), 0);
+	assert_int_equal(self->prefix_count, 2);
+	assert_true(prefix_contains(&self->prefixes[1], &own));
+	assert_int_equal(self->prefixes[1].length, 32);
+}
+
 // A list that is there and empty is no list that is missing.
 static void test_empty_inbound(void **state)
 {
@@ -381,7 +398,7 @@ int main(void)
 		cmocka_unit_test(test_empty_inbound), cmocka_unit_test(test_words),
 		cmocka_unit_test(test_pointless),     cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_tests),	      cmocka_unit_test(test_many_rules),
-		cmocka_unit_test(test_several_files),
+		cmocka_unit_test(test_several_files), cmocka_unit_test(test_self),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
