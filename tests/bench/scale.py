@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mutun with many sessions and routes on its gateway, of which one carries traffic."""
+"""mutun with many sessions, routes and rules on its gateway, of which one session carries traffic."""
 
 import statistics
 import time
@@ -14,10 +14,20 @@ LOAD_MAX_S = 300
 class Loaded(Mutun):
     """A node a, and so many sessions at rest beside it (tests/bench/load.c), on gateway b."""
 
-    def __init__(self, build, load, workers, sessions, routes=0):
+    def __init__(self, build, load, workers, sessions, routes=0, rules=0):
         name = f"{workers} worker{'s' * (workers > 1)}, {sessions:,} session{'s' * (sessions > 1)}"
-        super().__init__(build, workers, name + (f", {routes:,} routes" if routes else ""))
-        self.load, self.others, self.routes = load, sessions - 1, routes
+        name += (f", {routes:,} routes" if routes else "") + (f", {rules:,} rules" if rules else "")
+        super().__init__(build, workers, name)
+        self.load, self.others, self.routes, self.rules = load, sessions - 1, routes, rules
+
+    def policy(self):
+        """The last rule lets a and the gateway talk; those before are for groups, networks and ports of their own."""
+        rules = [f'{{ from = [ "spiffe://{DOMAIN}/load/{n % 1000}" ]; to = [ "10.{n // 250 % 250}.{n % 250}.0/24" ]; '
+                 f'allow = [ "tcp/{1000 + n}" ]; }}' for n in range(self.rules - 2)]
+        rules += [f'{{ from = [ "spiffe://{DOMAIN}/laptop/a" ]; to = [ "self" ]; allow = [ "any" ]; }}',
+                  f'{{ from = [ "self" ]; to = [ "spiffe://{DOMAIN}/laptop/a" ]; allow = [ "any" ]; }}']
+        return (f'policy: {{ rules = ( {", ".join(rules)} ); '
+                'inbound = ( { from = [ "any" ]; allow = [ "any" ]; } ); };') if self.rules else super().policy()
 
     def gateway(self):
         sites = []
@@ -48,10 +58,11 @@ class Loaded(Mutun):
 
 
 def all_loaded(build, load, quick):
-    """Every row: workers, sessions, routes."""
-    return [Loaded(build, load, workers, sessions, routes)
+    """Every row: workers, sessions, routes, rules."""
+    most = 1000 if quick else 10000
+    return [Loaded(build, load, workers, *row)
             for workers in (1, 2)
-            for sessions, routes in ((1, 0), (100, 0), (100, 1000), (1000 if quick else 10000, 0))]
+            for row in ((1, 0), (100, 0), (100, 1000), (most, 0), (most, 0, 10000))]
 
 
 def idle_percent(pair, seconds):

@@ -2,14 +2,45 @@
 """The policy of a gateway and of a client as a whole: what holds without one, what a reload makes of it, what ends by itself, which
 policies are not taken, and what is said of all that."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
-from lib.host import wait_for
+from lib.host import SLOW, wait_for
+from lib.traffic import Probes
 from lib.world import World
 
 PING = ["icmp/echo-request"]
 LATER_S = 5
+RELOADS = int(os.environ.get("MUTUN_RELOADS", "20"))  # 1,000 by hand
+
+# Sends what it gets back to where it came from.
+ECHO = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+while True:
+    data, peer = s.recvfrom(100)
+    s.sendto(data, peer)
+"""
+# One flow: a datagram for each line that comes in, and whether it came back.
+ASK = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.settimeout(float(sys.argv[3]))
+for number in sys.stdin:
+    try:
+        s.send(number.encode())
+        while s.recv(100) != number.encode():
+            pass
+        print("yes", flush=True)
+    except OSError:  # nothing came, or the sender was told that he may not
+        print("no", flush=True)
+"""
 
 
 def rule(source, target, allow=PING, **more):
@@ -96,3 +127,34 @@ def test_not_taken(pair):
     assert check.returncode == 1 and "policy.tests[0]" in check.stderr
     start = gate.host.run(*gate.command, "--config", gate.config, check=False)
     assert start.returncode == 1 and "no rule allows it" in start.stdout + start.stderr
+
+
+def test_a_thousand_reloads(pair):
+    """While rules change again and again: what stays allowed loses nothing, and of what is not, not one packet passes after the
+    reload, on a flow that was there before."""
+    gate, alice = pair.gate, pair.alice
+    stays = [rule(alice.identity, "self", ["udp/20000-29999"]), rule("self", alice.identity, ["udp/20000-29999"])]
+    wide = stays + [rule(alice.identity, "self", ["udp/7"], name="echo")]
+    gate.configure(policy={"rules": wide})
+    gate.reload()
+    alice.configure(policy={"inbound": [rule("any", "any", ["any"])]})
+    alice.reload()
+    echo = gate.host.start(sys.executable, "-c", ECHO, gate.inner(), 7, stdout=subprocess.PIPE, text=True)
+    assert echo.stdout.readline() == "ready\n"
+    flow = alice.host.start(sys.executable, "-c", ASK, gate.inner(), 7, SLOW, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def comes_back(number):
+        flow.stdin.write(f"{number}\n")
+        flow.stdin.flush()
+        return flow.stdout.readline() == "yes\n"
+
+    with Probes((alice.host, alice.inner()), (gate.host, gate.inner())) as probes:
+        for number in range(RELOADS):
+            open_now = number % 2 == 1
+            gate.configure(policy={"rules": wide if open_now else stays})
+            gate.reload()
+            if open_now:
+                wait_for("the flow that is allowed again", lambda: comes_back(number))
+            else:
+                assert not comes_back(number), f"reload {number} forbade this"
+    probes.expect_no_loss()
