@@ -94,7 +94,8 @@ static bool may(struct limit *limit, uint32_t most, uint64_t now_ms)
 static bool peer_may(struct notes *notes, const struct note *note, uint64_t now_ms)
 {
 	unsigned subject = note->key.from_subject ? note->key.from_subject : note->key.to_subject;
-	uint64_t mark = ((uint64_t)subject << 8 | note->type) << 1 | 1;
+	// Next to each other are peers whose numbers are, and apart the two types of each.
+	uint64_t mark = ((uint64_t)subject << 1 | (note->type == NOTE_DENIED)) << 1 | 1;
 	return may(find(notes->peers, mark),
 		   note->type == NOTE_DENIED ? NOTE_DENIED_PER_S : NOTE_BEGUN_PER_S, now_ms);
 }

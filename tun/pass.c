@@ -213,6 +213,18 @@ static bool wants_answer(const struct pass *pass, const struct filter_verdict *v
 	return verdict->reject && (pass->from || verdict->rule != FILTER_NO_RULE);
 }
 
+// A peer sends over its session: what comes to another one with its address from somewhere else is not its, and would be judged as if
+// the address were nobody's.
+static bool is_borrowed(const struct judgement *judgement)
+{
+	const struct pass *pass = judgement->pass;
+	if (pass->from || pass->to->initiator)
+		return false;
+	const struct session *owner =
+		route_lookup(dataplane_routes(judgement->worker->dataplane), &pass->inner->source);
+	return owner && !owner->initiator;
+}
+
 static enum drop begin(const struct judgement *judgement)
 {
 	struct pass *pass = judgement->pass;
@@ -231,6 +243,8 @@ static enum drop begin(const struct judgement *judgement)
 	struct filter_verdict verdict;
 	enum filter_program program;
 	struct flow *flow;
+	if (is_borrowed(judgement))
+		return refuse(judgement, DROP_SOURCE, FILTER_RULES, FILTER_NO_RULE);
 	ask(judgement, programs, &verdict, &program);
 	if (!verdict.allow) {
 		pass->reject = wants_answer(pass, &verdict);

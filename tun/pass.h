@@ -45,7 +45,8 @@ struct pass_memory {
 };
 
 // Workers, under RCU. DROP_NONE: it may. DROP_POLICY, DROP_FLOWS, DROP_STATE; DROP_QUOTE: an ICMP error about no flow; DROP_ROUTE: it
-// would go back to where it comes from; DROP_FRAGMENT, DROP_OVERLAP.
+// would go back to where it comes from; DROP_SOURCE: it has the address of a peer and did not come from there; DROP_FRAGMENT,
+// DROP_OVERLAP.
 enum drop pass_judge(struct worker *worker, struct pass *pass);
 // Whether the packet before in this run came from the same session, with the same addresses: then its source is that session's, and
 // `ret_to` what its destination is.

@@ -326,6 +326,29 @@ static void what_is_being_joined_is_not_touched(void **state)
 	}
 }
 
+// As read from the TUN queue, into which who has an address there may write what he likes.
+static enum drop from_network(const char *from, const char *to)
+{
+	struct inner inner;
+	struct pass pass = {.inner = &inner, .packet = packet, .size = 100, .packets = 1};
+	make_udp(from, to, 100, 0);
+	assert_int_equal(inner_parse(packet, 100, &inner), DROP_NONE);
+	pass.to = route_lookup(dataplane_routes(world->dataplane), &inner.destination);
+	pass_flush(world->worker);
+	return pass_judge(world->worker, &pass);
+}
+
+static void nobody_speaks_for_a_peer(void **state)
+{
+	(void)state;
+	RULES("allow any any any");
+	assert_int_equal(from_network(PASS_ALICE, PASS_BOB), DROP_SOURCE);
+	assert_int_equal(from_network(PASS_HOST, PASS_BOB), DROP_NONE);
+	// What a peer sends over a link comes by the TUN queue, and so does what comes over the link for a peer.
+	assert_int_equal(from_network(PASS_ALICE, PASS_FAR), DROP_NONE);
+	assert_int_equal(from_network(PASS_FAR, PASS_BOB), DROP_NONE);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -342,6 +365,7 @@ int main(void)
 		CASE(a_packet_ends_with_its_last_hop),
 		CASE(a_refusal_is_told_to_who_may_hear_it),
 		CASE(what_is_being_joined_is_not_touched),
+		CASE(nobody_speaks_for_a_peer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,23 @@ static void test_one_peer_does_not_hide_what_others_did(void **state)
 	assert_int_equal(notes_counters(notes).lost, 0);
 }
 
+static void test_peers_in_turn_have_their_limits(void **state)
+{
+	unsigned noted[3] = {0};
+	(void)state;
+	for (uint16_t port = 1; port <= 1000; port++) {
+		for (unsigned subject = 1; subject <= 2; subject++) {
+			struct note note = denied(subject, port);
+			noted[subject] += notes_put(notes, &note, NOW);
+		}
+		struct note begun = {.type = NOTE_BEGUN, .key.from_subject = 1};
+		noted[0] += notes_put(notes, &begun, NOW);
+	}
+	assert_int_equal(noted[1], NOTE_DENIED_PER_S);
+	assert_int_equal(noted[2], NOTE_DENIED_PER_S);
+	assert_int_equal(noted[0], NOTE_BEGUN_PER_S);
+}
+
 static _Atomic unsigned arrived; // that notes_put() took
 
 static void *produce(void *data)
@@ -194,6 +211,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_equal_denials_are_noted_seldom_and_counted,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_one_peer_does_not_hide_what_others_did, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_peers_in_turn_have_their_limits, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
 	};
