@@ -320,7 +320,15 @@ class Model:
             return state
         return None if state == "syn" else "open"
 
+    def is_borrowed(self, ends):
+        """Whether it comes to a peer with the address of another one, and not from there."""
+        (sender, source), (receiver, _) = ends
+        owner = self.owner(source)
+        return sender is None and not receiver.link and owner is not None and not owner.link
+
     def begin(self, packet, ends, keep=False):
+        if self.is_borrowed(ends):
+            return {"source"}
         allowed, told = judge(self.policy, ends, packet.protocol, packet.service())
         if not allowed:
             return {"policy!" if told else "policy"}
