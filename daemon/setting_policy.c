@@ -254,7 +254,8 @@ static const struct setting settings[] = {
 	 .fallback = "16384",
 	 .reloadable = true,
 	 .offset = offsetof(struct config_policy, flows_per_peer),
-	 .help = "Most connections that one identity may have open at one time."},
+	 .help = "Most connections that one identity may have open at one time. Those that the network behind a "
+		 "gateway begins to it may be three quarters of them."},
 	{.path = "policy.flows",
 	 .type = SETTING_INTEGER,
 	 .min = 1024,

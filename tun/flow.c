@@ -197,12 +197,18 @@ static bool is_full(const struct flows *flows)
 	       atomic_load_explicit(&flows->total, memory_order_relaxed);
 }
 
-// Counts one more, where it may be.
-static bool admit(struct flows *flows, struct subject *payer, bool own)
+// What the network begins to a peer leaves it a quarter for what it begins itself.
+static unsigned most_of(const struct flow_start *start, unsigned limit)
 {
-	unsigned each = atomic_load_explicit(&flows->each, memory_order_relaxed);
+	return start->from || start->own ? limit : limit - limit / 4;
+}
+
+// Counts one more, where it may be.
+static bool admit(struct flows *flows, struct subject *payer, const struct flow_start *start)
+{
+	unsigned each = most_of(start, atomic_load_explicit(&flows->each, memory_order_relaxed));
 	unsigned has = atomic_fetch_add_explicit(&payer->flows, 1, memory_order_relaxed);
-	if ((own || has < each) && (!is_full(flows) || has < share(flows))) {
+	if ((start->own || has < each) && (!is_full(flows) || has < most_of(start, share(flows)))) {
 		atomic_fetch_add_explicit(&flows->count, 1, memory_order_relaxed);
 		return true;
 	}
@@ -255,7 +261,7 @@ enum drop flow_begin(struct flows *flows, const struct flow_start *start, struct
 	struct subject *payer = start->from ? start->from : start->to;
 	if (flow_state_first(start->key.protocol, start->tcp_flags, &state) != FLOW_PASS)
 		return DROP_STATE;
-	if (!admit(flows, payer, start->own))
+	if (!admit(flows, payer, start))
 		return DROP_FLOWS;
 	struct flow *flow = make(start, state);
 	if (!flow) {

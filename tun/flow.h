@@ -7,9 +7,10 @@
 // nothing but a number to remember, and no thread of a library resizes anything meanwhile. A worker that finds that a flow is over marks
 // it FLOW_GONE; it counts until it has been swept away, or memory would not be bounded.
 //
-// Bounds: a peer that has its number of flows begins no more. When the table is full, those begin no more that have their share of it
-// already (its size / the number of peers), and the sweep takes from them until it is not full; who has less is not refused. So
-// there are at most twice as many as it holds, for as long as a sweep takes.
+// Bounds: a peer that has its number of flows begins no more; what the network begins to it may be three quarters of them, so that it
+// keeps some for itself. When the table is full, those begin no more that have their share of it already (its size / the number of
+// peers), and the sweep takes from them until it is not full; who has less is not refused. So there are at most twice as many as it
+// holds, for as long as a sweep takes.
 #pragma once
 
 #include <assert.h>

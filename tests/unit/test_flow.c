@@ -214,6 +214,28 @@ static void a_peer_that_has_many_harms_itself_alone(void **state)
 	assert_int_equal(begin(alice, 1, 122), DROP_NONE);
 }
 
+static void the_network_leaves_a_peer_room(void **state)
+{
+	unsigned refused = 0;
+
+	(void)state;
+	limit(1000, 100000);
+	for (unsigned i = 0; i < 5000; i++) {
+		struct flow_start start = start_of(alice, i, 1);
+		struct flow *flow;
+		start.key = turned(&start.key);
+		start.from = NULL;
+		start.to = alice;
+		start.tcp_flags = ACK; // would live for days
+		refused += flow_begin(flows, &start, &flow) == DROP_FLOWS;
+	}
+	assert_int_equal(refused, 5000 - 750);
+	assert_int_equal(alice->flows, 750);
+	for (unsigned i = 10000; i < 10250; i++)
+		assert_int_equal(begin(alice, i, 1), DROP_NONE);
+	assert_int_equal(begin(alice, 1, 1), DROP_FLOWS);
+}
+
 static void a_full_table_has_room_for_who_has_little(void **state)
 {
 	(void)state;
@@ -381,6 +403,7 @@ int main(void)
 		CASE(ends_after_its_time),
 		CASE(one_that_ended_passes_nothing),
 		CASE(a_peer_that_has_many_harms_itself_alone),
+		CASE(the_network_leaves_a_peer_room),
 		CASE(a_full_table_has_room_for_who_has_little),
 		CASE(answered_ones_go_when_nothing_else_helps),
 		CASE(who_is_long_gone_keeps_no_flows),
