@@ -14,6 +14,7 @@
 #include "daemon/command.h"
 
 #define LOOK_US	  100000
+#define PROVEN_MS 5000u	  // a gateway that is not there does not make the command wait for ever
 #define WITHIN_MS 180000u // an EST server that does not answer is given up before
 
 static int failed(const struct error *error)
@@ -36,10 +37,12 @@ static int print(const json_t *status, bool json)
 	return COMMAND_DONE;
 }
 
-static bool is_over(const json_t *renewal, json_int_t attempt)
+// `patient`: not before the links have shown the new certificate to their gateways.
+static bool is_over(const json_t *renewal, json_int_t attempt, bool patient)
 {
 	return json_integer_value(json_object_get(renewal, "attempts")) >= attempt &&
-	       !json_is_true(json_object_get(renewal, "busy"));
+	       !json_is_true(json_object_get(renewal, "busy")) &&
+	       !(patient && json_is_true(json_object_get(renewal, "proving")));
 }
 
 static int outcome(const json_t *status, bool json, struct error *error)
@@ -58,6 +61,7 @@ static int renew_now(bool json, struct error *error)
 {
 	_cleanup_(json_decrefp) json_t *begun = NULL;
 	uint64_t end = clock_ms() + WITHIN_MS;
+	uint64_t patient_end = UINT64_MAX; // known when the certificate is there
 
 	if (ask(json_pack("{s:s}", "command", "renew"), &begun, error) < 0)
 		return failed(error);
@@ -66,7 +70,11 @@ static int renew_now(bool json, struct error *error)
 		_cleanup_(json_decrefp) json_t *status = NULL;
 		if (ask(json_pack("{s:s}", "command", "renewal"), &status, error) < 0)
 			return failed(error);
-		if (is_over(json_object_get(status, "renewal"), attempt))
+		const json_t *renewal = json_object_get(status, "renewal");
+		uint64_t now = clock_ms();
+		if (patient_end == UINT64_MAX && is_over(renewal, attempt, false))
+			patient_end = now + PROVEN_MS;
+		if (is_over(renewal, attempt, now < patient_end))
 			return outcome(status, json, error);
 		usleep(LOOK_US);
 	}

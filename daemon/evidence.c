@@ -20,7 +20,7 @@ struct search {
 };
 
 // New credentials are new objects: the same object, or one loaded anew from the same files.
-static bool shown_in(const struct session *session, const struct credential *credential)
+bool evidence_shown_in(const struct session *session, const struct credential *credential)
 {
 	const struct credential *own = session_own(session);
 
@@ -35,7 +35,7 @@ static void look_at(struct session *session, const struct grant *grant, void *da
 
 	(void)grant;
 	search->found->clients = true;
-	search->found->proved |= shown_in(session, search->credential);
+	search->found->proved |= evidence_shown_in(session, search->credential);
 }
 
 struct renewer_evidence evidence_gather(const struct engine *engine,
@@ -52,7 +52,7 @@ struct renewer_evidence evidence_gather(const struct engine *engine,
 		struct initiator_status status;
 		initiator_status(link, &status);
 		found.refused_by_gateways += status.refusals;
-		found.proved |= status.session && shown_in(status.session, credential);
+		found.proved |= status.session && evidence_shown_in(status.session, credential);
 	}
 	if (gateway) {
 		gateway_each(gateway, look_at, &search);
