@@ -120,10 +120,10 @@ static int add_member(struct gateway *gateway, const char *identity, const struc
 	return 0;
 }
 
-static void note_anchors(struct gateway *gateway, const char *identity,
+static void note_anchors(struct gateway *gateway, const char *identity, const char *serial,
 			 const struct message_anchors *anchors)
 {
-	declared_put(leases_db(gateway->leases), identity, anchors, clock_wall());
+	declared_put(leases_db(gateway->leases), identity, anchors, serial, clock_wall());
 	if (anchor_is_news(gateway->context, identity, anchors))
 		gateway->options.unknown_anchor(gateway->options.data);
 }
@@ -230,7 +230,9 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 		return;
 	}
 	guest_admit(guest);
-	note_anchors(gateway, member_identity(member), &hello->anchors);
+	note_anchors(gateway, member_identity(member),
+		     verdict_serial(channel_verdict(connection_channel(connection))),
+		     &hello->anchors);
 }
 
 static void on_opened(struct connection *connection, void *data)

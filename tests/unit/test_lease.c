@@ -467,11 +467,11 @@ static void test_declared(void **state)
 
 	plant_pool(plant, "10.1.2.0/24");
 	struct leases *leases = open_leases(plant);
-	declared_put(leases_db(leases), "spiffe://t/b", &none, now);
-	declared_put(leases_db(leases), "spiffe://t/a", &none, 7);
-	declared_put(leases_db(leases), "spiffe://t/c", &two, now - 401 * 86400);
-	declared_put(leases_db(leases), "spiffe://t/a", &two, now + 1);
-	declared_put(NULL, "spiffe://t/a", &none, now);
+	declared_put(leases_db(leases), "spiffe://t/b", &none, "ab", now);
+	declared_put(leases_db(leases), "spiffe://t/a", &none, "ab", 7);
+	declared_put(leases_db(leases), "spiffe://t/c", &two, "ab", now - 401 * 86400);
+	declared_put(leases_db(leases), "spiffe://t/a", &two, "ab", now + 1);
+	declared_put(NULL, "spiffe://t/a", &none, "ab", now);
 	leases_close(leases);
 	leases = open_leases(plant);
 	assert_int_equal(declared_each(leases_db(leases), collect_declared, text), 0);
@@ -486,7 +486,7 @@ static void test_declared(void **state)
 	expect_moved(plant, false);
 }
 
-// Whoever says the same again makes the database write nothing, but once a day.
+// Whoever says the same again by the same certificate makes the database write nothing, but once a day.
 static void test_declared_again(void **state)
 {
 	struct plant *plant = *state;
@@ -496,19 +496,23 @@ static void test_declared_again(void **state)
 
 	plant_pool(plant, "10.1.2.0/24");
 	struct leases *leases = open_leases(plant);
-	declared_put(leases_db(leases), "spiffe://t/a", &two, now);
-	declared_put(leases_db(leases), "spiffe://t/a", &two, now + 86400);
-	declared_put(leases_db(leases), "spiffe://t/b", &two, now);
-	declared_put(leases_db(leases), "spiffe://t/b", &two, now + 86401);
-	declared_put(leases_db(leases), "spiffe://t/c", &two, now);
-	declared_put(leases_db(leases), "spiffe://t/c", &none, now + 1);
-	declared_put(leases_db(leases), "spiffe://t/d", &two, now);
-	declared_put(leases_db(leases), "spiffe://t/d", &two, now - 1); // the clock was set
+	declared_put(leases_db(leases), "spiffe://t/a", &two, "ab", now);
+	declared_put(leases_db(leases), "spiffe://t/a", &two, "ab", now + 86400);
+	declared_put(leases_db(leases), "spiffe://t/b", &two, "ab", now);
+	declared_put(leases_db(leases), "spiffe://t/b", &two, "ab", now + 86401);
+	declared_put(leases_db(leases), "spiffe://t/c", &two, "ab", now);
+	declared_put(leases_db(leases), "spiffe://t/c", &none, "ab", now + 1);
+	declared_put(leases_db(leases), "spiffe://t/d", &two, "ab", now);
+	declared_put(leases_db(leases), "spiffe://t/d", &two, "ab", now - 1); // the clock was set
+	declared_put(leases_db(leases), "spiffe://t/e", &two, "ab", now);
+	declared_put(leases_db(leases), "spiffe://t/e", &two, "ac",
+		     now + 2); // by a new certificate
 	assert_int_equal(declared_each(leases_db(leases), collect_declared, text), 0);
 	snprintf(expected, sizeof(expected),
 		 "spiffe://t/a 2 af %lld;spiffe://t/b 2 af %lld;spiffe://t/c 0 00 %lld;"
-		 "spiffe://t/d 2 af %lld;",
-		 (long long)now, (long long)now + 86401, (long long)now + 1, (long long)now - 1);
+		 "spiffe://t/d 2 af %lld;spiffe://t/e 2 af %lld;",
+		 (long long)now, (long long)now + 86401, (long long)now + 1, (long long)now - 1,
+		 (long long)now + 2);
 	assert_string_equal(text, expected);
 	leases_close(leases);
 }
