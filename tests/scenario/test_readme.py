@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README.md, "Certificates", as it is written: every line that begins with "HOST# " is run on that host, in order. A host is a
+"""README.md, "Certificates" and "Policy", as they are written: every line that begins with "HOST# " is run on that host, in order, and what
+begins with "$ " answers as it says. A host is a
 network namespace with its own /etc, /root, /run and /var/lib, so that the paths of the text are the paths of the test."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -169,3 +171,15 @@ def test_certificates(machines):
         wait_for(f"the new root alone at {machine.name}", lambda machine=machine: len(roots(machine)) == 1)
         assert roots(machine) != first[machine.name]
 
+
+def test_policy(tmp_path):
+    """What the commands about a policy answer is what stands there, but for the time."""
+    shutil.copy(README.parent / "packaging/examples/policy.conf", tmp_path)
+    path = f"{Path(binary('mutun')).parent}:/usr/bin:/bin"
+    asked = re.findall(r"^    \$ (.*)\n((?:    (?!\$ ).*\n)*)", section("Policy"), re.M)
+    assert len(asked) == 4
+    for command, answer in asked:
+        done = run("sh", "-c", command, check=False, cwd=tmp_path, env={"PATH": path, "TZ": "UTC"})
+        said, expected = [[re.sub(r"at \d{4}-.*", "", line.strip()) for line in text.splitlines() if line.strip()]
+                          for text in (done.stdout, answer)]
+        assert said == expected, f"{command}\n{done.stdout}{done.stderr}"
