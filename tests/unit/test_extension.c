@@ -192,7 +192,7 @@ static void judges_fragments(void **state)
 			assert_fragment(c, &inner);
 		memset(bytes, 0, 8);
 		bytes[0] = c->protocol;
-		put16(bytes + 2, c->units << 3 | c->more);
+		put16(bytes + 2, (size_t)c->units << 3 | c->more);
 		bytes[7] = 7;
 		memcpy(bytes + 8, c->bytes, c->size);
 		size = inner_ipv6(packet, IPPROTO_FRAGMENT, bytes, 8 + c->size);
