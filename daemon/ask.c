@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -12,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "daemon/command.h"
 
 #define ANSWER_MAX (64u << 20)
 #define WAIT_S	   15
@@ -186,4 +188,35 @@ int ask_feed(json_t *request, unsigned for_s, bool (*each)(const json_t *line, v
 	int r = follow(fd, &buffer, for_s, each, data, error);
 	buffer_done(&buffer);
 	return r;
+}
+
+int ask_failed(const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	fprintf(stderr, "mutun: %s\n", error_text(error, text, sizeof(text)));
+	return error->code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
+}
+
+const char *ask_text(const json_t *object, const char *member)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+	return text ? text : "";
+}
+
+json_int_t ask_number(const json_t *object, const char *member)
+{
+	return json_integer_value(json_object_get(object, member));
+}
+
+const char *ask_bytes(json_int_t bytes, char *text, size_t size)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	unsigned unit = 0;
+	while (value >= 1024 && unit < 4) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return text;
 }

@@ -18,3 +18,11 @@ int ask(json_t *request, json_t **ret, struct error *error);
 // `for_s`: at most so long, 0: for ever.
 int ask_feed(json_t *request, unsigned for_s, bool (*each)(const json_t *line, void *data),
 	     void *data, struct error *error);
+// Says why not. Returns an exit code of the tool: COMMAND_NO_DAEMON or COMMAND_REFUSED.
+int ask_failed(const struct error *error);
+
+// Members of an answer, "" or 0 where there is none.
+const char *ask_text(const json_t *object, const char *member);
+json_int_t ask_number(const json_t *object, const char *member);
+// "12.3 MiB". Returns `text`.
+const char *ask_bytes(json_int_t bytes, char *text, size_t size);

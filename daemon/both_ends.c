@@ -63,17 +63,17 @@ json_t *both_ends_ask(const struct both_ends *question, struct error *error)
 
 static void print_end(const json_t *end)
 {
-	const char *failure = inspect_text(end, "error");
+	const char *failure = ask_text(end, "error");
 	char rule[512];
-	printf("at %s: ", inspect_text(end, "end"));
+	printf("at %s: ", ask_text(end, "end"));
 	if (*failure) {
 		printf("not known: %s\n", failure);
 		return;
 	}
 	printf("%s", json_is_true(json_object_get(end, "allow")) ? "passes" : "REFUSED");
-	if (*inspect_text(end, "place"))
+	if (*ask_text(end, "place"))
 		printf(" by rule %s", inspect_rule(end, rule, sizeof(rule)));
-	printf(": %s\n", inspect_text(end, "why"));
+	printf(": %s\n", ask_text(end, "why"));
 }
 
 void both_ends_print(const json_t *ends, bool here)
@@ -81,7 +81,7 @@ void both_ends_print(const json_t *ends, bool here)
 	size_t i;
 	json_t *end;
 	json_array_foreach (ends, i, end)
-		if (here || strcmp(inspect_text(end, "end"), "here") != 0)
+		if (here || strcmp(ask_text(end, "end"), "here") != 0)
 			print_end(end);
 }
 

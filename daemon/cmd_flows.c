@@ -27,8 +27,8 @@ struct listing {
 // An identity, or else the address.
 static const char *who(const json_t *line, const char *side, const char *address)
 {
-	const char *identity = inspect_text(line, side);
-	return *identity ? identity : inspect_text(line, address);
+	const char *identity = ask_text(line, side);
+	return *identity ? identity : ask_text(line, address);
 }
 
 // --- the table
@@ -49,13 +49,12 @@ static void add_row(struct listing *listing, const json_t *line)
 	char text[512];
 	scols_line_set_data(row, 0, who(line, "from", "from_address"));
 	scols_line_set_data(row, 1, who(line, "to", "to_address"));
-	scols_line_set_data(row, 2, inspect_text(line, "target"));
-	scols_line_set_data(row, 3, inspect_text(line, "state"));
-	scols_line_set_data(row, 4, clock_words(inspect_number(line, "age_s"), text, sizeof(text)));
-	scols_line_set_data(row, 5,
-			    inspect_bytes(inspect_number(line, "sent_bytes"), text, sizeof(text)));
-	scols_line_set_data(
-		row, 6, inspect_bytes(inspect_number(line, "received_bytes"), text, sizeof(text)));
+	scols_line_set_data(row, 2, ask_text(line, "target"));
+	scols_line_set_data(row, 3, ask_text(line, "state"));
+	scols_line_set_data(row, 4, clock_words(ask_number(line, "age_s"), text, sizeof(text)));
+	scols_line_set_data(row, 5, ask_bytes(ask_number(line, "sent_bytes"), text, sizeof(text)));
+	scols_line_set_data(row, 6,
+			    ask_bytes(ask_number(line, "received_bytes"), text, sizeof(text)));
 	scols_line_set_data(row, 7, inspect_rule(line, text, sizeof(text)));
 }
 
@@ -66,17 +65,17 @@ static void print_event(const json_t *line)
 	char now[16], rule[512];
 	time_t wall = time(NULL);
 	struct tm parts;
-	bool denied = inspect_text(line, "event")[0] == 'd';
+	bool denied = ask_text(line, "event")[0] == 'd';
 	localtime_r(&wall, &parts);
 	strftime(now, sizeof(now), "%H:%M:%S", &parts);
 	printf("%s %s  %s -> %s", now, denied ? "refused" : "begun  ",
-	       who(line, "from", "from_address"), inspect_text(line, "target"));
-	if (denied && !*inspect_text(line, "place"))
-		printf("  (%s)", inspect_text(line, "reason"));
+	       who(line, "from", "from_address"), ask_text(line, "target"));
+	if (denied && !*ask_text(line, "place"))
+		printf("  (%s)", ask_text(line, "reason"));
 	else
 		printf("  %s", inspect_rule(line, rule, sizeof(rule)));
-	if (inspect_number(line, "count") > 1)
-		printf("  %lld times", (long long)inspect_number(line, "count"));
+	if (ask_number(line, "count") > 1)
+		printf("  %lld times", (long long)ask_number(line, "count"));
 	putchar('\n');
 	fflush(stdout);
 }
@@ -94,9 +93,9 @@ static bool on_line(const json_t *line, void *data)
 {
 	struct listing *listing = data;
 	if (json_object_get(line, "lost")) {
-		listing->lost += (uint64_t)inspect_number(line, "lost");
+		listing->lost += (uint64_t)ask_number(line, "lost");
 		if (listing->inspect.follow && !listing->inspect.json)
-			fprintf(stderr, "%lld more\n", (long long)inspect_number(line, "lost"));
+			fprintf(stderr, "%lld more\n", (long long)ask_number(line, "lost"));
 		return true;
 	}
 	if (!listing->inspect.follow && listing->rows >= listing->limit) {
@@ -111,7 +110,7 @@ static bool on_line(const json_t *line, void *data)
 	else if (listing->inspect.follow)
 		print_event(line);
 	else
-		puts(inspect_text(line, "words"));
+		puts(ask_text(line, "words"));
 	return true;
 }
 
@@ -144,5 +143,5 @@ int cmd_flows(int argc, char **argv)
 	if (r == 0)
 		finish(&listing);
 	scols_unref_table(listing.table);
-	return r < 0 ? inspect_failed(&error) : COMMAND_DONE;
+	return r < 0 ? ask_failed(&error) : COMMAND_DONE;
 }

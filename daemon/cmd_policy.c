@@ -101,30 +101,24 @@ int cmd_policy_check(int argc, char **argv)
 
 // --- explain
 
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-	return text ? text : "";
-}
-
 // "\"eng to staging\" (policy.conf:34)".
 static const char *rule_text(const json_t *rule, char *text, size_t size)
 {
-	const char *name = text_of(rule, "name");
+	const char *name = ask_text(rule, "name");
 	if (*name)
-		snprintf(text, size, "\"%s\" (%s)", name, text_of(rule, "place"));
+		snprintf(text, size, "\"%s\" (%s)", name, ask_text(rule, "place"));
 	else
-		snprintf(text, size, "%s", text_of(rule, "place"));
+		snprintf(text, size, "%s", ask_text(rule, "place"));
 	return text;
 }
 
 static void print_end(const char *what, const json_t *end)
 {
-	const char *identity = text_of(end, "identity"), *issuer = text_of(end, "issuer");
+	const char *identity = ask_text(end, "identity"), *issuer = ask_text(end, "issuer");
 	const json_t *units = json_object_get(end, "units");
 	size_t i;
 	json_t *unit;
-	const char *address = text_of(end, "address");
+	const char *address = ask_text(end, "address");
 	const json_t *connected = json_object_get(end, "connected");
 	printf("%-8s %s%s%s", what, identity, *identity && *address ? ", " : "", address);
 	if (*identity && json_is_boolean(connected))
@@ -140,7 +134,7 @@ static void print_end(const char *what, const json_t *end)
 
 static void print_matched(const char *what, const json_t *matched)
 {
-	const char *word = text_of(matched, "word"), *entry = text_of(matched, "entry");
+	const char *word = ask_text(matched, "word"), *entry = ask_text(matched, "entry");
 	bool same = !*entry || strncmp(word, entry, strlen(word)) == 0;
 	printf("         %s: %s%s%s%s\n", what, word, same ? "" : " (", same ? "" : entry,
 	       same ? "" : ")");
@@ -161,7 +155,7 @@ static void print_near(const json_t *near)
 	json_t *rule;
 	json_array_foreach (near, i, rule)
 		for (unsigned j = 0; j < sizeof(words) / sizeof(words[0]); j++)
-			if (strcmp(words[j].differs, text_of(rule, "differs")) == 0)
+			if (strcmp(words[j].differs, ask_text(rule, "differs")) == 0)
 				printf("near:    rule %s %s\n", rule_text(rule, text, sizeof(text)),
 				       words[j].words);
 }
@@ -169,12 +163,12 @@ static void print_near(const json_t *near)
 static void print_explanation(const json_t *answer)
 {
 	const json_t *rule = json_object_get(answer, "rule"), *next;
-	const char *verdict = text_of(answer, "verdict");
+	const char *verdict = ask_text(answer, "verdict");
 	char text[512];
 	bool allowed = strcmp(verdict, "allow") == 0;
 	print_end("from:", json_object_get(answer, "from"));
 	print_end("to:", json_object_get(answer, "to"));
-	printf("service: %s, at %s\n", text_of(answer, "service"), text_of(answer, "at"));
+	printf("service: %s, at %s\n", ask_text(answer, "service"), ask_text(answer, "at"));
 	printf("verdict: %s", allowed			       ? "ALLOWED"
 			      : strcmp(verdict, "reject") == 0 ? "REJECTED"
 							       : "DROPPED");
@@ -182,11 +176,11 @@ static void print_explanation(const json_t *answer)
 		printf(" by rule %s\n", rule_text(rule, text, sizeof(text)));
 		print_matched("from", json_object_get(answer, "from_matched"));
 		print_matched("to", json_object_get(answer, "to_matched"));
-		printf("         service: %s\n", text_of(answer, "service_matched"));
+		printf("         service: %s\n", ask_text(answer, "service_matched"));
 		next = json_object_get(answer, "next_rule");
 		printf("without: %s%s%s\n",
-		       strcmp(text_of(answer, "next_verdict"), "allow") == 0 ? "allowed"
-									     : "refused",
+		       strcmp(ask_text(answer, "next_verdict"), "allow") == 0 ? "allowed"
+									      : "refused",
 		       json_is_object(next) ? " by rule " : ": no rule allows it",
 		       json_is_object(next) ? rule_text(next, text, sizeof(text)) : "");
 	} else {
@@ -236,8 +230,8 @@ static json_t *ask_file(const char *path, const json_t *request, struct error *e
 // What the other end says, of a packet now; it is not asked about a file or another time.
 static void ask_other_end(const struct arguments *arguments, const char *service, json_t *answer)
 {
-	const char *from = text_of(json_object_get(answer, "from"), "address");
-	const char *to = text_of(json_object_get(answer, "to"), "address");
+	const char *from = ask_text(json_object_get(answer, "from"), "address");
+	const char *to = ask_text(json_object_get(answer, "to"), "address");
 	struct both_ends question = {.from = from, .to = to, .service = service};
 	struct error error;
 	if (arguments->file || arguments->at || arguments->inbound || !*from || !*to)
@@ -253,10 +247,8 @@ static int explain_own(const struct arguments *arguments, const char *to, const 
 	struct both_ends question = {.to = to, .service = service};
 	struct error error = {0};
 	_cleanup_(json_decrefp) json_t *ends = both_ends_ask(&question, &error);
-	if (!ends) {
-		arguments_refused(&error);
-		return error.code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
-	}
+	if (!ends)
+		return ask_failed(&error);
 	if (arguments->json) {
 		json_t *answer = json_pack("{s:i,s:O}", "schema", COMMAND_SCHEMA, "ends", ends);
 		arguments_print(answer);
@@ -277,10 +269,8 @@ static int explain(const struct arguments *arguments, const char *service, json_
 	} else {
 		ask(request, &answer, &error);
 	}
-	if (!answer) {
-		arguments_refused(&error);
-		return error.code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
-	}
+	if (!answer)
+		return ask_failed(&error);
 	ask_other_end(arguments, service, answer);
 	const json_t *ends = json_object_get(answer, "ends");
 	if (arguments->json) {
@@ -289,7 +279,7 @@ static int explain(const struct arguments *arguments, const char *service, json_
 		print_explanation(answer);
 		both_ends_print(ends, false);
 	}
-	bool allowed = strcmp(text_of(answer, "verdict"), "allow") == 0 && both_ends_allow(ends);
+	bool allowed = strcmp(ask_text(answer, "verdict"), "allow") == 0 && both_ends_allow(ends);
 	return allowed ? COMMAND_DONE : COMMAND_REFUSED;
 }
 

@@ -2,7 +2,6 @@
 
 #include "daemon/cmd_reload.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,23 +15,6 @@
 #include "daemon/plan.h"
 
 #define DIGEST_SHOWN 12
-
-static int failed(const struct error *error)
-{
-	int r = arguments_refused(error);
-	return error->code == ECONNREFUSED ? COMMAND_NO_DAEMON : r;
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-	return text ? text : "";
-}
-
-static json_int_t number_of(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
 
 // --- the plan, line by line
 
@@ -66,33 +48,33 @@ static void print_session(const json_t *session)
 		{"told", "is told of other routes, name servers, sizes or rates"},
 		{"routes", "goes on"},
 	};
-	const char *change = text_of(session, "change");
-	printf("session %s ", text_of(session, "identity"));
+	const char *change = ask_text(session, "change");
+	printf("session %s ", ask_text(session, "identity"));
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
 		if (strcmp(change, changes[i].change) == 0)
 			fputs(changes[i].words, stdout);
-	if (number_of(session, "gained") || number_of(session, "lost"))
+	if (ask_number(session, "gained") || ask_number(session, "lost"))
 		printf("; networks behind it: %" JSON_INTEGER_FORMAT " more, %" JSON_INTEGER_FORMAT
 		       " fewer",
-		       number_of(session, "gained"), number_of(session, "lost"));
+		       ask_number(session, "gained"), ask_number(session, "lost"));
 	putchar('\n');
 }
 
 static void print_link(const json_t *link)
 {
-	const char *change = text_of(link, "change");
-	printf("link %s %s\n", text_of(link, "name"),
+	const char *change = ask_text(link, "change");
+	printf("link %s %s\n", ask_text(link, "name"),
 	       strcmp(change, "anew") == 0 ? "is made anew" : change);
 }
 
 static void print_flow(const json_t *flow)
 {
-	const char *to = text_of(flow, "to");
-	const char *address = text_of(flow, "address");
+	const char *to = ask_text(flow, "to");
+	const char *address = ask_text(flow, "address");
 	const json_t *rule = json_object_get(flow, "rule");
 	bool named = strcmp(to, address) != 0;
-	printf("flow %s -> %s%s%s%s %s is cut: ", text_of(flow, "from"), to, named ? " (" : "",
-	       named ? address : "", named ? ")" : "", text_of(flow, "service"));
+	printf("flow %s -> %s%s%s%s %s is cut: ", ask_text(flow, "from"), to, named ? " (" : "",
+	       named ? address : "", named ? ")" : "", ask_text(flow, "service"));
 	if (json_is_string(rule))
 		printf("rule %s\n", json_string_value(rule));
 	else
@@ -107,21 +89,21 @@ static void print_more(json_int_t count, const char *what)
 
 static void print_sum(const json_t *sum)
 {
-	print_more(number_of(sum, "ends"), "sessions that end");
-	print_more(number_of(sum, "moves"), "sessions with other addresses");
-	print_more(number_of(sum, "told"), "sessions that are told");
-	print_more(number_of(sum, "cut"), "flows that are cut");
+	print_more(ask_number(sum, "ends"), "sessions that end");
+	print_more(ask_number(sum, "moves"), "sessions with other addresses");
+	print_more(ask_number(sum, "told"), "sessions that are told");
+	print_more(ask_number(sum, "cut"), "flows that are cut");
 	printf("of %" JSON_INTEGER_FORMAT " sessions %" JSON_INTEGER_FORMAT
 	       " end, %" JSON_INTEGER_FORMAT " get other addresses, %" JSON_INTEGER_FORMAT
 	       " are told of changes, %" JSON_INTEGER_FORMAT
 	       " have to prove their identity again; %" JSON_INTEGER_FORMAT " links change\n",
-	       number_of(sum, "sessions"), number_of(sum, "ends"), number_of(sum, "moves"),
-	       number_of(sum, "told"), number_of(sum, "proofs"), number_of(sum, "links"));
+	       ask_number(sum, "sessions"), ask_number(sum, "ends"), ask_number(sum, "moves"),
+	       ask_number(sum, "told"), ask_number(sum, "proofs"), ask_number(sum, "links"));
 	printf("of %" JSON_INTEGER_FORMAT " flows %" JSON_INTEGER_FORMAT
 	       " are cut; networks: %" JSON_INTEGER_FORMAT " more, %" JSON_INTEGER_FORMAT
 	       " fewer\n",
-	       number_of(sum, "flows"), number_of(sum, "cut"), number_of(sum, "routes_gained"),
-	       number_of(sum, "routes_lost"));
+	       ask_number(sum, "flows"), ask_number(sum, "cut"), ask_number(sum, "routes_gained"),
+	       ask_number(sum, "routes_lost"));
 }
 
 static bool on_text(const json_t *line, void *data)
@@ -155,7 +137,7 @@ static int show_plan(bool json)
 	struct error error;
 	int r = ask_feed(json_pack("{s:s}", "command", "plan"), 0, json ? on_json : on_text, NULL,
 			 &error);
-	return r < 0 ? failed(&error) : COMMAND_DONE;
+	return r < 0 ? ask_failed(&error) : COMMAND_DONE;
 }
 
 // --- acting
@@ -165,7 +147,7 @@ static int act(json_t *request, bool json, const char *done)
 	_cleanup_(json_decrefp) json_t *result = NULL;
 	struct error error;
 	if (ask(request, &result, &error) < 0)
-		return failed(&error);
+		return ask_failed(&error);
 	if (json)
 		arguments_print(result);
 	else

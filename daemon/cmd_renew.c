@@ -17,13 +17,6 @@
 #define PROVEN_MS 5000u	  // a gateway that is not there does not make the command wait for ever
 #define WITHIN_MS 180000u // an EST server that does not answer is given up before
 
-static int failed(const struct error *error)
-{
-	int r = arguments_refused(error);
-
-	return error->code == ECONNREFUSED ? COMMAND_NO_DAEMON : r;
-}
-
 static int print(const json_t *status, bool json)
 {
 	const json_t *renewal = json_object_get(status, "renewal");
@@ -64,12 +57,12 @@ static int renew_now(bool json, struct error *error)
 	uint64_t patient_end = UINT64_MAX; // known when the certificate is there
 
 	if (ask(json_pack("{s:s}", "command", "renew"), &begun, error) < 0)
-		return failed(error);
+		return ask_failed(error);
 	json_int_t attempt = json_integer_value(json_object_get(begun, "attempt"));
 	while (clock_ms() < end) {
 		_cleanup_(json_decrefp) json_t *status = NULL;
 		if (ask(json_pack("{s:s}", "command", "renewal"), &status, error) < 0)
-			return failed(error);
+			return ask_failed(error);
 		const json_t *renewal = json_object_get(status, "renewal");
 		uint64_t now = clock_ms();
 		if (patient_end == UINT64_MAX && is_over(renewal, attempt, false))
@@ -80,7 +73,7 @@ static int renew_now(bool json, struct error *error)
 	}
 	error_set(error, ETIMEDOUT, "no outcome within %u s", WITHIN_MS / 1000);
 	error_remedy(error, "see what comes of it with: mutun renew");
-	return failed(error);
+	return ask_failed(error);
 }
 
 int cmd_renew(int argc, char **argv)
@@ -97,6 +90,6 @@ int cmd_renew(int argc, char **argv)
 	if (arguments.now)
 		return renew_now(arguments.json, &error);
 	if (ask(json_pack("{s:s}", "command", "renewal"), &status, &error) < 0)
-		return failed(&error);
+		return ask_failed(&error);
 	return print(status, arguments.json);
 }

@@ -12,28 +12,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "daemon/ask.h"
+#include "daemon/command.h"
 
-#define SKEW_SHOWN_S	 5 // less is the way of the answer, and the rounding of both
-#define EXIT_REFUSED	 1
-#define EXIT_USAGE	 2
-#define EXIT_NOT_RUNNING 3
+#define SKEW_SHOWN_S 5 // less is the way of the answer, and the rounding of both
 
 static const char *text_of(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 	return text ? text : "-";
-}
-
-static json_int_t number_of(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
-static int fail(const struct error *error)
-{
-	char text[ERROR_TEXT_MAX];
-	fprintf(stderr, "mutun: %s\n", error_text(error, text, sizeof(text)));
-	return error->code == ECONNREFUSED ? EXIT_NOT_RUNNING : EXIT_REFUSED;
 }
 
 static void print_json(const json_t *result)
@@ -91,18 +77,6 @@ static void join(const json_t *array, char *text, size_t size)
 	}
 }
 
-static void bytes_text(json_int_t bytes, char *text, size_t size)
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes;
-	unsigned unit = 0;
-	while (value >= 1024 && unit < 4) {
-		value /= 1024;
-		unit++;
-	}
-	snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-}
-
 static void print_counts(const char *label, const json_t *counts)
 {
 	const char *name;
@@ -123,7 +97,7 @@ static void print_renewal(const json_t *session)
 		return;
 	printf("    renewed:     %" JSON_INTEGER_FORMAT " times, last %" JSON_INTEGER_FORMAT
 	       " s ago (%s): ",
-	       number_of(session, "renewals"), number_of(last, "ago_s"), text_of(last, "reason"));
+	       ask_number(session, "renewals"), ask_number(last, "ago_s"), text_of(last, "reason"));
 	if (json_is_integer(lost))
 		printf("%" JSON_INTEGER_FORMAT " packets lost\n", json_integer_value(lost));
 	else
@@ -153,7 +127,7 @@ static void print_names(const json_t *dns)
 
 static void print_bandwidth(const json_t *session)
 {
-	json_int_t rate = number_of(session, "bandwidth");
+	json_int_t rate = ask_number(session, "bandwidth");
 	if (rate)
 		printf("    bandwidth:   %.6g Mbit/s each way\n", (double)rate / 1e6);
 }
@@ -177,17 +151,17 @@ static void print_session(const json_t *session)
 	puts(json_is_true(json_object_get(session, "segments_singly"))
 		     ? ", loses datagrams that leave in one piece: they leave one by one"
 		     : "");
-	printf("    MTU:         %" JSON_INTEGER_FORMAT ", %s\n", number_of(session, "mtu"),
+	printf("    MTU:         %" JSON_INTEGER_FORMAT ", %s\n", ask_number(session, "mtu"),
 	       text_of(session, "mtu_reason"));
 	print_bandwidth(session);
 	print_names(json_object_get(session, "dns"));
 	printf("    keys:        epoch %" JSON_INTEGER_FORMAT ", %s, %s\n",
-	       number_of(session, "epoch"), text_of(session, "cipher"), text_of(session, "group"));
-	bytes_text(number_of(in, "bytes"), rx, sizeof(rx));
-	bytes_text(number_of(out, "bytes"), tx, sizeof(tx));
+	       ask_number(session, "epoch"), text_of(session, "cipher"), text_of(session, "group"));
+	ask_bytes(ask_number(in, "bytes"), rx, sizeof(rx));
+	ask_bytes(ask_number(out, "bytes"), tx, sizeof(tx));
 	printf("    received:    %s in %" JSON_INTEGER_FORMAT
 	       " packets; sent: %s in %" JSON_INTEGER_FORMAT " packets\n",
-	       rx, number_of(in, "packets"), tx, number_of(out, "packets"));
+	       rx, ask_number(in, "packets"), tx, ask_number(out, "packets"));
 	print_counts("dropped     ", json_object_get(session, "drops"));
 	print_certificate("    certificate:", json_object_get(session, "certificate"));
 	print_renewal(session);
@@ -204,7 +178,7 @@ static void print_refused(const char *label, const json_t *refused)
 static void print_audit(const json_t *audit)
 {
 	const json_t *problem = json_object_get(audit, "problem");
-	json_int_t lost = number_of(audit, "lost");
+	json_int_t lost = ask_number(audit, "lost");
 	if (json_is_string(problem))
 		printf("audit log:   NOT WRITTEN: %s\n", json_string_value(problem));
 	if (lost)
@@ -238,7 +212,7 @@ static void print_crypto(const json_t *crypto)
 {
 	const json_t *other = json_object_get(crypto, "ipsec_mb_ns");
 	printf("AES-GCM:     %s (%" JSON_INTEGER_FORMAT " ns a packet by OpenSSL",
-	       text_of(crypto, "engine"), number_of(crypto, "openssl_ns"));
+	       text_of(crypto, "engine"), ask_number(crypto, "openssl_ns"));
 	if (json_is_integer(other))
 		printf(", %" JSON_INTEGER_FORMAT " ns by ipsec-mb", json_integer_value(other));
 	puts(")");
@@ -259,7 +233,7 @@ static void print_offloads(const json_t *offloads)
 static void print_own_renewal(const json_t *renewal)
 {
 	const char *from = json_string_value(json_object_get(renewal, "from"));
-	json_int_t skew = number_of(renewal, "skew_s");
+	json_int_t skew = ask_number(renewal, "skew_s");
 	char words[32];
 	printf("renewal:     %s%s%s\n", text_of(renewal, "words"), from ? ", from " : "",
 	       from ? from : "");
@@ -276,9 +250,9 @@ static void print_revocation(const json_t *revocation)
 	char words[32];
 	size_t i;
 	json_array_foreach (json_object_get(revocation, "denials"), i, list) {
-		clock_words(number_of(list, "age_s"), words, sizeof(words));
+		clock_words(ask_number(list, "age_s"), words, sizeof(words));
 		printf("revocations: %" JSON_INTEGER_FORMAT " of %s, the last %s ago, from %s\n",
-		       number_of(list, "number"), text_of(list, "domain"), words,
+		       ask_number(list, "number"), text_of(list, "domain"), words,
 		       text_of(list, "source"));
 		print_problem("revocations", list);
 	}
@@ -295,7 +269,7 @@ static void print_lists(const json_t *lists)
 		if (read)
 			printf(" (%s, number %s, %" JSON_INTEGER_FORMAT " entries)",
 			       text_of(list, "issuer"), text_of(list, "number"),
-			       number_of(list, "entries"));
+			       ask_number(list, "entries"));
 		putchar('\n');
 		if (json_is_string(json_object_get(list, "problem")))
 			printf("  NOT TAKEN%s: %s\n",
@@ -320,10 +294,11 @@ static void print_status(const json_t *status)
 	if (json_object_get(status, "unconfirmed_s"))
 		printf("NOT CONFIRMED: the configuration before comes back in %" JSON_INTEGER_FORMAT
 		       " s; keep this one with: mutun confirm\n",
-		       number_of(status, "unconfirmed_s"));
+		       ask_number(status, "unconfirmed_s"));
 	printf("policy:      %s\n", text_of(json_object_get(status, "policy"), "words"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
-	       text_of(json_object_get(status, "interface"), "name"), number_of(status, "workers"));
+	       text_of(json_object_get(status, "interface"), "name"),
+	       ask_number(status, "workers"));
 	print_crypto(json_object_get(status, "crypto"));
 	print_offloads(json_object_get(json_object_get(status, "interface"), "offload"));
 	print_counts("dropped, of no session", json_object_get(status, "drops"));
@@ -350,13 +325,13 @@ static void print_sessions(const json_t *result)
 		join(json_object_get(session, "addresses"), text, sizeof(text));
 		scols_line_set_data(line, 1, text);
 		scols_line_set_data(line, 2, text_of(session, "endpoint"));
-		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, number_of(session, "epoch"));
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, ask_number(session, "epoch"));
 		scols_line_set_data(line, 3, text);
 		snprintf(text, sizeof(text), "%.2f ms", json_real_value(rtt));
 		scols_line_set_data(line, 4, json_is_real(rtt) ? text : "-");
-		bytes_text(number_of(json_object_get(session, "rx"), "bytes"), text, sizeof(text));
+		ask_bytes(ask_number(json_object_get(session, "rx"), "bytes"), text, sizeof(text));
 		scols_line_set_data(line, 5, text);
-		bytes_text(number_of(json_object_get(session, "tx"), "bytes"), text, sizeof(text));
+		ask_bytes(ask_number(json_object_get(session, "tx"), "bytes"), text, sizeof(text));
 		scols_line_set_data(line, 6, text);
 		scols_line_set_data(line, 7,
 				    text_of(json_object_get(session, "certificate"), "words"));
@@ -387,9 +362,9 @@ static int show(int argc, char **argv, void (*print)(const json_t *result))
 	json_t *result;
 	bool json;
 	if (read_arguments(argc, argv, 0, &word, &json) < 0)
-		return EXIT_USAGE;
+		return COMMAND_USAGE;
 	if (ask(json_pack("{s:s}", "command", argv[0]), &result, &error) < 0)
-		return fail(&error);
+		return ask_failed(&error);
 	if (json)
 		print_json(result);
 	else
@@ -419,7 +394,7 @@ static int act(json_t *request, bool json, const char *done)
 	struct error error;
 	json_t *result;
 	if (ask(request, &result, &error) < 0)
-		return fail(&error);
+		return ask_failed(&error);
 	json_t *sessions = json_object_get(result, "sessions");
 	if (json)
 		print_json(result);
@@ -436,7 +411,7 @@ int cmd_reauth(int argc, char **argv)
 	const char *which;
 	bool json;
 	if (read_arguments(argc, argv, 1, &which, &json) < 0)
-		return EXIT_USAGE;
+		return COMMAND_USAGE;
 	return act(json_pack("{s:s,s:s?}", "command", "reauth", "which", which), json,
 		   "sessions asked to prove their identity again");
 }
@@ -446,10 +421,10 @@ int cmd_disconnect(int argc, char **argv)
 	const char *identity;
 	bool json;
 	if (read_arguments(argc, argv, 1, &identity, &json) < 0)
-		return EXIT_USAGE;
+		return COMMAND_USAGE;
 	if (!identity) {
 		fputs("mutun disconnect: which identity? See: mutun sessions\n", stderr);
-		return EXIT_USAGE;
+		return COMMAND_USAGE;
 	}
 	return act(json_pack("{s:s,s:s}", "command", "disconnect", "identity", identity), json,
 		   "sessions ended");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "daemon/ask.h"
 #include "daemon/command.h"
 
 static const struct option options[] = {
@@ -102,42 +103,11 @@ json_t *inspect_request(const char *command, const struct inspect *inspect)
 	return request;
 }
 
-int inspect_failed(const struct error *error)
-{
-	char text[ERROR_TEXT_MAX];
-	fprintf(stderr, "mutun: %s\n", error_text(error, text, sizeof(text)));
-	return error->code == ECONNREFUSED ? COMMAND_NO_DAEMON : COMMAND_REFUSED;
-}
-
-const char *inspect_text(const json_t *line, const char *member)
-{
-	const char *text = json_string_value(json_object_get(line, member));
-	return text ? text : "";
-}
-
-json_int_t inspect_number(const json_t *line, const char *member)
-{
-	return json_integer_value(json_object_get(line, member));
-}
-
 const char *inspect_rule(const json_t *line, char *text, size_t size)
 {
-	const char *name = inspect_text(line, "rule"), *place = inspect_text(line, "place");
+	const char *name = ask_text(line, "rule"), *place = ask_text(line, "place");
 	snprintf(text, size, "%s", *place ? place : "-");
 	if (*name)
 		snprintf(text, size, "%s \"%s\"", place, name);
-	return text;
-}
-
-const char *inspect_bytes(json_int_t bytes, char *text, size_t size)
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes;
-	unsigned unit = 0;
-	while (value >= 1024 && unit < 4) {
-		value /= 1024;
-		unit++;
-	}
-	snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 	return text;
 }

@@ -6,8 +6,6 @@
 #include <stdint.h>
 #include <jansson.h>
 
-struct error;
-
 struct inspect {
 	const char *from, *to, *protocol; // NULL: any
 	int64_t port;			  // -1: any
@@ -22,13 +20,5 @@ struct inspect {
 int inspect_read(int argc, char **argv, const char *allowed, struct inspect *ret);
 // A new request; NULL: out of memory.
 json_t *inspect_request(const char *command, const struct inspect *inspect);
-// Says why not. Returns an exit code.
-int inspect_failed(const struct error *error);
-
-// Members of a line, "" or 0 where there is none.
-const char *inspect_text(const json_t *line, const char *member);
-json_int_t inspect_number(const json_t *line, const char *member);
 // `policy.conf:12 "no mail"`. Returns `text`.
 const char *inspect_rule(const json_t *line, char *text, size_t size);
-// "12.3 MiB". Returns `text`.
-const char *inspect_bytes(json_int_t bytes, char *text, size_t size);

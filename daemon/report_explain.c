@@ -62,10 +62,7 @@ static void find_session(struct side *side, const struct engine *engine)
 	if (!subject || subject->sessions == 0)
 		return;
 	side->live = true;
-	side->peer.issuer = subject->facts.issuer;
-	side->peer.units = (const char *const *)subject->facts.units;
-	side->peer.unit_count = subject->facts.unit_count;
-	side->peer.hardware = subject->facts.hardware;
+	side->peer = guard_peer(side->identity, &subject->facts);
 	for (size_t i = 0; routes_at(routes, i, &prefix, &session); i++) {
 		struct addr *own = prefix.addr.family == AF_INET ? &side->end.v4 : &side->end.v6;
 		if (own->family == AF_UNSPEC && prefix.length == ADDR_BITS(&prefix.addr) &&
