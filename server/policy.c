@@ -154,15 +154,3 @@ int policy_compile(const struct rules *rules, time_t now, struct filter **ret, s
 				 FILTER_RULES_MAX);
 	return r < 0 ? error_set(error, -r, "out of memory") : 0;
 }
-
-int policy_why(const struct rules *rules, time_t now, const struct rule_question *question,
-	       struct filter_verdict *ret, struct rule_why *ret_why)
-{
-	bool *active[FILTER_PROGRAMS] = {NULL};
-	int r = list_active(rules, now, active);
-	if (r == 0)
-		rules_judge(rules, (const bool *const *)active, question, ret, ret_why);
-	free(active[0]);
-	free(active[1]);
-	return r;
-}

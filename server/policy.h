@@ -17,8 +17,3 @@ time_t policy_next_change(const struct rules *rules, time_t now);
 
 // Any thread (a job): 10,000 rules take milliseconds. Copies what it needs. -ENOMEM, -E2BIG.
 int policy_compile(const struct rules *rules, time_t now, struct filter **ret, struct error *error);
-
-// The verdict and why, word by word, for a person (`mutun policy explain`, tests in the file): linear in the rules, no filter
-// needed. `ret_why` is written when a rule decided. -ENOMEM.
-int policy_why(const struct rules *rules, time_t now, const struct rule_question *question,
-	       struct filter_verdict *ret, struct rule_why *ret_why);

@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "server/policy.h"
 #include "server/policy_diff.h"
+#include "server/policy_explain.h"
 #include "tun/rule.h"
 
 #define NOW	  1800000000
@@ -30,7 +31,8 @@ static void ask(const struct rules *rules, struct filter *filter, const struct p
 {
 	static const struct filter_peer peer = {.identity = "spiffe://d/ab"};
 	struct addr from, to;
-	struct filter_verdict slow, fast;
+	struct policy_explanation explanation;
+	struct filter_verdict fast;
 	if (addr_parse(from_text, &from) < 0 || addr_parse(to_text, &to) < 0)
 		abort();
 	const struct rule_question question = {
@@ -42,8 +44,9 @@ static void ask(const struct rules *rules, struct filter *filter, const struct p
 		.port = 22,
 	};
 	filter_judge(filter, &same, &fast);
-	if (policy_why(rules, NOW, &question, &slow, NULL) < 0)
+	if (policy_explain(rules, NOW, &question, &explanation) < 0)
 		return;
+	struct filter_verdict slow = explanation.verdict;
 	if (slow.allow != fast.allow || slow.rule != fast.rule)
 		abort();
 	if (!policy_diff_cut(diff) && policy_diff_at(diff, &question) != (slow.allow ? 1 : 0))
