@@ -16,9 +16,9 @@
 #include "daemon/command.h"
 
 #define ANSWER_MAX (64u << 20)
-#define WAIT_S	   15
 
 static const char *socket_path;
+static unsigned patience_s = 15;
 
 static const char *socket_to_ask(void)
 {
@@ -31,10 +31,15 @@ void ask_set_socket(const char *path)
 	socket_path = path;
 }
 
+void ask_set_patience(unsigned seconds)
+{
+	patience_s = seconds;
+}
+
 static int open_socket(struct error *error)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	struct timeval wait = {.tv_sec = WAIT_S};
+	struct timeval wait = {.tv_sec = patience_s};
 	const char *path = socket_to_ask();
 	if (strlen(path) >= sizeof(name.sun_path))
 		return error_set(error, ENAMETOOLONG, "the socket path %s is too long", path);
@@ -161,7 +166,7 @@ static int follow(int fd, struct buffer *buffer, unsigned for_s,
 	uint64_t until_ms = for_s ? clock_ms() + for_s * UINT64_C(1000) : CLOCK_NEVER;
 	json_auto_t *first = NULL;
 	bool go_on = true;
-	int r = next_line(fd, buffer, clock_ms() + WAIT_S * UINT64_C(1000), &first);
+	int r = next_line(fd, buffer, clock_ms() + patience_s * UINT64_C(1000), &first);
 	if (r < 0)
 		return error_set(error, EIO, "mutund at %s gave no answer", socket_to_ask());
 	if (!json_is_true(json_object_get(first, "ok")))

@@ -12,6 +12,9 @@ struct error;
 // The socket to ask (`mutun --socket`), borrowed until the process ends; else it is MUTUN_SOCKET in the environment, else ASK_SOCKET.
 void ask_set_socket(const char *path);
 
+// How long the daemon may take until it answers, 15 s unless this is said.
+void ask_set_patience(unsigned seconds);
+
 // Takes the request. 0 and the result (a new reference); -ECONNREFUSED: no daemon there; -EREMOTEIO: it said no, and why.
 int ask(json_t *request, json_t **ret, struct error *error);
 // The same for an answer that goes on (daemon/feed.h): calls `each` for every line (borrowed) until it is complete, or `each` returns false.

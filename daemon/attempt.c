@@ -209,7 +209,7 @@ int attempt_new(sd_event *event, enum attempt_kind kind, const struct config *co
 	attempt->data = data;
 	if (held)
 		attempt->result.held = *held;
-	int r = job_new(event, &(struct job_work){run, on_done, attempt}, &attempt->job);
+	int r = job_new(event, &(struct job_work){run, on_done, attempt, false}, &attempt->job);
 	if (r < 0) {
 		attempt->result.held = (struct obtained){0};
 		return r;

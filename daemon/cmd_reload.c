@@ -13,8 +13,11 @@
 #include "daemon/ask.h"
 #include "daemon/command.h"
 #include "daemon/plan.h"
+#include "daemon/reach.h"
 
 #define DIGEST_SHOWN 12
+#define PATIENCE_S \
+	300 // where packets leave it little of the processor, to read 65,536 rules takes minutes
 
 // --- the plan, line by line
 
@@ -89,6 +92,9 @@ static void print_more(json_int_t count, const char *what)
 
 static void print_sum(const json_t *sum)
 {
+	print_more(ask_number(sum, "reach"), "changes of what reaches what");
+	if (json_is_false(json_object_get(sum, "reach_complete")))
+		puts("... and maybe more: it was too much to look at all that the rules change");
 	print_more(ask_number(sum, "ends"), "sessions that end");
 	print_more(ask_number(sum, "moves"), "sessions with other addresses");
 	print_more(ask_number(sum, "told"), "sessions that are told");
@@ -112,8 +118,8 @@ static bool on_text(const json_t *line, void *data)
 		const char *name;
 		void (*print)(const json_t *value);
 	} kinds[] = {
-		{"policy", print_policy}, {"session", print_session}, {"link", print_link},
-		{"flow", print_flow},	  {"sum", print_sum},
+		{"policy", print_policy}, {"reach", reach_print}, {"session", print_session},
+		{"link", print_link},	  {"flow", print_flow},	  {"sum", print_sum},
 	};
 	(void)data;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -171,6 +177,7 @@ int cmd_reload(int argc, char **argv)
 	if (arguments.plan && arguments.confirm_s)
 		return arguments_usage("reload", "--plan changes nothing, so there is nothing to",
 				       "confirm");
+	ask_set_patience(PATIENCE_S);
 	if (arguments.plan)
 		return show_plan(arguments.json);
 	if (arguments.confirm_s)

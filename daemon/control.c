@@ -70,7 +70,8 @@ static json_t *run(struct client *client, const json_t *body, struct error *erro
 	struct request request = {
 		.engine = control->engine,
 		.body = body,
-		.feed = control->feed_count < FEEDS_MAX ? &client->feed : NULL,
+		.feed = &client->feed,
+		.crowded = control->feed_count >= FEEDS_MAX,
 		.may_act = client->peer.uid == 0 || client->peer.uid == geteuid(),
 		.uid = client->peer.uid,
 		.pid = client->peer.pid,
@@ -85,6 +86,13 @@ static int answer(struct client *client, const json_t *request)
 	char text[ERROR_TEXT_MAX];
 	struct error error = {0};
 	json_t *result = request ? run(client, request, &error) : NULL;
+	client->answered = true;
+	if (client->feed.open)
+		sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
+	if (client->feed.later) {
+		json_decref(result);
+		return sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLOUT);
+	}
 	if (!request)
 		error_set(&error, EINVAL, "the request is not a JSON object on one line");
 	json_t *reply = result ? json_pack("{s:b,s:o}", "ok", 1,
@@ -97,9 +105,6 @@ static int answer(struct client *client, const json_t *request)
 	free(line);
 	if (r == 0)
 		r = buffer_put(&client->answer, "\n", 1);
-	client->answered = true;
-	if (client->feed.open)
-		sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
 	return r < 0 ? r : sd_event_source_set_io_events(client->source, EPOLLOUT);
 }
 

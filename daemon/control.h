@@ -4,6 +4,7 @@
 //   {"command": "status"} -> {"ok": true, "result": {...}}
 // Some answers go on, a line each time something happens, until the client goes (daemon/feed.h): then the first line is
 //   {"ok": true, "feed": true}
+// An answer that takes its time (reload, plan) keeps nobody else waiting.
 //   {"command": "disconnect", "identity": "spiffe://..."} -> {"ok": false, "error": "..."}
 #pragma once
 

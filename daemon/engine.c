@@ -110,14 +110,9 @@ static int on_collect(sd_event_source *source, uint64_t usec, void *data)
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
-	char text[ERROR_TEXT_MAX];
-	struct engine *engine = data;
-	struct error error = {0};
+	const struct reload_order order = {.uid = info->ssi_uid, .pid = (pid_t)info->ssi_pid};
 	(void)source;
-	if (engine_reload(engine, 0, &error) < 0)
-		log_error("reload refused, nothing changed: %s",
-			  error_text(&error, text, sizeof(text)));
-	lookout_act(engine->lookout, "reload", NULL, info->ssi_uid, (pid_t)info->ssi_pid, &error);
+	engine_reload_soon(data, &order);
 	return 0;
 }
 
@@ -154,12 +149,14 @@ static int start_revocation(struct engine *engine, struct error *error)
 // Before anybody has a session.
 static int start_policy(struct engine *engine, struct error *error)
 {
+	struct policy_made made;
 	int r = policy_role_new(engine->event, engine->tunnel.dataplane, &engine->policy_role,
 				error);
 	if (r == 0)
-		r = policy_role_prepare(engine->policy_role, engine->config, error);
+		r = policy_make(engine->config->policy.model, clock_wall(), &made, error);
 	if (r < 0)
 		return r;
+	policy_role_prepare(engine->policy_role, &made, NULL, NULL);
 	policy_role_adopt(engine->policy_role, engine->config);
 	lookout_policy(engine->lookout, &(struct error){0});
 	return 0;
@@ -317,6 +314,7 @@ struct engine *engine_free(struct engine *engine)
 	if (!engine)
 		return NULL;
 	control_free(engine->control);
+	engine_end_reload(engine);
 	engine_forget_pending(engine);
 	clock_watch_free(engine->clock_watch);
 	renewer_free(engine->renewer);

@@ -3,6 +3,7 @@
 // beside the old, stops in reverse.
 #pragma once
 
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
@@ -29,9 +30,25 @@ DEFINE_CLEANUP(struct engine *, engine_free);
 // Serves until a signal ends it (SIGTERM, SIGINT). 0 or -errno.
 int engine_run(struct engine *engine);
 
-// Reads the files again; on failure nothing changed. All errors of the files go to the log, the first into `error`. With `confirm_s`
-// the configuration before comes back after that time, unless engine_confirm() is called. -EBUSY: one waits for that already.
-int engine_reload(struct engine *engine, unsigned confirm_s, struct error *error);
+// Who wants a reload, for the audit log, and hears of its end.
+struct reload_order {
+	unsigned
+		confirm_s; // so long after it the configuration before comes back, unless engine_confirm() is called; 0: never
+	uid_t uid;
+	pid_t pid;
+	void (*done)(const struct error *error,
+		     void *data); // code 0: it is in force; NULL: the log says why not
+	void *data;
+};
+
+// Begins to read the files again, which keeps neither packets nor requests waiting; on failure nothing changes. All errors of the files
+// go to the log, the first to `done`, which is not called before this returns. -EBUSY: another one is under way, or waits for its
+// confirmation.
+int engine_reload(struct engine *engine, const struct reload_order *order, struct error *error);
+// The same as soon as none is under way; once for all who ask meanwhile. Without `done`.
+void engine_reload_soon(struct engine *engine, const struct reload_order *order);
+// It goes on, but who gave this data to it does not hear of it.
+void engine_reload_forget(struct engine *engine, const void *data);
 // -ENOENT: nothing waits for it.
 int engine_confirm(struct engine *engine, struct error *error);
 // Seconds until the configuration before comes back; 0: it does not.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of an engine, for the files that are its inside: engine.c, engine_reload.c, plan.c.
+// The parts of an engine, for the files that are its inside: engine.c, engine_reload.c, reload.c, plan.c.
 #pragma once
 
 #include <systemd/sd-event.h>
 
 #include "base/log.h"
+#include "daemon/draft.h"
 #include "daemon/engine.h"
 #include "daemon/tunnel.h"
 
@@ -15,6 +16,7 @@ struct control;
 struct gateway_role;
 struct lookout;
 struct policy_role;
+struct reload;
 
 // A configuration that is in force until the end of its time, unless somebody confirms it.
 struct pending {
@@ -27,6 +29,11 @@ struct engine {
 	char *path;
 	struct config *config;
 	struct pending pending;
+	struct drafts drafts;
+	struct reload *reload;	   // under way; NULL: none
+	struct reload_order again; // another one after it,
+	bool reload_again;	   // if so
+	bool roll_back;		   // or, first, the way back
 	sd_event *event;
 	sd_event_source *collect;
 	struct lookout *lookout;
@@ -44,5 +51,11 @@ struct engine {
 // Everybody is judged again, and those that stay prove their identity again.
 void engine_credentials_changed(struct engine *engine, const char *reason);
 void engine_log_errors(const struct config_errors *errors, enum log_level level);
+// What waited for the end of a reload begins, if none is under way.
+void engine_next_reload(struct engine *engine);
+// None is under way any more; waits for what jobs do for one or for a plan.
+void engine_end_reload(struct engine *engine);
+// What is in force now comes back after that time.
+int engine_begin_pending(struct engine *engine, unsigned confirm_s, struct error *error);
 // Whatever is in force stays.
 void engine_forget_pending(struct engine *engine);

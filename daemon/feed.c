@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
+
 void feed_init(struct feed *feed, void (*woken)(struct feed *feed))
 {
 	*feed = (struct feed){.woken = woken};
@@ -65,6 +67,27 @@ void feed_end(struct feed *feed)
 {
 	feed->ending = true;
 	feed->woken(feed);
+}
+
+void feed_later(struct feed *feed, void (*gone)(void *data), void *data)
+{
+	feed->open = feed->later = true;
+	feed->source = (struct feed_source){.gone = gone, .data = data};
+}
+
+void feed_answer(struct feed *feed, json_t *result, const struct error *error)
+{
+	char text[ERROR_TEXT_MAX];
+	feed_put(feed, result ? json_pack("{s:b,s:o}", "ok", 1, "result", result)
+			      : json_pack("{s:b,s:s}", "ok", 0, "error",
+					  error_text(error, text, sizeof(text))));
+	feed_end(feed);
+}
+
+void feed_begin(struct feed *feed, bool (*more)(struct feed *feed, void *data))
+{
+	feed_put(feed, json_pack("{s:b,s:b}", "ok", 1, "feed", 1));
+	feed->source.more = more;
 }
 
 void feed_fill(struct feed *feed)

@@ -13,6 +13,7 @@
 #define FEED_BUFFER (1u << 20)	// bytes that wait
 #define FEED_LOW    (64u << 10) // fewer: a table is asked for more
 
+struct error;
 struct feed;
 
 struct feed_source {
@@ -26,6 +27,7 @@ struct feed_source {
 // Within the connection that it goes out on.
 struct feed {
 	bool open;
+	bool later;  // what a feed says first has not been decided when it opens
 	bool ending; // when all is out
 	struct feed_source source;
 	struct buffer out;
@@ -35,6 +37,13 @@ struct feed {
 
 // For commands. From now on the answer is a feed.
 void feed_open(struct feed *feed, const struct feed_source *source);
+// In place of it, where even the first word takes its time: nothing is said until feed_answer() or feed_begin(), one of them, once. `gone`
+// as in struct feed_source.
+void feed_later(struct feed *feed, void (*gone)(void *data), void *data);
+// Takes the result; NULL: refused, for this reason. No more follows.
+void feed_answer(struct feed *feed, json_t *result, const struct error *error);
+// More follows: `more` as in struct feed_source, with the data of feed_later().
+void feed_begin(struct feed *feed, bool (*more)(struct feed *feed, void *data));
 // Takes the line (NULL: out of memory). false: there is no room; it is lost, and counted.
 bool feed_put(struct feed *feed, json_t *line);
 // Nothing more is put.

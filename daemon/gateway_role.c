@@ -19,11 +19,32 @@
 struct gateway_role {
 	struct gateway_role_tools tools;
 	struct gateway *gateway; // NULL: not configured
-	struct config *config;	 // in force; the gateway borrows parts of it
-	struct terms *terms;	 // the configuration's, as the gateway wants them
+	// In force; the gateway borrows parts of it. What sessions were granted by is kept until gateway_role_grant().
+	struct basis {
+		struct config *config;
+		struct terms *terms; // the configuration's, as the gateway wants them
+	} now, before;
+	void (*granted)(void *data); // for on_granted()
+	void *granted_data;
 	char *lease_path;
 	char *admit_default; // pattern of the own trust domain
 };
+
+static void basis_done(struct basis *basis)
+{
+	basis->terms = terms_free(basis->terms);
+	basis->config = config_put(basis->config);
+}
+
+// Takes the terms, and a reference of the configuration.
+static void set_basis(struct gateway_role *role, struct config *config, struct terms *terms)
+{
+	if (role->before.config)
+		basis_done(&role->now); // nobody was granted anything by it
+	else
+		role->before = role->now;
+	role->now = (struct basis){config_get(config), terms};
+}
 
 static struct gateway_options gateway_options(const struct gateway_role *role,
 					      const struct config *config,
@@ -93,7 +114,7 @@ static int apply_gateway(struct gateway_role *role, const struct config *config,
 			 error);
 }
 
-static int start_gateway(struct gateway_role *role, const struct config *config,
+static int start_gateway(struct gateway_role *role, struct config *config,
 			 struct tls_context *context, struct error *error)
 {
 	_cleanup_(terms_freep) struct terms *terms = terms_new(config);
@@ -108,20 +129,19 @@ static int start_gateway(struct gateway_role *role, const struct config *config,
 		apply_clear(role->tools.apply, OWNER);
 		return r;
 	}
-	role->terms = take(terms);
+	set_basis(role, config, take(terms));
 	return 0;
 }
 
 static void stop_gateway(struct gateway_role *role)
 {
 	role->gateway = gateway_free(role->gateway);
-	role->terms = terms_free(role->terms);
-	role->config = config_put(role->config);
+	basis_done(&role->now);
+	basis_done(&role->before);
 	apply_clear(role->tools.apply, OWNER);
 }
 
-static int reload_gateway(struct gateway_role *role, const struct config *config,
-			  struct error *error)
+static int reload_gateway(struct gateway_role *role, struct config *config, struct error *error)
 {
 	_cleanup_(terms_freep) struct terms *terms = terms_new(config);
 	if (!terms)
@@ -131,11 +151,10 @@ static int reload_gateway(struct gateway_role *role, const struct config *config
 	if (r == 0)
 		r = gateway_reload(role->gateway, &options, error);
 	if (r < 0) {
-		apply_gateway(role, role->config, role->terms, NULL);
+		apply_gateway(role, role->now.config, role->now.terms, NULL);
 		return r;
 	}
-	terms_free(role->terms);
-	role->terms = take(terms);
+	set_basis(role, config, take(terms));
 	return 0;
 }
 
@@ -174,33 +193,53 @@ int gateway_role_set(struct gateway_role *role, struct config *config, struct tl
 		stop_gateway(role);
 		return 0;
 	}
-	int r = role->gateway ? reload_gateway(role, config, error)
-			      : start_gateway(role, config, context, error);
-	if (r < 0)
-		return r;
-	config_get(config);
-	config_put(role->config);
-	role->config = config;
-	return 0;
+	return role->gateway ? reload_gateway(role, config, error)
+			     : start_gateway(role, config, context, error);
+}
+
+static void on_granted(void *data)
+{
+	struct gateway_role *role = data;
+	basis_done(&role->before);
+	role->granted(role->granted_data);
+}
+
+void gateway_role_grant(struct gateway_role *role, void (*done)(void *data), void *data)
+{
+	role->granted = done;
+	role->granted_data = data;
+	if (role->gateway && role->before.config)
+		gateway_grant(role->gateway, on_granted, role);
+	else
+		on_granted(role);
 }
 
 int gateway_role_compare(const struct gateway_role *role, const struct config *config,
-			 void (*each)(const struct session *session,
-				      const struct grant_difference *difference, void *data),
-			 void *data)
+			 struct comparison *ret)
 {
-	struct gateway_options options = {0}; // no gateway admits nobody
 	_cleanup_(terms_freep) struct terms *terms = NULL;
-	if (!role->gateway)
-		return 0;
 	if (config->gateway.enabled) {
 		terms = terms_new(config);
 		if (!terms)
 			return -ENOMEM;
-		options = gateway_options(role, config, terms);
+		ret->options = gateway_options(role, config, terms);
 	}
-	gateway_compare(role->gateway, &options, each, data);
+	ret->role = role;
+	ret->cursor = SIZE_MAX;
+	ret->terms = take(terms);
 	return 0;
+}
+
+bool comparison_go_on(struct comparison *comparison)
+{
+	const struct gateway *gateway = comparison->role->gateway;
+	return gateway && gateway_compare(gateway, &comparison->options, &comparison->cursor,
+					  comparison->each, comparison->data);
+}
+
+void comparison_done(struct comparison *comparison)
+{
+	comparison->terms = terms_free(comparison->terms);
 }
 
 struct gateway *gateway_role_gateway(const struct gateway_role *role)

@@ -3,9 +3,12 @@
 // routes on this host.
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "server/gateway.h"
 
 struct apply;
 struct config;
@@ -16,6 +19,7 @@ struct gateway_role;
 struct grant_difference;
 struct herald;
 struct session;
+struct terms;
 struct tls_context;
 
 struct gateway_role_tools { // borrowed until gateway_role_free(); the strings are copied
@@ -37,13 +41,28 @@ struct gateway_role *gateway_role_free(struct gateway_role *role); // takes NULL
 DEFINE_CLEANUP(struct gateway_role *, gateway_role_free);
 
 // Starts, changes or stops the gateway as `config` wants it, of which it takes a reference. On failure what was in force before
-// stays so.
+// stays so. Sessions that go on keep what they have until gateway_role_grant(), which is to follow before the next one.
 int gateway_role_set(struct gateway_role *role, struct config *config, struct tls_context *context,
 		     struct error *error);
-// What gateway_role_set() would make of each session; changes nothing. -ENOMEM.
+// A few sessions at a time; then `done`, at once where there is nothing to do, not at all where gateway_role_free() is called before.
+void gateway_role_grant(struct gateway_role *role, void (*done)(void *data), void *data);
+
+// What all of that would make of each session: slice after slice, none of more than a few milliseconds. Nothing changes.
+struct comparison {
+	void (*each)(const struct session *session, const struct grant_difference *difference,
+		     void *data);
+	void *data;
+	// Its own; the options are all zero where no gateway is wanted, which admits nobody.
+	const struct gateway_role *role;
+	struct gateway_options options;
+	struct terms *terms;
+	size_t cursor;
+};
+// The caller has said `each`. Borrows both until comparison_done(). -ENOMEM.
 int gateway_role_compare(const struct gateway_role *role, const struct config *config,
-			 void (*each)(const struct session *session,
-				      const struct grant_difference *difference, void *data),
-			 void *data);
+			 struct comparison *ret);
+bool comparison_go_on(struct comparison *comparison); // false: that was the last slice
+void comparison_done(struct comparison *comparison);  // also of one that is all zero
+
 struct gateway *
 gateway_role_gateway(const struct gateway_role *role); // NULL: none, or `role` is NULL

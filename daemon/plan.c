@@ -7,7 +7,6 @@
 #include <string.h>
 #include <jansson.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "daemon/client_role.h"
 #include "daemon/config.h"
@@ -17,8 +16,6 @@
 #include "daemon/gateway_role.h"
 #include "daemon/policy_role.h"
 #include "server/admit.h"
-#include "server/policy.h"
-#include "server/policy_digest.h"
 #include "server/policy_service.h"
 #include "server/policy_words.h"
 #include "tun/dataplane.h"
@@ -28,11 +25,14 @@
 #include "tun/session.h"
 #include "tun/subject.h"
 
+#define PLANS_MAX 4u // whose files are being read, a reload among them
+
 struct plan {
-	struct guard *guard;
-	struct config *config; // that the reload would take
-	struct filter *filter; // that would judge
+	struct engine *engine;
+	struct draft *draft; // what the reload would take
 	struct feed *feed;
+	struct comparison comparison; // of the sessions
+	bool compared;
 	struct guard_trial trial; // of the flows
 	unsigned listed;	  // of those that would be cut
 	unsigned sessions, changes[GRANT_ENDED + 1];
@@ -45,8 +45,8 @@ static struct plan *plan_free(struct plan *plan)
 {
 	if (!plan)
 		return NULL;
-	filter_free(plan->filter);
-	config_put(plan->config);
+	comparison_done(&plan->comparison);
+	draft_free(plan->draft);
 	free(plan);
 	return NULL;
 }
@@ -109,32 +109,42 @@ static unsigned up_links(const struct engine *engine)
 	return count;
 }
 
-static int compare_roles(struct plan *plan, const struct engine *engine)
+static int compare_roles(struct plan *plan)
 {
-	int r = gateway_role_compare(engine->gateway_role, plan->config, on_session, plan);
-	if (r == 0)
-		r = client_role_compare(engine->client_role, plan->config, on_link, plan);
-	if (credentials_differ(engine->credentials, &plan->config->node))
+	const struct engine *engine = plan->engine;
+	const struct config *config = plan->draft->config;
+	plan->comparison = (struct comparison){.each = on_session, .data = plan};
+	int r = gateway_role_compare(engine->gateway_role, config, &plan->comparison);
+	return r < 0 ? r : client_role_compare(engine->client_role, config, on_link, plan);
+}
+
+static void count_proofs(struct plan *plan)
+{
+	const struct engine *engine = plan->engine;
+	if (credentials_differ(engine->credentials, &plan->draft->config->node))
 		plan->proofs = plan->sessions - plan->changes[GRANT_ENDED] + up_links(engine);
-	return r;
 }
 
 // --- policy and flows
 
-static int compare_policy(struct plan *plan, const struct engine *engine)
+static void compare_policy(struct plan *plan)
 {
-	const struct rules *rules = plan->config->policy.model;
-	struct policy_status now = policy_role_status(engine->policy_role);
-	char digest[POLICY_DIGEST_SIZE];
-	int r = policy_digest(rules, digest);
-	if (r < 0)
-		return r;
+	const struct rules *rules = plan->draft->config->policy.model;
+	const char *digest = plan->draft->policy.digest;
+	struct policy_status now = policy_role_status(plan->engine->policy_role);
 	feed_put(plan->feed,
 		 json_pack("{s:{s:[i,i],s:[i,i],s:[s,s],s:b}}", "policy", "rules", (int)now.rules,
 			   (int)rules->rule_count, "inbound", (int)now.inbound,
 			   (int)rules->inbound_count, "digest", now.digest, digest, "changes",
 			   strcmp(now.digest, digest) != 0));
-	return 0;
+}
+
+static void put_reach(struct plan *plan)
+{
+	json_t *change;
+	size_t i;
+	json_array_foreach (plan->draft->reach.changes, i, change)
+		feed_put(plan->feed, json_pack("{s:O}", "reach", change));
 }
 
 static const char *end_text(const struct subject *subject, const struct addr *addr,
@@ -145,7 +155,7 @@ static const char *end_text(const struct subject *subject, const struct addr *ad
 
 static json_t *rule_text(const struct plan *plan, enum filter_program program, uint32_t rule)
 {
-	const struct rules *rules = plan->config->policy.model;
+	const struct rules *rules = plan->draft->config->policy.model;
 	char text[POLICY_WORD_MAX];
 	if (rule == FILTER_NO_RULE)
 		return json_null();
@@ -170,7 +180,7 @@ static void on_cut(const struct flow *flow, void *data)
 	char text[POLICY_SERVICE_TEXT_MAX];
 	if (plan->listed++ >= PLAN_LIST_MAX)
 		return;
-	guard_judge_flow(plan->filter, flow, &verdict, &program);
+	guard_judge_flow(plan->draft->policy.filter, flow, &verdict, &program);
 	feed_put(plan->feed, json_pack("{s:{s:s,s:s,s:s,s:s,s:o}}", "flow", "from",
 				       end_text(flow->from, &key->from, from), "to",
 				       end_text(flow->to, &key->to, to), "address",
@@ -182,11 +192,13 @@ static void on_cut(const struct flow *flow, void *data)
 static void put_sum(const struct plan *plan)
 {
 	feed_put(plan->feed,
-		 json_pack("{s:{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:I,s:I}}", "sum", "sessions",
-			   (int)plan->sessions, "ends", (int)plan->changes[GRANT_ENDED], "moves",
-			   (int)plan->changes[GRANT_MOVED], "told", (int)plan->changes[GRANT_TOLD],
-			   "proofs", (int)plan->proofs, "routes_gained", (int)plan->gained,
-			   "routes_lost", (int)plan->lost, "links", (int)plan->links, "flows",
+		 json_pack("{s:{s:i,s:b,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:I,s:I}}", "sum", "reach",
+			   (int)plan->draft->reach.count, "reach_complete", !plan->draft->reach.cut,
+			   "sessions", (int)plan->sessions, "ends", (int)plan->changes[GRANT_ENDED],
+			   "moves", (int)plan->changes[GRANT_MOVED], "told",
+			   (int)plan->changes[GRANT_TOLD], "proofs", (int)plan->proofs,
+			   "routes_gained", (int)plan->gained, "routes_lost", (int)plan->lost,
+			   "links", (int)plan->links, "flows",
 			   (json_int_t)(plan->trial.kept + plan->trial.cut), "cut",
 			   (json_int_t)plan->trial.cut));
 }
@@ -195,49 +207,63 @@ static bool more(struct feed *feed, void *data)
 {
 	struct plan *plan = data;
 	(void)feed;
-	if (guard_try(plan->guard, &plan->trial))
+	if (!plan->compared) {
+		plan->compared = !comparison_go_on(&plan->comparison);
 		return true;
-	put_sum(plan);
+	}
+	if (guard_try(dataplane_guard(plan->engine->tunnel.dataplane), &plan->trial))
+		return true;
+	if (!plan->trial.failed) {
+		count_proofs(plan);
+		put_sum(plan);
+	}
 	return false;
 }
 
 // --- begin
 
-static int prepare(struct plan *plan, const struct engine *engine, struct error *error)
+static void on_draft(struct draft *draft, void *data)
 {
-	_cleanup_(config_errors_freep) struct config_errors *errors = NULL;
-	int r = config_load(engine->path, &plan->config, &errors);
-	if (r < 0) {
-		if (errors)
-			*error = *config_errors_at(errors, 0);
-		return errors ? r : error_set(error, ENOMEM, "out of memory");
+	struct plan *plan = data;
+	struct error error = draft->error;
+	if (error.code == 0)
+		config_reloadable(plan->engine->config, draft->config, &error);
+	if (error.code) {
+		feed_answer(plan->feed, NULL, &error);
+		return;
 	}
-	r = config_reloadable(engine->config, plan->config, error);
-	if (r == 0)
-		r = policy_compile(plan->config->policy.model, clock_wall(), &plan->filter, error);
-	if (r == 0 && guard_classify(plan->guard, plan->filter) < 0)
-		r = error_set(error, ENOMEM, "out of memory");
-	return r;
+	plan->trial = (struct guard_trial){
+		.filter = draft->policy.filter,
+		.each = on_cut,
+		.data = plan,
+	};
+	feed_begin(plan->feed, more);
+	compare_policy(plan);
+	put_reach(plan);
+	if (compare_roles(plan) < 0)
+		feed_end(plan->feed);
 }
 
 int plan_open(struct engine *engine, struct feed *feed, struct error *error)
 {
+	if (engine->drafts.count >= PLANS_MAX) {
+		error_set(error, EBUSY, "%u plans are being made already", PLANS_MAX);
+		return error_remedy(error, "wait for one of them");
+	}
 	_cleanup_(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
 	if (!plan)
 		return error_set(error, ENOMEM, "out of memory");
-	plan->guard = dataplane_guard(engine->tunnel.dataplane);
+	plan->engine = engine;
 	plan->feed = feed;
-	int r = prepare(plan, engine, error);
-	if (r < 0)
-		return r;
-	r = compare_policy(plan, engine);
+	const struct draft_wish wish = {
+		.path = engine->path,
+		.before = engine->config,
+		.most = PLAN_LIST_MAX,
+		.done = on_draft,
+		.data = plan,
+	};
+	int r = draft_new(engine->event, &engine->drafts, &wish, &plan->draft, error);
 	if (r == 0)
-		r = compare_roles(plan, engine);
-	if (r < 0)
-		return error_set(error, ENOMEM, "out of memory");
-	plan->trial = (struct guard_trial){.filter = plan->filter, .each = on_cut, .data = plan};
-	const struct feed_source source = {.more = more, .gone = on_gone, .data = plan};
-	take(plan);
-	feed_open(feed, &source);
-	return 0;
+		feed_later(feed, on_gone, take(plan));
+	return r;
 }

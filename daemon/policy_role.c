@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/job.h"
 #include "base/log.h"
+#include "base/slices.h"
 #include "daemon/config.h"
 #include "server/policy.h"
 #include "server/policy_digest.h"
@@ -23,21 +24,42 @@
 struct policy_role {
 	sd_event *event;
 	struct dataplane *dataplane;
-	struct config *config;	// in force; NULL: none yet
-	struct filter *pending; // made, not published
-	time_t pending_for;	// what holds then
-	char pending_digest[POLICY_DIGEST_SIZE], digest[POLICY_DIGEST_SIZE];
+	struct config *config; // in force; NULL: none yet
+	char digest[POLICY_DIGEST_SIZE];
 	sd_event_source *timer; // CLOCK_REALTIME: it goes with the clock, whoever sets it
 	time_t next_change;
 
-	// The filter that is being made again; `made` and `error` are the job's until it is done.
+	// The filter that is being made again; `made` is the job's until it is done.
 	struct job *job;
 	struct config *job_config; // the reference that keeps the rules
-	struct filter *made;
-	time_t made_for;
-	struct error error;
-	sd_event_source *slice; // armed: it is made, and gets classes for all peers
+	struct policy_made made;
+	bool due; // once what is under way is over
+
+	// Of another configuration; it waits for the job, and the next job for it.
+	struct policy_made next; // no filter: none
+	void (*ready)(int r, void *data);
+	void *data;
+
+	sd_event_source *slice; // armed: a filter gets classes for all peers
 };
+
+int policy_make(const struct rules *rules, time_t at, struct policy_made *ret, struct error *error)
+{
+	struct policy_made made = {.at = at};
+	if (policy_digest(rules, made.digest) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	int r = policy_compile(rules, at, &made.filter, error);
+	if (r < 0)
+		return r;
+	made.next = policy_next_change(rules, at);
+	*ret = made;
+	return 0;
+}
+
+void policy_made_done(struct policy_made *made)
+{
+	made->filter = filter_free(made->filter);
+}
 
 static void arm(struct policy_role *role, time_t at)
 {
@@ -50,14 +72,15 @@ static void arm(struct policy_role *role, time_t at)
 	sd_event_source_set_enabled(role->timer, SD_EVENT_ONESHOT);
 }
 
-// Takes the filter. Where there is no memory for it, another one is made soon.
-static void publish(struct policy_role *role, struct filter *filter, time_t made_for)
+// Where there is no memory for it, another one is made soon.
+static void publish(struct policy_role *role, struct policy_made *made)
 {
-	if (filter && dataplane_set_filter(role->dataplane, filter) == 0) {
-		arm(role, policy_next_change(role->config->policy.model, made_for));
+	if (made->filter && dataplane_set_filter(role->dataplane, made->filter) == 0) {
+		made->filter = NULL;
+		arm(role, made->next);
 		return;
 	}
-	filter_free(filter);
+	policy_made_done(made);
 	log_error("out of memory: the policy of before goes on to judge for now");
 	arm(role, clock_wall() + AGAIN_S);
 }
@@ -68,52 +91,77 @@ static void run_job(struct job *job, void *data)
 {
 	struct policy_role *role = data;
 	(void)job;
-	if (policy_compile(role->job_config->policy.model, role->made_for, &role->made,
-			   &role->error) < 0)
-		role->made = NULL;
+	policy_make(role->job_config->policy.model, clock_wall(), &role->made, NULL);
 }
 
 static void end_job(struct policy_role *role)
 {
 	role->job = job_free(role->job);
 	role->job_config = config_put(role->job_config);
-	sd_event_source_set_enabled(role->slice, SD_EVENT_OFF);
 	guard_prepare(dataplane_guard(role->dataplane), NULL);
-	role->made = filter_free(role->made);
-}
-
-// A few milliseconds for the peers that the filter will judge, whenever nothing else is to be done.
-static int on_slice(sd_event_source *source, void *data)
-{
-	struct policy_role *role = data;
-	time_t made_for = role->made_for;
-	int r = role->made ? guard_prepare(dataplane_guard(role->dataplane), role->made) : -ENOMEM;
-	(void)source;
-	if (r == 0)
-		return 0;
-	struct filter *filter = r > 0 ? take(role->made) : NULL;
-	publish(role, filter, made_for);
-	end_job(role);
-	log_debug("the policy was made again: what holds changes with the time");
-	return 0;
+	policy_made_done(&role->made);
 }
 
 static void on_made(void *data)
 {
-	struct policy_role *role = data;
-	sd_event_source_set_enabled(role->slice, SD_EVENT_ON);
+	const struct policy_role *role = data;
+	slices_go_on(role->slice);
 }
 
 static void begin_job(struct policy_role *role)
 {
 	const struct job_work work = {.run = run_job, .done = on_made, .data = role};
-	end_job(role);
+	role->due = role->job || role->next.filter;
+	if (role->due)
+		return;
 	role->job_config = config_get(role->config);
-	role->made_for = clock_wall();
 	if (job_new(role->event, &work, &role->job) < 0) {
 		end_job(role);
 		arm(role, clock_wall() + AGAIN_S);
 	}
+}
+
+// The next that is to be done, if there is something.
+static void go_on(struct policy_role *role)
+{
+	sd_event_source_set_enabled(role->slice, SD_EVENT_OFF);
+	if (role->next.filter && role->ready)
+		slices_go_on(role->slice);
+	else if (role->due && !role->next.filter)
+		begin_job(role);
+}
+
+static void finish_job(struct policy_role *role, bool good)
+{
+	if (!good)
+		policy_made_done(&role->made);
+	publish(role, &role->made);
+	end_job(role);
+	log_debug("the policy was made again: what holds changes with the time");
+	go_on(role);
+}
+
+static void finish_next(struct policy_role *role, int r)
+{
+	void (*ready)(int, void *) = role->ready;
+	role->ready = NULL;
+	ready(r, role->data);
+}
+
+// A few milliseconds for the peers that the filter will judge.
+static int on_slice(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct policy_role *role = data;
+	struct filter *filter = role->job ? role->made.filter : role->next.filter;
+	int r = filter ? guard_prepare(dataplane_guard(role->dataplane), filter) : -ENOMEM;
+	(void)usec;
+	if (r == 0)
+		slices_go_on(source);
+	else if (role->job)
+		finish_job(role, r > 0);
+	else
+		finish_next(role, r < 0 ? r : 0);
+	return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
@@ -132,13 +180,28 @@ void policy_role_clock_stepped(struct policy_role *role)
 
 // --- configuration
 
-int policy_role_prepare(struct policy_role *role, const struct config *config, struct error *error)
+void policy_role_prepare(struct policy_role *role, struct policy_made *made,
+			 void (*ready)(int r, void *data), void *data)
 {
-	role->pending = filter_free(role->pending);
-	if (policy_digest(config->policy.model, role->pending_digest) < 0)
-		return error_set(error, ENOMEM, "out of memory");
-	role->pending_for = clock_wall();
-	return policy_compile(config->policy.model, role->pending_for, &role->pending, error);
+	policy_role_drop(role);
+	role->next = *made;
+	made->filter = NULL;
+	role->ready = ready;
+	role->data = data;
+	if (!role->job)
+		go_on(role);
+}
+
+void policy_role_drop(struct policy_role *role)
+{
+	if (!role->next.filter)
+		return;
+	if (!role->job)
+		guard_prepare(dataplane_guard(role->dataplane), NULL);
+	policy_made_done(&role->next);
+	role->ready = NULL;
+	if (!role->job)
+		go_on(role);
 }
 
 static bool lets_nothing_pass(const struct config *config)
@@ -163,15 +226,16 @@ void policy_role_adopt(struct policy_role *role, struct config *config)
 {
 	struct config *old = role->config;
 	bool told = old && lets_nothing_pass(old);
-	bool changed = strcmp(role->digest, role->pending_digest) != 0;
-	end_job(role);
+	bool changed = strcmp(role->digest, role->next.digest) != 0;
 	role->config = config_get(config);
-	memcpy(role->digest, role->pending_digest, sizeof(role->digest));
+	memcpy(role->digest, role->next.digest, sizeof(role->digest));
 	const struct flow_limits limits = {config->policy.flows_per_peer, config->policy.flows};
 	flows_set_limits(dataplane_guard(role->dataplane)->flows, &limits);
-	publish(role, take(role->pending), role->pending_for);
+	publish(role, &role->next);
 	tell(role, changed, told);
 	config_put(old);
+	if (role->due)
+		begin_job(role);
 }
 
 const struct rule *policy_role_rule(const struct policy_role *role, enum filter_program program,
@@ -209,10 +273,8 @@ int policy_role_new(sd_event *event, struct dataplane *dataplane, struct policy_
 	if (sd_event_add_time(event, &role->timer, CLOCK_REALTIME, 0, 0, on_timer, role) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	sd_event_source_set_enabled(role->timer, SD_EVENT_OFF);
-	if (sd_event_add_defer(event, &role->slice, on_slice, role) < 0)
+	if (slices_new(event, on_slice, role, &role->slice) < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	sd_event_source_set_enabled(role->slice, SD_EVENT_OFF);
-	sd_event_source_set_priority(role->slice, SD_EVENT_PRIORITY_IDLE);
 	*ret = take(role);
 	return 0;
 }
@@ -222,7 +284,7 @@ struct policy_role *policy_role_free(struct policy_role *role)
 	if (!role)
 		return NULL;
 	end_job(role);
-	filter_free(role->pending);
+	policy_made_done(&role->next);
 	config_put(role->config);
 	sd_event_source_disable_unref(role->timer);
 	sd_event_source_disable_unref(role->slice);

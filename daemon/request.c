@@ -3,8 +3,10 @@
 #include "daemon/request.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "daemon/engine.h"
 #include "daemon/explain.h"
@@ -21,16 +23,48 @@
 
 #define CONFIRM_MAX_S 86400
 
-static json_t *do_reload(struct engine *engine, const json_t *request, struct error *error)
+// Who waits for the end of a reload.
+struct waiter {
+	struct engine *engine;
+	struct feed *feed;
+};
+
+static void on_reloaded(const struct error *error, void *data)
 {
-	json_int_t confirm_s = json_integer_value(json_object_get(request, "confirm"));
+	const struct waiter *waiter = data;
+	feed_answer(waiter->feed, error->code ? NULL : json_object(), error);
+}
+
+static void on_waiter_gone(void *data)
+{
+	struct waiter *waiter = data;
+	engine_reload_forget(waiter->engine, waiter);
+	free(waiter);
+}
+
+static int start_reload(const struct request *request, struct error *error)
+{
+	json_int_t confirm_s = json_integer_value(json_object_get(request->body, "confirm"));
 	if (confirm_s < 0 || confirm_s > CONFIRM_MAX_S) {
 		error_set(error, EINVAL, "cannot wait %" JSON_INTEGER_FORMAT " s for confirmation",
 			  confirm_s);
-		error_expected(error, "1 to %d s", CONFIRM_MAX_S);
-		return NULL;
+		return error_expected(error, "1 to %d s", CONFIRM_MAX_S);
 	}
-	return engine_reload(engine, (unsigned)confirm_s, error) < 0 ? NULL : json_object();
+	_cleanup_(freep) struct waiter *waiter = calloc(1, sizeof(*waiter));
+	if (!waiter)
+		return error_set(error, ENOMEM, "out of memory");
+	*waiter = (struct waiter){request->engine, request->feed};
+	const struct reload_order order = {
+		.confirm_s = (unsigned)confirm_s,
+		.uid = request->uid,
+		.pid = request->pid,
+		.done = on_reloaded,
+		.data = waiter,
+	};
+	int r = engine_reload(request->engine, &order, error);
+	if (r == 0)
+		feed_later(request->feed, on_waiter_gone, take(waiter));
+	return r;
 }
 
 static json_t *do_confirm(struct engine *engine, const json_t *request, struct error *error)
@@ -132,12 +166,14 @@ static const struct command {
 	// In place of it: opens the feed, or fails.
 	int (*open)(struct engine *engine, const json_t *request, struct feed *feed,
 		    struct error *error);
+	// Likewise, whatever else goes on, and the audit log hears of it from the one who does it.
+	int (*start)(const struct request *request, struct error *error);
 } commands[] = {
 	{"status", .run = do_status},
 	{"sessions", .run = do_sessions},
 	{"routes", .run = do_routes},
 	{"policy-explain", .run = do_policy_explain},
-	{"reload", .acts = true, .run = do_reload},
+	{"reload", .acts = true, .start = start_reload},
 	{"plan", .acts = true, .open = open_plan},
 	{"confirm", .acts = true, .run = do_confirm},
 	{"reauth", .acts = true, .run = do_reauth},
@@ -161,7 +197,7 @@ static const struct command *find_command(const char *name)
 static json_t *open_feed(const struct command *command, const struct request *request,
 			 struct error *error)
 {
-	if (!request->feed) {
+	if (request->crowded) {
 		error_set(error, EBUSY, "too many answers go on already");
 		error_remedy(error, "end one of: mutun flows --follow, mutun trace");
 		return NULL;
@@ -181,6 +217,15 @@ static void note_act(const struct request *request, const struct command *comman
 			    request->uid, request->pid, error);
 }
 
+static json_t *run_command(const struct command *command, const struct request *request,
+			   struct error *error)
+{
+	if (command->start)
+		return command->start(request, error) < 0 ? NULL : json_true();
+	return command->run ? command->run(request->engine, request->body, error)
+			    : open_feed(command, request, error);
+}
+
 json_t *request_run(const struct request *request, struct error *error)
 {
 	const struct command *command =
@@ -196,10 +241,10 @@ json_t *request_run(const struct request *request, struct error *error)
 		note_act(request, command, error);
 		return NULL;
 	}
-	json_t *result = command->run ? command->run(request->engine, request->body, error)
-				      : open_feed(command, request, error);
+	json_t *result = run_command(command, request, error);
 	if (!result && !error->code)
 		error_set(error, ENOMEM, "out of memory");
-	note_act(request, command, error);
+	if (!result || !command->start)
+		note_act(request, command, error);
 	return result;
 }

@@ -13,7 +13,8 @@ struct feed;
 struct request {
 	struct engine *engine;
 	const json_t *body; // an object
-	struct feed *feed;  // for an answer that goes on; NULL: there are too many
+	struct feed *feed;  // for an answer that goes on or comes later
+	bool crowded;	    // too many go on
 	bool may_act;	    // root, or the daemon's own user
 	uid_t uid;	    // who asks
 	pid_t pid;

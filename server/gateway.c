@@ -17,6 +17,7 @@
 #include "server/guest.h"
 #include "server/lease.h"
 #include "server/member.h"
+#include "server/regrant.h"
 #include "server/review.h"
 #include "tun/anchor.h"
 #include "tun/connection.h"
@@ -29,6 +30,7 @@
 #define STATUS_RETRY_S	  1u // who has just started waits for his responder's first answer
 #define FULL_RETRY_S	  30u
 #define HANDSHAKE_THREADS 2u
+#define SLICE_NS	  5000000u
 
 struct gateway {
 	sd_event *event;
@@ -41,6 +43,7 @@ struct gateway {
 	struct table *by_identity; // members; keys are theirs
 	struct guests guests;
 	struct review *review;
+	struct regrant *regrant;
 };
 
 static struct member *find_member(const struct gateway *gateway, const char *identity)
@@ -259,15 +262,44 @@ static void on_trusted(struct member *member, const char *reason, void *data)
 	member_reauth(member, gateway->options.reauth_within_s, reason);
 }
 
-static struct review *new_review(struct gateway *gateway)
+// What the new configuration makes of one live session. false: it waits for what another one has not given up yet; not so the `last`
+// time.
+static bool on_regrant(struct member *member, bool last, void *data)
 {
-	struct review_tools tools = {
+	struct gateway *gateway = data;
+	struct message_bye bye = {.code = BYE_REFUSED, .retry_after_s = REFUSED_RETRY_S};
+	struct error error;
+	struct grant grant;
+	struct grant_routes routes;
+	member_set_keepalive(member, gateway->options.keepalive_s);
+	int r = grant_of(gateway, session_verdict(member_session(member)), &grant, &routes, &error);
+	if (r == 0)
+		r = member_set_grant(member, &grant, &routes, &error);
+	if (r == 0 || (r == -EEXIST && !last))
+		return r == 0;
+	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
+	log_info("session %s ends: %s", session_name(member_session(member)), error.what);
+	remove_member(gateway, member, &bye);
+	return true;
+}
+
+static bool make_walks(struct gateway *gateway)
+{
+	const struct review_tools review = {
 		.event = gateway->event,
 		.end = on_distrusted,
 		.keep = on_trusted,
 		.data = gateway,
 	};
-	return review_new(&tools);
+	gateway->review = review_new(&review);
+	const struct regrant_tools regrant = {
+		.event = gateway->event,
+		.review = gateway->review,
+		.grant = on_regrant,
+		.data = gateway,
+	};
+	gateway->regrant = gateway->review ? regrant_new(&regrant) : NULL;
+	return gateway->regrant;
 }
 
 int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gateway_options *options,
@@ -289,8 +321,7 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 	gateway->options = *options;
 	gateway->context = tls_context_get(context);
 	gateway->by_identity = table_new();
-	gateway->review = new_review(gateway);
-	if (!gateway->by_identity || !gateway->review)
+	if (!gateway->by_identity || !make_walks(gateway))
 		return error_set(error, ENOMEM, "out of memory");
 	int r = admit_open_leases(&options->admit, options->lease_path, &gateway->leases, error);
 	if (r == 0 && options->ca)
@@ -321,44 +352,12 @@ struct gateway *gateway_free(struct gateway *gateway)
 		remove_member(gateway, member, &bye);
 	dataplane_listen(gateway->dataplane, NULL, 0, NULL);
 	table_free(gateway->by_identity);
+	regrant_free(gateway->regrant);
 	review_free(gateway->review);
 	leases_close(gateway->leases);
 	tls_context_put(gateway->context);
 	free(gateway);
 	return NULL;
-}
-
-// What the new configuration makes of one live session. false: it waits for what another one has not given up yet; not so the `last`
-// time.
-static bool reload_member(struct gateway *gateway, struct member *member, bool last)
-{
-	struct message_bye bye = {.code = BYE_REFUSED, .retry_after_s = REFUSED_RETRY_S};
-	struct error error;
-	struct grant grant;
-	struct grant_routes routes;
-	member_set_keepalive(member, gateway->options.keepalive_s);
-	int r = grant_of(gateway, session_verdict(member_session(member)), &grant, &routes, &error);
-	if (r == 0)
-		r = member_set_grant(member, &grant, &routes, &error);
-	if (r == 0 || (r == -EEXIST && !last))
-		return r == 0;
-	snprintf(bye.text, sizeof(bye.text), "%.255s", error.what);
-	log_info("session %s ends: %s", session_name(member_session(member)), error.what);
-	remove_member(gateway, member, &bye);
-	return true;
-}
-
-// A network may move from one session to another, or change places with one.
-static void reload_members(struct gateway *gateway)
-{
-	struct member *member;
-	bool done = false;
-	for (unsigned round = 0; round < 2 && !done; round++) {
-		size_t cursor = 0;
-		done = true;
-		while ((member = table_next(gateway->by_identity, &cursor)))
-			done &= reload_member(gateway, member, round == 1);
-	}
 }
 
 int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
@@ -393,22 +392,31 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 		gateway->enrol = take(enrol);
 	}
 	gateway->options = *options;
-	reload_members(gateway);
 	return 0;
 }
 
-void gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
+void gateway_grant(struct gateway *gateway, void (*done)(void *data), void *data)
+{
+	regrant_start(gateway->regrant, done, data);
+}
+
+bool gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
+		     size_t *cursor,
 		     void (*each)(const struct session *session,
 				  const struct grant_difference *difference, void *data),
 		     void *data)
 {
-	size_t cursor = 0;
-	struct member *member;
+	uint64_t until = clock_ns() + SLICE_NS;
+	const struct member *member;
 	struct grant_difference difference;
-	while ((member = table_next(gateway->by_identity, &cursor))) {
+	do {
+		member = review_before(gateway->review, cursor);
+		if (!member)
+			return false;
 		member_compare(member, &options->admit, &difference);
 		each(member_session(member), &difference, data);
-	}
+	} while (clock_ns() < until);
+	return true;
 }
 
 void gateway_set_context(struct gateway *gateway, struct tls_context *context, bool whole,

@@ -49,12 +49,17 @@ int gateway_new(sd_event *event, struct dataplane *dataplane, const struct gatew
 struct gateway *gateway_free(struct gateway *gateway);
 DEFINE_CLEANUP(struct gateway *, gateway_free);
 
-// Sessions that the change does not touch go on; those no longer admitted end; the others are told what is new. On failure
-// nothing changed.
+// Who comes from now on, or proves its identity again, gets what these options say; the other sessions keep what they have, also of the
+// options before, until gateway_grant(). On failure nothing changed.
 int gateway_reload(struct gateway *gateway, const struct gateway_options *options,
 		   struct error *error);
-// What gateway_reload() would make of each session; changes nothing.
-void gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
+// Sessions that the change does not touch go on; those no longer admitted end; the others are told what is new. A few at a time; then
+// `done`, unless gateway_free() is called before. Not twice at once.
+void gateway_grant(struct gateway *gateway, void (*done)(void *data), void *data);
+// What the two would make of each session; changes nothing. A few milliseconds of it, from `*cursor` on; SIZE_MAX: from the begin. false:
+// that was all.
+bool gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
+		     size_t *cursor,
 		     void (*each)(const struct session *session,
 				  const struct grant_difference *difference, void *data),
 		     void *data);

@@ -140,6 +140,13 @@ void review_remove(struct review *review, struct member *member)
 		review->cursor = review->count;
 }
 
+struct member *review_before(const struct review *review, size_t *cursor)
+{
+	if (*cursor > review->count)
+		*cursor = review->count;
+	return *cursor > 0 ? review->members[--*cursor] : NULL;
+}
+
 void review_start(struct review *review, struct tls_context *context, bool whole,
 		  const char *reason)
 {

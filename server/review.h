@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
@@ -33,6 +34,10 @@ DEFINE_CLEANUP(struct review *, review_free);
 // Who is judged; a new member has been judged already. -ENOMEM.
 int review_add(struct review *review, struct member *member);
 void review_remove(struct review *review, struct member *member);
+
+// Whoever walks over members in slices, as the review does: from the end, so that one who comes meanwhile is left out, and who takes the
+// place of one that went is looked at twice at worst. The member before `*cursor`, which moves; SIZE_MAX: begin. NULL: that was all.
+struct member *review_before(const struct review *review, size_t *cursor);
 
 // Begins, or begins anew. Takes a reference of the context. `whole`: as for member_judge(). `reason` (copied; NULL: none) is handed
 // on for those who stay.

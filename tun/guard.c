@@ -51,7 +51,7 @@ static int set_class(struct filter *filter, const struct subject *subject,
 	return 0;
 }
 
-int guard_classify(const struct guard *guard, struct filter *filter)
+static int classify_all(const struct guard *guard, struct filter *filter)
 {
 	// What was prepared has been told who came and what changed since.
 	bool prepared = guard->next == filter && guard->prepared == SUBJECTS_MAX;
@@ -67,6 +67,20 @@ int guard_classify(const struct guard *guard, struct filter *filter)
 	return 0;
 }
 
+// A few milliseconds of it, from this number on. 1: that was all.
+static int classify_some(const struct guard *guard, struct filter *filter, unsigned *number)
+{
+	uint64_t begun_ns = clock_ns();
+	while (*number < SUBJECTS_MAX && clock_ns() - begun_ns < SLICE_NS) {
+		const struct subject *subject = subject_at(guard->subjects, *number);
+		int r = subject ? set_class(filter, subject, &subject->facts) : 0;
+		if (r < 0)
+			return r;
+		++*number;
+	}
+	return *number == SUBJECTS_MAX;
+}
+
 // In what rules, and in what will.
 static int set_classes(const struct guard *guard, const struct subject *subject,
 		       const struct facts *facts)
@@ -78,18 +92,10 @@ static int set_classes(const struct guard *guard, const struct subject *subject,
 
 int guard_prepare(struct guard *guard, struct filter *filter)
 {
-	uint64_t begun_ns = clock_ns();
 	if (guard->next != filter)
 		guard->prepared = 0;
 	guard->next = filter;
-	while (filter && guard->prepared < SUBJECTS_MAX && clock_ns() - begun_ns < SLICE_NS) {
-		const struct subject *subject = subject_at(guard->subjects, guard->prepared);
-		int r = subject ? set_class(filter, subject, &subject->facts) : 0;
-		if (r < 0)
-			return r;
-		guard->prepared++;
-	}
-	return !filter || guard->prepared == SUBJECTS_MAX;
+	return filter ? classify_some(guard, filter, &guard->prepared) : 1;
 }
 
 static bool keep_none(struct flow *flow, void *data)
@@ -102,7 +108,7 @@ static bool keep_none(struct flow *flow, void *data)
 int guard_set_filter(struct guard *guard, struct filter *filter)
 {
 	struct flow_sweep all = {.keep = keep_none};
-	int r = filter ? guard_classify(guard, filter) : 0;
+	int r = filter ? classify_all(guard, filter) : 0;
 	if (r < 0)
 		return r;
 	guard->next = NULL;
@@ -232,6 +238,10 @@ static void try_flow(const struct flow *flow, void *data)
 bool guard_try(const struct guard *guard, struct guard_trial *trial)
 {
 	uint32_t now_s = (uint32_t)(clock_ms() / 1000);
+	if (trial->classified < SUBJECTS_MAX) {
+		trial->failed = classify_some(guard, trial->filter, &trial->classified) < 0;
+		return !trial->failed;
+	}
 	return flows_each(guard->flows, &trial->cursor, FLOWS_BUCKETS / ROUND_SLICES / 2, now_s,
 			  try_flow, trial);
 }

@@ -30,9 +30,7 @@ void guard_done(struct guard *guard); // no worker may be left
 // A peer as filters and profiles see it; borrows both.
 struct filter_peer guard_peer(const char *identity, const struct facts *facts);
 
-// Gives all subjects a class in this filter: for guard_try(). -ENOMEM.
-int guard_classify(const struct guard *guard, struct filter *filter);
-// The same for the filter that is to rule next, a few milliseconds at a time, while sessions come and go. Borrows it until it rules, or
+// Gives all subjects a class in the filter that is to rule next, a few milliseconds at a time, while sessions come and go. Borrows it until it rules, or
 // another one or NULL is prepared. 1: that was all; 0: call again; -ENOMEM.
 int guard_prepare(struct guard *guard, struct filter *filter);
 // From now on this filter (taken; NULL: none) judges, for all sessions at once; waits for the workers and frees the one before. Flows
@@ -52,12 +50,14 @@ void guard_tend(struct guard *guard);
 
 // What another filter would do to the flows there are, before it rules: slice after slice, none of more than a few milliseconds.
 struct guard_trial {
-	const struct filter *filter; // with the classes of guard_classify(); borrowed
-	uint64_t kept, cut;	     // so far
+	struct filter *filter; // gets classes for all subjects first; borrowed
+	uint64_t kept, cut;    // so far
 	void (*each)(const struct flow *flow,
 		     void *data); // for those that it would cut; NULL: for none
 	void *data;
-	size_t cursor; // 0: the beginning
+	bool failed;	     // out of memory: not all was tried
+	unsigned classified; // subjects; 0: the beginning
+	size_t cursor;	     // over the flows; likewise
 };
 // false: that was the last.
 bool guard_try(const struct guard *guard, struct guard_trial *trial);

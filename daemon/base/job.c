@@ -12,7 +12,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NICE 15
+#define NICE	    15
+#define NICE_URGENT 5
 
 struct job {
 	struct job_work work;
@@ -33,7 +34,7 @@ static void *thread_run(void *data)
 	struct job *job = data;
 
 	// Of this thread alone, as Linux has it. Packets and the loop come first on a machine with few cores.
-	(void)setpriority(PRIO_PROCESS, 0, NICE);
+	(void)setpriority(PRIO_PROCESS, 0, job->work.urgent ? NICE_URGENT : NICE);
 	job->work.run(job, job->work.data);
 	(void)!eventfd_write(job->fd, 1);
 	return NULL;

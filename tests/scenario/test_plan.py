@@ -23,7 +23,7 @@ def trio(world):
 
 def plan_of(node):
     lines = [json.loads(line) for line in node.mutun("reload", "--plan", "--json").stdout.splitlines()]
-    return {kind: [line[kind] for line in lines if kind in line] for kind in ("policy", "session", "link", "flow", "sum")}
+    return {kind: [line[kind] for line in lines if kind in line] for kind in ("policy", "reach", "session", "link", "flow", "sum")}
 
 
 def pings(node, gate):
@@ -36,12 +36,15 @@ def test_plan(trio):
     with Probes((alice.host, alice.inner()), (gate.host, gate.inner())) as probes:
         assert pings(bob, gate) and pings(alice, gate)
         plan = plan_of(gate)
-        assert not plan["policy"][0]["changes"] and not plan["session"] and not plan["link"] and not plan["flow"]
+        assert not plan["policy"][0]["changes"] and not plan["reach"] and not plan["session"] and not plan["link"] and not plan["flow"]
         assert plan["sum"][0]["sessions"] == 2 and plan["sum"][0]["flows"] >= 3
 
         gate.configure(policy=SHUT, gateway={"admit": ["spiffe://corp.example/laptop/*"], "routes": ["10.20.0.0/24"]})
         plan = plan_of(gate)
         assert plan["policy"][0]["changes"] and plan["policy"][0]["rules"] == [1, 2]
+        assert [(one["program"], one["from"], one["gained"]) for one in plan["reach"]] == [
+            ("rules", trio.pki.identity("laptop/bob"), "")], plan["reach"]
+        assert "icmp" in plan["reach"][0]["lost"] and plan["sum"][0]["reach"] == 1 and plan["sum"][0]["reach_complete"]
         assert {(one["identity"], one["change"]) for one in plan["session"]} == {
             (trio.pki.identity("laptop/alice"), "told"), (trio.pki.identity("laptop/bob"), "told")}
         assert plan["flow"] and all(flow["from"] == trio.pki.identity("laptop/bob") for flow in plan["flow"])
@@ -49,6 +52,7 @@ def test_plan(trio):
         assert plan["sum"][0]["cut"] == len(plan["flow"]) < plan["sum"][0]["flows"]
         text = gate.mutun("reload", "--plan").stdout
         assert "icmp/8" in text or "icmp/echo-request" in text
+        assert f"\n- {trio.pki.identity('laptop/bob')} -> " in text
         assert pings(bob, gate), "a plan changes nothing"
         gate.reload()
         assert not pings(bob, gate)

@@ -2,7 +2,11 @@
 """The policy of a gateway and of a client as a whole: what holds without one, what a reload makes of it, what ends by itself, which
 policies are not taken, and what is said of all that."""
 
+import json
 import os
+import select
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -157,4 +161,54 @@ def test_a_thousand_reloads(pair):
                 wait_for("the flow that is allowed again", lambda: comes_back(number))
             else:
                 assert not comes_back(number), f"reload {number} forbade this"
+    probes.expect_no_loss()
+
+
+def asked(node, command):
+    """A connection over which the daemon is asked, without a process for the question."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(str(node.socket))
+    connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+    return connection
+
+
+def answer_of(connection):
+    with connection:
+        return json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+
+
+def many_rules(count, port):
+    return [rule(f"spiffe://corp.example/laptop/l{number % 997}", f"10.{64 + number // 250}.{number % 250}.0/24", [f"tcp/{port}"])
+            for number in range(count)]
+
+
+def test_a_large_reload_keeps_nobody_waiting(pair):
+    """While 10,000 rules are read, tried and made into a filter, the daemon answers, and no packet is lost; a second command is
+    refused, a signal is seen to afterwards."""
+    gate, alice = pair.gate, pair.alice
+    stays = [rule(alice.identity, "self", ["udp"]), rule("self", alice.identity, ["udp"])]
+    gate.configure(policy={"rules": stays})
+    gate.reload()
+    alice.configure(policy={"inbound": [rule("any", "any", ["any"])]})
+    alice.reload()
+    with Probes((alice.host, alice.inner()), (gate.host, gate.inner())) as probes:
+        for port in (22, 443):
+            gate.configure(policy={"rules": stays + many_rules(10000, port)})
+            mark, waits, digests = gate.mark(), [], []
+            begun = time.monotonic()
+            reload = asked(gate, "reload")
+            while not select.select([reload], [], [], 0)[0]:
+                since = time.monotonic()
+                digests.append(answer_of(asked(gate, "status"))["result"]["policy"]["digest"])
+                waits.append(time.monotonic() - since)
+                if len(digests) == 3:
+                    second = answer_of(asked(gate, "reload"))
+                    assert second["ok"] or "another reload is under way" in second["error"], second
+                    gate.signal(signal.SIGHUP)
+            took = time.monotonic() - begun
+            assert answer_of(reload) == {"ok": True, "result": {}}
+            print(f"reload {took:.3f} s, {len(waits)} answers meanwhile, the slowest after {max(waits) * 1000:.1f} ms")
+            assert len(waits) >= 10 and digests[0] != gate.status()["policy"]["digest"]
+            assert max(waits) < took / 2, f"{max(waits)} s of {took} s"
+            wait_for("the reload after it", lambda: gate.log(mark).count("configuration reloaded") >= 2, 60)
     probes.expect_no_loss()

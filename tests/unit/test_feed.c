@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "daemon/feed.h"
 
 static struct feed feed;
@@ -127,12 +129,69 @@ static void a_table_waits_for_its_reader(void **state)
 	assert_int_equal(taken, 100000);
 }
 
+// Nothing is said before it is known whether there is anything to say.
+static void what_takes_its_time_is_answered_later(void **state)
+{
+	(void)state;
+	feed_later(&feed, on_gone, &feed);
+	assert_true(feed.open && feed.later);
+	feed_fill(&feed);
+	assert_int_equal(feed.out.size, 0);
+	assert_false(feed.ending);
+	feed_answer(&feed, json_pack("{s:i}", "n", 7), NULL);
+	assert_true(feed.ending);
+	json_t *answer = take_line();
+	assert_true(json_is_true(json_object_get(answer, "ok")));
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(answer, "result"), "n")), 7);
+	json_decref(answer);
+	feed_done(&feed);
+	assert_int_equal(farewells, 1);
+	feed_init(&feed, on_woken);
+}
+
+static void what_takes_its_time_may_be_refused(void **state)
+{
+	struct error error = {0};
+	(void)state;
+	feed_later(&feed, on_gone, &feed);
+	error_set(&error, EBUSY, "not now");
+	feed_answer(&feed, NULL, &error);
+	assert_true(feed.ending);
+	json_t *answer = take_line();
+	assert_true(json_is_false(json_object_get(answer, "ok")));
+	assert_string_equal(json_string_value(json_object_get(answer, "error")), "not now");
+	json_decref(answer);
+}
+
+static void what_takes_its_time_may_go_on(void **state)
+{
+	(void)state;
+	next = 98000;
+	feed_later(&feed, on_gone, &feed);
+	feed_fill(&feed);
+	feed_begin(&feed, more);
+	json_t *answer = take_line();
+	assert_true(json_is_true(json_object_get(answer, "ok")));
+	assert_true(json_is_true(json_object_get(answer, "feed")));
+	json_decref(answer);
+	feed_fill(&feed);
+	feed_fill(&feed);
+	assert_true(feed.ending);
+	assert_int_equal(take_number("n"), 98000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_slow_reader_loses_lines_and_is_told, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_table_waits_for_its_reader, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_takes_its_time_is_answered_later, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(what_takes_its_time_may_be_refused, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(what_takes_its_time_may_go_on, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,7 +256,6 @@ static void a_plan_says_what_a_reload_would_cut(void **state)
 	connect_to(PASS_ALICE, PASS_HOST, 443);
 	connect_to(PASS_ALICE, PASS_HOST, 22);
 	_cleanup_(filter_freep) struct filter *filter = pass_filter(next);
-	assert_int_equal(guard_classify(guard, filter), 0);
 	struct guard_trial trial = {.filter = filter, .each = note_cut, .data = &port};
 	while (guard_try(guard, &trial))
 		continue;

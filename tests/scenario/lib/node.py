@@ -266,4 +266,4 @@ class Node:
         return self.session(**which)["renewals"]
 
     def reload(self, check=True):
-        return self.mutun("reload", check=check)
+        return self.mutun("reload", check=check, timeout=60 * SLOW)
