@@ -142,7 +142,11 @@ static void print_session(const json_t *session)
 	join(json_object_get(session, "addresses"), list, sizeof(list));
 	printf("    addresses:   %s\n", list);
 	join(json_object_get(session, "routes"), list, sizeof(list));
-	printf("    routes:      %s\n", list[0] ? list : "-");
+	printf("    routes:      %s", list[0] ? list : "-");
+	json_int_t routes = ask_number(session, "route_count");
+	if (routes > (json_int_t)json_array_size(json_object_get(session, "routes")))
+		printf(" ... %" JSON_INTEGER_FORMAT " in all, see: mutun routes", routes);
+	putchar('\n');
 	printf("    path:        %s %s, ", text_of(session, "path"), text_of(session, "endpoint"));
 	if (json_is_real(rtt))
 		printf("RTT %.2f ms", json_real_value(rtt));
@@ -355,37 +359,48 @@ static void print_routes(const json_t *result)
 	table_print(table);
 }
 
-static int show(int argc, char **argv, void (*print)(const json_t *result))
+static bool on_line(const json_t *line, void *data)
+{
+	json_array_append_new(data, json_copy((json_t *)line));
+	return true;
+}
+
+// `list`: the answer goes on, and this is what all its lines are; NULL: it is one.
+static int show(int argc, char **argv, const char *list, void (*print)(const json_t *result))
 {
 	const char *word;
 	struct error error;
-	json_t *result;
+	json_auto_t *result = NULL;
 	bool json;
 	if (read_arguments(argc, argv, 0, &word, &json) < 0)
 		return COMMAND_USAGE;
-	if (ask(json_pack("{s:s}", "command", argv[0]), &result, &error) < 0)
+	json_t *request = json_pack("{s:s}", "command", argv[0]);
+	if (list)
+		result = json_pack("{s:i,s:[]}", "schema", COMMAND_SCHEMA, list);
+	int r = list ? ask_feed(request, 0, on_line, json_object_get(result, list), &error)
+		     : ask(request, &result, &error);
+	if (r < 0)
 		return ask_failed(&error);
 	if (json)
 		print_json(result);
 	else
 		print(result);
-	json_decref(result);
 	return 0;
 }
 
 int cmd_status(int argc, char **argv)
 {
-	return show(argc, argv, print_status);
+	return show(argc, argv, NULL, print_status);
 }
 
 int cmd_sessions(int argc, char **argv)
 {
-	return show(argc, argv, print_sessions);
+	return show(argc, argv, NULL, print_sessions);
 }
 
 int cmd_routes(int argc, char **argv)
 {
-	return show(argc, argv, print_routes);
+	return show(argc, argv, "routes", print_routes);
 }
 
 // A command that changes something: `done` is said with the number of sessions it touched.

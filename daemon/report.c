@@ -33,6 +33,8 @@
 #include "tun/seal.h"
 #include "tun/session.h"
 
+#define NETWORKS_SHOWN 64u // of a site, which may have thousands: `mutun routes` shows them all
+
 static json_t *text_or_null(const char *text)
 {
 	return text ? json_string(text) : json_null();
@@ -135,7 +137,10 @@ static json_t *session_report(const struct session *session, const char *link,
 	json_object_set_new(object, "id", json_string(id));
 	json_object_set_new(object, "link", text_or_null(link));
 	json_object_set_new(object, "addresses", prefixes(addresses, address_count));
-	json_object_set_new(object, "routes", prefixes(routes, route_count));
+	unsigned shown =
+		session->initiator || route_count < NETWORKS_SHOWN ? route_count : NETWORKS_SHOWN;
+	json_object_set_new(object, "routes", prefixes(routes, shown));
+	json_object_set_new(object, "route_count", json_integer(route_count));
 	json_object_set_new(
 		object, "endpoint",
 		text_or_null(status.has_path ? endpoint_text(&status.endpoint, endpoint) : NULL));
@@ -344,21 +349,4 @@ json_t *report_certificate(const struct engine *engine)
 json_t *report_sessions(const struct engine *engine)
 {
 	return json_pack("{s:i,s:o}", "schema", REPORT_SCHEMA, "sessions", sessions(engine));
-}
-
-json_t *report_routes(const struct engine *engine)
-{
-	const struct routes *routes = dataplane_routes(engine_tunnel(engine)->dataplane);
-	json_t *array = json_array();
-	struct session *session;
-	struct prefix prefix;
-	for (size_t i = 0; routes_at(routes, i, &prefix, &session); i++) {
-		char text[PREFIX_TEXT_MAX];
-		// Where two sites have one network, one of them waits.
-		bool standby = routes_owner(routes, &prefix) != session;
-		json_array_append_new(array, json_pack("{s:s,s:s,s:b}", "prefix",
-						       prefix_text(&prefix, text), "identity",
-						       session->identity, "standby", standby));
-	}
-	return json_pack("{s:i,s:o}", "schema", REPORT_SCHEMA, "routes", array);
 }

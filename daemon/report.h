@@ -12,4 +12,3 @@ struct engine;
 json_t *report_status(const struct engine *engine);
 json_t *report_sessions(const struct engine *engine);
 json_t *report_certificate(const struct engine *engine); // and when it is renewed
-json_t *report_routes(const struct engine *engine);

@@ -16,6 +16,7 @@
 #include "daemon/report.h"
 #include "daemon/report_explain.h"
 #include "daemon/report_readiness.h"
+#include "daemon/route_feed.h"
 #include "daemon/trace_feed.h"
 #include "daemon/lookout.h"
 
@@ -128,13 +129,6 @@ static json_t *do_sessions(struct engine *engine, const json_t *request, struct 
 	return report_sessions(engine);
 }
 
-static json_t *do_routes(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_routes(engine);
-}
-
 static json_t *do_readiness(struct engine *engine, const json_t *request, struct error *error)
 {
 	(void)request;
@@ -171,7 +165,7 @@ static const struct command {
 } commands[] = {
 	{"status", .run = do_status},
 	{"sessions", .run = do_sessions},
-	{"routes", .run = do_routes},
+	{"routes", .open = route_feed_open},
 	{"policy-explain", .run = do_policy_explain},
 	{"reload", .acts = true, .start = start_reload},
 	{"plan", .acts = true, .open = open_plan},
