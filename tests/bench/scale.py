@@ -79,7 +79,7 @@ def measure_loaded(peer, seconds):
         target = peer.start(pair)
         pair.wait_up(target)
         peer.fill(pair, sheet)
-        measure.start_iperf_server(pair)
+        measure.start_servers(pair)
         sheet.attempt("idle_percent", lambda: idle_percent(pair, seconds))
         sheet.attempt("ping_ms", lambda: statistics.median(measure.ping_ms(pair, target, 100, sheet, "ping_ms")))
         sheet.attempt("tcp_up", lambda: measure.upload(pair, target, seconds, sheet))
