@@ -23,6 +23,7 @@ struct whole {
 	uint8_t range_count;
 	uint16_t end; // where the last fragment ends, as in a range; 0: not known
 	uint64_t began_ms;
+	struct flow_key flow;
 	struct range ranges[FRAGMENT_RANGES];
 };
 
@@ -173,7 +174,7 @@ static enum drop take_range(struct whole *whole, const struct inner *inner)
 }
 
 enum drop fragment_first(struct fragments *fragments, unsigned peer, const struct inner *inner,
-			 enum drop verdict, uint64_t now_ms)
+			 const struct flow_key *key, enum drop verdict, uint64_t now_ms)
 {
 	struct place *place = enter(fragments, peer);
 	struct whole *whole = find(place, peer, inner, now_ms);
@@ -191,6 +192,7 @@ enum drop fragment_first(struct fragments *fragments, unsigned peer, const struc
 			.verdict = (uint8_t)verdict,
 			.used = true,
 			.began_ms = now_ms,
+			.flow = *key,
 		};
 		drop = take_range(whole, inner);
 	}
@@ -199,11 +201,13 @@ enum drop fragment_first(struct fragments *fragments, unsigned peer, const struc
 }
 
 enum drop fragment_later(struct fragments *fragments, unsigned peer, const struct inner *inner,
-			 uint64_t now_ms)
+			 uint64_t now_ms, struct flow_key *ret_key)
 {
 	struct place *place = enter(fragments, peer);
 	struct whole *whole = find(place, peer, inner, now_ms);
 	enum drop drop = whole ? take_range(whole, inner) : DROP_FRAGMENT;
+	if (drop == DROP_NONE)
+		*ret_key = whole->flow;
 	leave(place);
 	return drop;
 }

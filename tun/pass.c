@@ -66,6 +66,21 @@ static struct flow_key key_of(const struct inner *inner, const struct subject *f
 	return key;
 }
 
+// Of an ICMP error, the flow of what it quotes: it comes from where that went, to where it came from (RFC 5508, 4.2).
+static enum drop flow_of(const struct pass *pass, struct flow_key *ret, enum flow_way *ret_way)
+{
+	struct subject *from = subject_of(pass->from), *to = subject_of(pass->to);
+	struct inner quote;
+	if (!pass->inner->error) {
+		*ret = key_of(pass->inner, from, to, ret_way);
+		return DROP_NONE;
+	}
+	enum drop drop = inner_quote(pass->packet, pass->size, pass->inner, &quote);
+	if (drop == DROP_NONE)
+		*ret = key_of(&quote, to, from, ret_way);
+	return drop;
+}
+
 // --- telling the control thread
 
 static void tell(const struct judgement *judgement, enum note_type type, enum drop drop,
@@ -162,26 +177,11 @@ static bool is_still_allowed(const struct judgement *judgement, struct flow *flo
 	return verdict.allow;
 }
 
-static struct flow *find(const struct judgement *judgement, const struct flow_key *key,
-			 enum flow_way way, bool *ret_reply)
+static struct flow *find(const struct judgement *judgement, bool *ret_reply)
 {
-	struct flow *flow = flow_find(judgement->flows, key, way, judgement->now_s, ret_reply);
+	struct flow *flow = flow_find(judgement->flows, &judgement->key, judgement->way,
+				      judgement->now_s, ret_reply);
 	return flow && is_still_allowed(judgement, flow) ? flow : NULL;
-}
-
-// RFC 5508, 4.2: an error comes from where the packet went, to where it came from.
-static enum drop judge_error(const struct judgement *judgement)
-{
-	const struct pass *pass = judgement->pass;
-	struct inner quote;
-	struct flow_key key;
-	enum flow_way way;
-	bool reply;
-	enum drop drop = inner_quote(pass->packet, pass->size, pass->inner, &quote);
-	if (drop != DROP_NONE)
-		return drop;
-	key = key_of(&quote, judgement->to, judgement->from, &way);
-	return find(judgement, &key, way, &reply) ? DROP_NONE : DROP_QUOTE;
 }
 
 // --- the filter
@@ -268,7 +268,7 @@ static enum drop judge_by_flow(const struct judgement *judgement)
 {
 	uint8_t flags = judgement->pass->inner->tcp_flags;
 	bool reply;
-	struct flow *flow = find(judgement, &judgement->key, judgement->way, &reply);
+	struct flow *flow = find(judgement, &reply);
 	// The code of an ICMP message is not in its key.
 	if (!flow || (!reply && flow->service != inner_service(judgement->pass->inner)))
 		return begin(judgement);
@@ -285,23 +285,30 @@ static enum drop judge_by_flow(const struct judgement *judgement)
 	return begin(judgement);
 }
 
-static enum drop judge(struct worker *worker, struct pass *pass, const struct filter *filter,
-		       uint32_t now_s)
+static struct judgement judgement_of(struct worker *worker, struct pass *pass,
+				     const struct filter *filter)
 {
-	const struct inner *inner = pass->inner;
-	struct subject *from = subject_of(pass->from);
-	struct subject *to = subject_of(pass->to);
-	struct judgement judgement = {
+	return (struct judgement){
 		.worker = worker,
 		.flows = dataplane_guard(worker->dataplane)->flows,
 		.pass = pass,
 		.filter = filter,
-		.from = from,
-		.to = to,
-		.now_s = now_s,
+		.from = subject_of(pass->from),
+		.to = subject_of(pass->to),
+		.now_s = (uint32_t)(worker->now_ms / 1000),
 	};
-	judgement.key = key_of(inner, from, to, &judgement.way);
-	return inner->error ? judge_error(&judgement) : judge_by_flow(&judgement);
+}
+
+static enum drop judge(struct worker *worker, struct pass *pass, const struct filter *filter)
+{
+	struct judgement judgement = judgement_of(worker, pass, filter);
+	enum drop drop = flow_of(pass, &judgement.key, &judgement.way);
+	bool reply;
+	if (drop != DROP_NONE)
+		return drop;
+	if (pass->inner->error)
+		return find(&judgement, &reply) ? DROP_NONE : DROP_QUOTE;
+	return judge_by_flow(&judgement);
 }
 
 static enum drop judge_whole(struct worker *worker, struct pass *pass, const struct filter *filter)
@@ -311,7 +318,7 @@ static enum drop judge_whole(struct worker *worker, struct pass *pass, const str
 	uint32_t now_s = (uint32_t)(worker->now_ms / 1000);
 	if (!is_remembered(memory, pass, filter) ||
 	    flow_step(memory->flow, memory->reply, inner->tcp_flags, now_s) != FLOW_PASS) {
-		enum drop drop = judge(worker, pass, filter, now_s);
+		enum drop drop = judge(worker, pass, filter);
 		if (drop != DROP_NONE || inner->error)
 			return drop;
 	}
@@ -320,21 +327,62 @@ static enum drop judge_whole(struct worker *worker, struct pass *pass, const str
 	return DROP_NONE;
 }
 
+// --- fragments
+
+static unsigned payer_of(const struct pass *pass)
+{
+	return number_of(subject_of(pass->from ? pass->from : pass->to));
+}
+
+static enum drop judge_first(struct worker *worker, struct pass *pass, const struct filter *filter)
+{
+	struct fragments *fragments = dataplane_guard(worker->dataplane)->fragments;
+	enum drop drop = judge_whole(worker, pass, filter);
+	struct flow_key key = {0};
+	enum flow_way way;
+	flow_of(pass, &key, &way);
+	return fragment_first(fragments, payer_of(pass), pass->inner, &key, drop, worker->now_ms);
+}
+
+// Addresses may have other owners by now.
+static bool is_between(const struct flow_key *key, unsigned from, unsigned to)
+{
+	return (key->from_subject == from && key->to_subject == to) ||
+	       (key->from_subject == to && key->to_subject == from);
+}
+
+// What let the first one pass must still do so: a policy may have come in between, or another certificate.
+static enum drop judge_later(struct worker *worker, struct pass *pass, const struct filter *filter)
+{
+	struct fragments *fragments = dataplane_guard(worker->dataplane)->fragments;
+	struct judgement judgement = judgement_of(worker, pass, filter);
+	bool reply;
+	enum drop drop = fragment_later(fragments, payer_of(pass), pass->inner, worker->now_ms,
+					&judgement.key);
+	if (drop != DROP_NONE)
+		return drop;
+	bool same = is_between(&judgement.key, number_of(judgement.from), number_of(judgement.to));
+	judgement.way = FLOW_EITHER;
+	return same && find(&judgement, &reply) ? DROP_NONE : DROP_FRAGMENT;
+}
+
 enum drop pass_judge(struct worker *worker, struct pass *pass)
 {
 	struct guard *guard = dataplane_guard(worker->dataplane);
 	const struct filter *filter = atomic_load_explicit(&guard->filter, memory_order_acquire);
-	unsigned peer = number_of(subject_of(pass->from ? pass->from : pass->to));
 	pass->ruled = filter;
 	pass->reject = false;
 	if (!filter)
 		return DROP_NONE;
 	if (pass->from == pass->to)
 		return DROP_ROUTE;
-	if (pass->inner->part == INNER_LATER)
-		return fragment_later(guard->fragments, peer, pass->inner, worker->now_ms);
-	enum drop drop = judge_whole(worker, pass, filter);
-	if (pass->inner->part == INNER_FIRST)
-		drop = fragment_first(guard->fragments, peer, pass->inner, drop, worker->now_ms);
-	return drop;
+	switch ((enum inner_part)pass->inner->part) {
+	case INNER_FIRST:
+		return judge_first(worker, pass, filter);
+	case INNER_LATER:
+		return judge_later(worker, pass, filter);
+	case INNER_WHOLE:
+		break;
+	}
+	return judge_whole(worker, pass, filter);
 }

@@ -3,7 +3,7 @@
 //   1 the flow of the packet before it in this run, of which most packets are
 //   2 an ICMP error: by the flow of the packet that it quotes (RFC 5508, 4.2); it makes none and keeps none alive
 //   3 a flow of either direction; one of an older generation is judged again, with its first packet
-//   4 a later fragment: as the first one (tun/fragment.h)
+//   4 a later fragment: as the first one (tun/fragment.h), while the flow of that one is there and allowed
 //   5 the filter. On a gateway's sessions the rules, on what comes over a link the inbound rules; where both apply, both must allow it.
 //     What this host itself sends over its link is always allowed.
 #pragma once

@@ -110,9 +110,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (inner_parse(packet, length, &inner) != DROP_NONE || inner.part == INNER_WHOLE)
 			continue;
 		pieces++;
-		enum drop drop = inner.part == INNER_FIRST
-					 ? fragment_first(fragments, peer, &inner, verdict, now_ms)
-					 : fragment_later(fragments, peer, &inner, now_ms);
+		struct flow_key key = {0};
+		enum drop drop =
+			inner.part == INNER_FIRST
+				? fragment_first(fragments, peer, &inner, &key, verdict, now_ms)
+				: fragment_later(fragments, peer, &inner, now_ms, &key);
 		check(drop == model_judge(peer, &inner, verdict, now_ms));
 	}
 	return 0;

@@ -98,14 +98,19 @@ class Source:
     def __init__(self, dice, judge):
         self.dice, self.judge, self.owners = dice, judge, Model(make.PEERS)
         self.seen, self.passed, self.fragmented, self.count, self.ident = [], [], 0, 0, 0
+        self.held, self.due = [], []  # pieces of a datagram whose others came before a reload
 
     def next(self):
+        if self.due:
+            made, self.due = self.due, []
+            return [("packet", packet) for packet in made]
         if self.count % RELOADS_EVERY == 0:
             self.count += 1
+            self.held, self.due = [], self.held
             return [("policy", acceptable(self.judge, self.dice))]
         roll = self.dice.random()
         if self.fragmented >= FRAGMENTED_MOST or roll < 0.003:
-            self.fragmented = 0
+            self.fragmented, self.held = 0, []
             return [("wait", self.dice.choice((33, 33, 41, 700, 500000)))]
         made = self.packets(roll)
         self.count += len(made)
@@ -134,7 +139,10 @@ class Source:
         if roll < 0.6:
             self.fragmented += 1
             self.ident += 1
-            return make.fragments(dice, packet, self.ident)
+            made = make.fragments(dice, packet, self.ident)
+            if len(made) > 1 and self.count % RELOADS_EVERY > RELOADS_EVERY - 60:
+                made, self.held = made[:-1], made[-1:]
+            return made
         return [packet]
 
 

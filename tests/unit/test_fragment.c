@@ -19,6 +19,7 @@
 #define OF_FLOOD 10000u
 
 static struct fragments *fragments;
+static const struct flow_key key = {.protocol = IPPROTO_UDP, .to_port = 53};
 
 static int set_up(void **state)
 {
@@ -48,11 +49,25 @@ static struct inner piece(uint32_t id, unsigned begin, unsigned end, bool last)
 	};
 }
 
+static enum drop give_first(unsigned peer, const struct inner *inner, enum drop verdict,
+			    uint64_t now_ms)
+{
+	return fragment_first(fragments, peer, inner, &key, verdict, now_ms);
+}
+
+static enum drop give_later(unsigned peer, const struct inner *inner, uint64_t now_ms)
+{
+	struct flow_key told = {0};
+	enum drop drop = fragment_later(fragments, peer, inner, now_ms, &told);
+	assert_int_equal(told.to_port, drop == DROP_NONE ? key.to_port : 0);
+	return drop;
+}
+
 static enum drop give_at(uint32_t id, unsigned begin, unsigned end, bool last, uint64_t now_ms)
 {
 	struct inner inner = piece(id, begin, end, last);
-	return begin ? fragment_later(fragments, PEER, &inner, now_ms)
-		     : fragment_first(fragments, PEER, &inner, DROP_NONE, now_ms);
+	return begin ? give_later(PEER, &inner, now_ms)
+		     : give_first(PEER, &inner, DROP_NONE, now_ms);
 }
 
 static enum drop give(uint32_t id, unsigned begin, unsigned end, bool last)
@@ -84,7 +99,7 @@ static void a_denied_first_denies_the_rest(void **state)
 {
 	(void)state;
 	struct inner first = piece(1, 0, 800, false);
-	assert_int_equal(fragment_first(fragments, PEER, &first, DROP_POLICY, NOW), DROP_POLICY);
+	assert_int_equal(give_first(PEER, &first, DROP_POLICY, NOW), DROP_POLICY);
 	assert_int_equal(give(1, 800, 1600, false), DROP_POLICY);
 	// One that would be allowed changes nothing.
 	assert_int_equal(give(1, 0, 800, false), DROP_OVERLAP);
@@ -112,23 +127,23 @@ static void each_packet_is_known_by_all_that_it_says(void **state)
 	(void)state;
 	struct inner other = piece(1, 800, 1600, false);
 	assert_int_equal(give(1, 0, 800, false), DROP_NONE);
-	assert_int_equal(fragment_later(fragments, PEER + 1, &other, NOW), DROP_FRAGMENT);
+	assert_int_equal(give_later(PEER + 1, &other, NOW), DROP_FRAGMENT);
 	other.source.bytes[3]++;
-	assert_int_equal(fragment_later(fragments, PEER, &other, NOW), DROP_FRAGMENT);
+	assert_int_equal(give_later(PEER, &other, NOW), DROP_FRAGMENT);
 	other = piece(1, 800, 1600, false);
 	other.destination.bytes[3]++;
-	assert_int_equal(fragment_later(fragments, PEER, &other, NOW), DROP_FRAGMENT);
+	assert_int_equal(give_later(PEER, &other, NOW), DROP_FRAGMENT);
 	other = piece(1, 800, 1600, false);
 	other.protocol = IPPROTO_TCP;
-	assert_int_equal(fragment_later(fragments, PEER, &other, NOW), DROP_FRAGMENT);
+	assert_int_equal(give_later(PEER, &other, NOW), DROP_FRAGMENT);
 	assert_int_equal(give(2, 800, 1600, false), DROP_FRAGMENT);
 	assert_int_equal(give(1, 800, 1600, false), DROP_NONE);
 	// IPv6: later ones need not say which.
 	struct inner first = piece(9, 0, 800, false), later = piece(9, 800, 808, true);
 	first.source.family = later.source.family = AF_INET6;
 	later.protocol = IPPROTO_DSTOPTS;
-	assert_int_equal(fragment_first(fragments, PEER, &first, DROP_NONE, NOW), DROP_NONE);
-	assert_int_equal(fragment_later(fragments, PEER, &later, NOW), DROP_NONE);
+	assert_int_equal(give_first(PEER, &first, DROP_NONE, NOW), DROP_NONE);
+	assert_int_equal(give_later(PEER, &later, NOW), DROP_NONE);
 }
 
 static void time_runs_out(void **state)
@@ -183,12 +198,11 @@ static void a_peer_harms_itself_only(void **state)
 	(void)state;
 	struct inner first = piece(1, 0, 800, false), later = piece(1, 800, 1600, true);
 	for (unsigned peer = 0; peer < 2 * FRAGMENT_PLACES; peer++) {
-		assert_int_equal(fragment_first(fragments, peer, &first, DROP_NONE, NOW),
-				 DROP_NONE);
+		assert_int_equal(give_first(peer, &first, DROP_NONE, NOW), DROP_NONE);
 		for (unsigned i = 0; i < OF_FLOOD / 10; i++)
 			give_at(100 + i, 0, 800, false, NOW + 1);
 		if (peer != PEER)
-			assert_int_equal(fragment_later(fragments, peer, &later, NOW), DROP_NONE);
+			assert_int_equal(give_later(peer, &later, NOW), DROP_NONE);
 	}
 	assert_int_equal(give(1, 800, 1600, true), DROP_FRAGMENT);
 	// Of a flood the newest are there.

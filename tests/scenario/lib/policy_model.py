@@ -363,12 +363,20 @@ class Model:
         if whole:
             whole["verdict"] = {"overlap"}
             return {"overlap"}
-        self.wholes[key] = {"began": self.now, "verdict": {v.rstrip("!") for v in verdicts}, "bytes": set(), "end": None}
+        self.wholes[key] = {"began": self.now, "first": packet, "verdict": {v.rstrip("!") for v in verdicts}, "bytes": set(), "end": None}
         return self.take_bytes(key, packet) if "none" in verdicts else verdicts
 
     def judge_later(self, packet, ends):
+        """As the first one, while the flow of that one is there and allowed."""
         key = self.whole_key(packet, ends)
-        return self.take_bytes(key, packet) if self.whole(key) else {"fragment"}
+        whole = self.whole(key)
+        verdicts = self.take_bytes(key, packet) if whole else {"fragment"}
+        if verdicts != {"none"}:
+            return verdicts
+        found = self.find(whole["first"], ends)
+        if not found:
+            return {"fragment"}
+        return {"none"} if found[0][2] and found[0][0].state != "vague" else {"none", "fragment"}
 
     def take_bytes(self, key, packet):
         whole = self.wholes[key]
