@@ -6,28 +6,40 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
+#include "tun/subject.h"
 #include "tun/worker.h"
 
-#define PLACES	  256u // of the tables of limits; a power of two
+#define PLACES	  256u // of the table of equal denials; a power of two
 #define WINDOW_MS 1000u
 
-// Of equal denials, or of all notes of a type about one peer. Who has the same place as another takes it over, with its limit fresh:
-// a table of a fixed size forgets rather than grows.
+// Of equal denials of one peer. Who has the same place as another takes it over, with its limit fresh: a table of a fixed size forgets
+// rather than grows. A peer that is over its own limit takes no place from others.
 struct limit {
 	uint64_t mark; // of what it counts; 0: free
-	uint64_t begun_ms;
+	uint32_t subject;
 	uint32_t count;
+	uint64_t begun_ms;
 	uint64_t quiet; // since the last note
+};
+
+// Of one peer, and of what a network began to it. Nobody else counts here: who shared it would hide what the other one did, or take the
+// limit from him.
+struct share {
+	uint32_t begun_ms; // of the window that all count in
+	uint16_t denied[2], begun[2];
 };
 
 struct notes {
 	_Alignas(64) _Atomic uint32_t taken;   // by the control thread
 	_Alignas(64) _Atomic uint32_t written; // by the worker, as all that follows
 	int wake;
+	uint64_t secret;
 	_Atomic uint64_t lost, quiet;
-	struct limit same[PLACES], peers[PLACES];
+	struct share *shares; // by subject; of memory that nobody came to yet there is none
+	struct limit same[PLACES];
 	struct note ring[NOTES_MAX];
 };
 
@@ -38,16 +50,22 @@ struct notes *notes_new(int wake)
 		return NULL;
 	memset(notes, 0, sizeof(*notes));
 	notes->wake = wake;
-	return notes;
+	notes->shares = calloc(SUBJECTS_MAX, sizeof(*notes->shares));
+	bool good = notes->shares &&
+		    getrandom(&notes->secret, sizeof(notes->secret), 0) == sizeof(notes->secret);
+	return good ? notes : notes_free(notes);
 }
 
 struct notes *notes_free(struct notes *notes)
 {
+	if (!notes)
+		return NULL;
+	free(notes->shares);
 	free(notes);
 	return NULL;
 }
 
-// FNV-1a, 64 bits. Nobody gains by a collision: it only moves a limit.
+// FNV-1a, 64 bits.
 static uint64_t mix(uint64_t hash, const void *data, size_t size)
 {
 	const uint8_t *bytes = data;
@@ -56,11 +74,12 @@ static uint64_t mix(uint64_t hash, const void *data, size_t size)
 	return hash;
 }
 
-// The port that a client chose for itself makes no difference, nor does the identifier of its pings.
-static uint64_t mark_of(const struct note *note)
+// The port that a client chose for itself makes no difference, nor does the identifier of its pings. From a secret on: nobody can aim
+// at a place.
+static uint64_t mark_of(const struct notes *notes, const struct note *note)
 {
 	const struct flow_key *key = &note->key;
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ notes->secret;
 	hash = mix(hash, key->from.bytes, ADDR_BYTES(&key->from));
 	hash = mix(hash, key->to.bytes, ADDR_BYTES(&key->to));
 	hash = mix(hash, &note->service, sizeof(note->service));
@@ -70,34 +89,66 @@ static uint64_t mark_of(const struct note *note)
 	return mix(hash, &note->drop, sizeof(note->drop)) | 1;
 }
 
-static struct limit *find(struct limit *table, uint64_t mark)
+// The peer that began the flow, or, where a network did, the one it was meant for.
+static uint32_t subject_of(const struct note *note)
 {
-	struct limit *limit = &table[(mark ^ mark >> 32) >> 1 & (PLACES - 1)];
-	if (limit->mark != mark)
-		*limit = (struct limit){.mark = mark};
+	return note->key.from_subject ? note->key.from_subject : note->key.to_subject;
+}
+
+static bool by_network(const struct note *note)
+{
+	return note->key.from_subject == 0;
+}
+
+static struct share *share_of(struct notes *notes, const struct note *note, uint64_t now_ms)
+{
+	struct share *share = &notes->shares[subject_of(note)];
+	if ((uint32_t)now_ms - share->begun_ms >= WINDOW_MS)
+		*share = (struct share){.begun_ms = (uint32_t)now_ms};
+	return share;
+}
+
+// NULL: another one has its place, and `take` is false.
+static struct limit *find(struct notes *notes, const struct note *note, bool take)
+{
+	uint64_t mark = mark_of(notes, note);
+	struct limit *limit = &notes->same[(mark ^ mark >> 32) >> 1 & (PLACES - 1)];
+	if (limit->mark == mark && limit->subject == subject_of(note))
+		return limit;
+	if (!take)
+		return NULL;
+	*limit = (struct limit){.mark = mark, .subject = subject_of(note)};
 	return limit;
 }
 
-static bool may(struct limit *limit, uint32_t most, uint64_t now_ms)
+static bool may(struct limit *limit, uint64_t now_ms)
 {
 	if (now_ms - limit->begun_ms >= WINDOW_MS) {
 		limit->begun_ms = now_ms;
 		limit->count = 0;
 	}
-	if (limit->count >= most)
+	if (limit->count >= NOTE_SAME_PER_S)
 		return false;
 	limit->count++;
 	return true;
 }
 
-// The peer that began the flow; what a network began counts for the one it was meant for.
-static bool peer_may(struct notes *notes, const struct note *note, uint64_t now_ms)
+static bool may_deny(struct notes *notes, const struct note *note, struct share *share,
+		     uint64_t now_ms, uint64_t *ret)
 {
-	unsigned subject = note->key.from_subject ? note->key.from_subject : note->key.to_subject;
-	// Next to each other are peers whose numbers are, and apart the two types of each.
-	uint64_t mark = ((uint64_t)subject << 1 | (note->type == NOTE_DENIED)) << 1 | 1;
-	return may(find(notes->peers, mark),
-		   note->type == NOTE_DENIED ? NOTE_DENIED_PER_S : NOTE_BEGUN_PER_S, now_ms);
+	uint16_t *denied = &share->denied[by_network(note)];
+	bool within = *denied < NOTE_DENIED_PER_S;
+	struct limit *same = find(notes, note, within);
+	if (!same)
+		return false;
+	if (!may(same, now_ms) || !within) {
+		same->quiet++;
+		return false;
+	}
+	++*denied;
+	*ret = same->quiet;
+	same->quiet = 0;
+	return true;
 }
 
 // Whether the worker may say it now; `ret` gets how often it kept silent before.
@@ -106,15 +157,13 @@ static bool allowed(struct notes *notes, const struct note *note, uint64_t now_m
 	*ret = 0;
 	if (note->type == NOTE_TRACED)
 		return true;
-	if (note->type == NOTE_BEGUN)
-		return peer_may(notes, note, now_ms);
-	struct limit *same = find(notes->same, mark_of(note));
-	if (!may(same, NOTE_SAME_PER_S, now_ms) || !peer_may(notes, note, now_ms)) {
-		same->quiet++;
+	struct share *share = share_of(notes, note, now_ms);
+	if (note->type == NOTE_DENIED)
+		return may_deny(notes, note, share, now_ms, ret);
+	uint16_t *begun = &share->begun[by_network(note)];
+	if (*begun >= NOTE_BEGUN_PER_S)
 		return false;
-	}
-	*ret = same->quiet;
-	same->quiet = 0;
+	++*begun;
 	return true;
 }
 

@@ -4,8 +4,8 @@
 // finds no room is lost and counted.
 //
 // A worker limits itself, so that no peer can hide what the others did: of equal denials NOTE_SAME_PER_S a second are noted, of all
-// denials (and of all begun flows) of one peer NOTE_DENIED_PER_S (NOTE_BEGUN_PER_S). The others are counted, and the next note
-// of their kind says how many they were.
+// denials (and of all begun flows) of one peer NOTE_DENIED_PER_S (NOTE_BEGUN_PER_S), and as many of what a network began to it, whatever
+// other peers do. The others are counted, and the next note of their kind says how many they were, unless too many kinds came in between.
 #pragma once
 
 #include <stdbool.h>
@@ -46,7 +46,8 @@ struct note {
 // The worker. false: not noted, but counted.
 bool note_put(struct worker *worker, const struct note *note);
 
-// A new ring. `wake`: an eventfd, borrowed, that becomes readable when a ring that was empty is so no more. NULL: out of memory.
+// A new ring. `wake`: an eventfd, borrowed, that becomes readable when a ring that was empty is so no more. NULL: out of memory, or
+// the kernel has no random bytes.
 struct notes *notes_new(int wake);
 struct notes *notes_free(struct notes *notes); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct notes *, notes_free);

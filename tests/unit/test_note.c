@@ -162,6 +162,53 @@ static void test_peers_in_turn_have_their_limits(void **state)
 	assert_int_equal(noted[0], NOTE_BEGUN_PER_S);
 }
 
+// Numbers that stood in one place of a table once, and whatever else may.
+static void test_no_two_peers_share_a_limit(void **state)
+{
+	static unsigned noted[65536];
+	(void)state;
+	for (uint16_t port = 1; port <= 200; port++)
+		for (unsigned subject = 1; subject < 65536; subject += 128) {
+			struct note note = denied(subject, port), taken;
+			noted[subject] += notes_put(notes, &note, NOW);
+			notes_take(notes, &taken);
+		}
+	for (unsigned subject = 1; subject < 65536; subject += 128)
+		assert_int_equal(noted[subject], NOTE_DENIED_PER_S);
+	assert_int_equal(notes_counters(notes).lost, 0);
+}
+
+static void test_a_network_does_not_hide_what_a_peer_did(void **state)
+{
+	struct note note = denied(1, 25), other;
+	unsigned noted = 0;
+	(void)state;
+	for (uint16_t port = 1; port <= 1000; port++) {
+		other = denied(0, port);
+		other.key.to_subject = 1;
+		noted += notes_put(notes, &other, NOW);
+	}
+	assert_int_equal(noted, NOTE_DENIED_PER_S);
+	assert_true(notes_put(notes, &note, NOW));
+}
+
+// What others do leaves the count of what was not noted, unless they may still be noted themselves.
+static void test_who_is_over_takes_no_count_from_others(void **state)
+{
+	struct note note = denied(2, 25);
+	(void)state;
+	scan(1);
+	assert_int_equal(put_denied(&note, 100, NOW), NOTE_SAME_PER_S);
+	for (unsigned i = 0; i < 20; i++)
+		scan(1);
+	while (notes_take(notes, &note))
+		continue;
+	note = denied(2, 25);
+	assert_true(notes_put(notes, &note, NOW + 1000));
+	assert_true(notes_take(notes, &note));
+	assert_int_equal(note.repeated, 100 - NOTE_SAME_PER_S);
+}
+
 static _Atomic unsigned arrived; // that notes_put() took
 
 static void *produce(void *data)
@@ -213,6 +260,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_peer_does_not_hide_what_others_did, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_peers_in_turn_have_their_limits, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_no_two_peers_share_a_limit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_network_does_not_hide_what_a_peer_did,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_who_is_over_takes_no_count_from_others, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
 	};
