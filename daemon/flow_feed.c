@@ -59,8 +59,8 @@ static const struct rule *rule_of(const struct engine *engine, const struct flow
 	if (!filter ||
 	    atomic_load(&flow->generation) != guard_generation(filter, flow->from, flow->to))
 		return NULL;
-	return policy_role_rule(engine_policy(engine), atomic_load(&flow->program),
-				atomic_load(&flow->rule), filter_generation(filter));
+	return policy_role_rule(engine_policy(engine), flow_program(flow), atomic_load(&flow->rule),
+				filter_generation(filter));
 }
 
 static json_t *flow_line(const struct engine *engine, const struct flow *flow, uint32_t now_s)

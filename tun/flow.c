@@ -226,9 +226,8 @@ static struct flow *make(const struct flow_start *start, enum flow_state state)
 	flow->from = start->from;
 	flow->to = start->to;
 	flow->service = start->service;
-	flow->programs = start->programs;
 	flow->began_s = start->now_s;
-	atomic_init(&flow->program, start->program);
+	atomic_init(&flow->programs, (uint8_t)(start->programs | start->program << 4));
 	atomic_init(&flow->rule, start->rule);
 	atomic_init(&flow->generation, start->generation);
 	atomic_init(&flow->state, (uint8_t)state);
@@ -304,7 +303,8 @@ void flow_count(struct flow *flow, bool reply, uint64_t packets, uint64_t bytes)
 
 void flow_judged(struct flow *flow, uint32_t generation, uint8_t program, uint32_t rule)
 {
-	atomic_store_explicit(&flow->program, program, memory_order_relaxed);
+	atomic_store_explicit(&flow->programs, (uint8_t)(flow_programs(flow) | program << 4),
+			      memory_order_relaxed);
 	atomic_store_explicit(&flow->rule, rule, memory_order_relaxed);
 	atomic_store_explicit(&flow->generation, generation, memory_order_relaxed);
 }

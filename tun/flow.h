@@ -37,17 +37,29 @@ struct flow {
 	struct flow_key key;	     // written before it is in the table, as all without _Atomic
 	_Atomic uint32_t generation; // of what judged it last
 	_Atomic uint32_t seen_s;     // monotonic
+	_Atomic uint8_t state;	     // enum flow_state
+	_Atomic uint8_t programs;    // flow_programs(), flow_program()
+	uint16_t service;	     // what it was judged by: port, or ICMP type << 8 | code
 
 	struct subject *from, *to;	       // NULL: none. They stay while a flow names them
 	_Atomic uint64_t packets[2], bytes[2]; // as the first packet, and replies
-	_Atomic uint32_t rule;		       // that allowed it last, in `program`
+	_Atomic uint32_t rule;		       // that allowed it last, in flow_program()
 	uint32_t began_s;		       // monotonic
-	uint16_t service; // what it was judged by: port, or ICMP type << 8 | code
-	uint8_t programs; // bits of enum filter_program that have to allow it
-	_Atomic uint8_t program;
-	_Atomic uint8_t state; // enum flow_state
+	_Atomic uint32_t
+		expected[2]; // of TCP: where an RST that goes this way must be; 0: not known
 };
 static_assert(sizeof(struct flow) <= 128, "two cache lines");
+
+// Bits of enum filter_program that have to allow it, and the one whose rule allowed it last.
+static inline unsigned flow_programs(const struct flow *flow)
+{
+	return atomic_load_explicit(&flow->programs, memory_order_relaxed) & 0x0f;
+}
+
+static inline uint8_t flow_program(const struct flow *flow)
+{
+	return atomic_load_explicit(&flow->programs, memory_order_relaxed) >> 4;
+}
 
 // Whose flow it is: the peer that began it, or that the network began it to. Never NULL.
 static inline struct subject *flow_payer(const struct flow *flow)
@@ -90,7 +102,7 @@ struct flow_start {
 // A new flow, or the one that another worker has just begun with the same key. DROP_STATE: nothing begins so; DROP_FLOWS: too many, or no
 // memory.
 enum drop flow_begin(struct flows *flows, const struct flow_start *start, struct flow **ret);
-// One more packet of it.
+// One more packet of it; an RST only where flow_reset_believed() (tun/flow_reset.h).
 enum flow_step flow_step(struct flow *flow, bool reply, uint8_t tcp_flags, uint32_t now_s);
 void flow_count(struct flow *flow, bool reply, uint64_t packets, uint64_t bytes);
 // A newer generation allows it, too.

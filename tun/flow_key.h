@@ -11,5 +11,5 @@ struct flow_key {
 	uint16_t from_port, to_port; // ICMP echo: the identifier twice; protocols without ports: 0
 	uint8_t protocol;
 	uint8_t type; // ICMP: of the query that it is or answers, else as it is; other protocols: 0
-	unsigned from_subject, to_subject; // tun/subject.h; 0: no peer, an address alone
+	uint16_t from_subject, to_subject; // tun/subject.h; 0: no peer, an address alone
 };

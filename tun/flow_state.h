@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a flow is doing, as far as one can tell from the outside, and how long it may be silent then: the states, transitions and
 // times of Linux' connection tracking (net/netfilter/nf_conntrack_proto_tcp.c, _udp.c, _icmp.c, _generic.c of 6.1), so that what is used
-// to such a firewall finds the same here. Sequence numbers are not followed: both ends do that.
+// to such a firewall finds the same here. Sequence numbers are not followed, both ends do that; only an RST has to be where its
+// receiver would believe it (tun/flow_reset.h).
 #pragma once
 
 #include <stdbool.h>

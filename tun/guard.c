@@ -202,7 +202,7 @@ void guard_judge_flow(const struct filter *filter, const struct flow *flow,
 		.protocol = key->protocol,
 		.port = flow->service,
 	};
-	guard_judge(filter, flow->programs, &question, ret, ret_program);
+	guard_judge(filter, flow_programs(flow), &question, ret, ret_program);
 }
 
 // Only what an older generation let begin. What another worker does with it meanwhile is the same.

@@ -4,10 +4,12 @@
 
 #include <netinet/in.h>
 
+#include "tun/flow_reset.h"
 #include "tun/guard.h"
 #include "tun/inner.h"
 #include "tun/note.h"
 #include "tun/session.h"
+#include "tun/transport.h"
 #include "tun/worker.h"
 
 // What there is to know about one packet while it is judged.
@@ -27,7 +29,7 @@ static struct subject *subject_of(const struct session *session)
 	return session ? session->subject : NULL;
 }
 
-static unsigned number_of(const struct subject *subject)
+static uint16_t number_of(const struct subject *subject)
 {
 	return subject ? subject->number : 0;
 }
@@ -140,8 +142,10 @@ bool pass_knows(const struct worker *worker, const struct session *from, const s
 void pass_flush(struct worker *worker)
 {
 	struct pass_memory *memory = &worker->passes;
-	if (memory->filter && memory->packets)
+	if (memory->filter && memory->packets) {
 		flow_count(memory->flow, memory->reply, memory->packets, memory->bytes);
+		flow_reset_expect(memory->flow, memory->reply, memory->expected);
+	}
 	memory->filter = NULL;
 }
 
@@ -264,15 +268,38 @@ static enum drop begin(const struct judgement *judgement)
 
 // --- all of it
 
+static struct flow_segment segment_of(const struct pass *pass)
+{
+	const uint8_t *header = pass->packet + pass->inner->transport;
+	return (struct flow_segment){
+		.flags = pass->inner->tcp_flags,
+		.sequence = get32(header + 4),
+		.acknowledged = get32(header + 8),
+	};
+}
+
+static bool is_believed(const struct pass *pass, const struct flow *flow, bool reply)
+{
+	struct flow_segment reset = segment_of(pass);
+	return flow_reset_believed(flow, reply, &reset);
+}
+
+static enum flow_step step(const struct pass *pass, struct flow *flow, bool reply, uint32_t now_s)
+{
+	uint8_t flags = pass->inner->tcp_flags;
+	if (flags & TCP_RST && !is_believed(pass, flow, reply))
+		return FLOW_PASS;
+	return flow_step(flow, reply, flags, now_s);
+}
+
 static enum drop judge_by_flow(const struct judgement *judgement)
 {
-	uint8_t flags = judgement->pass->inner->tcp_flags;
 	bool reply;
 	struct flow *flow = find(judgement, &reply);
 	// The code of an ICMP message is not in its key.
 	if (!flow || (!reply && flow->service != inner_service(judgement->pass->inner)))
 		return begin(judgement);
-	switch (flow_step(flow, reply, flags, judgement->now_s)) {
+	switch (step(judgement->pass, flow, reply, judgement->now_s)) {
 	case FLOW_PASS:
 		remember(judgement, flow, reply);
 		return DROP_NONE;
@@ -311,19 +338,28 @@ static enum drop judge(struct worker *worker, struct pass *pass, const struct fi
 	return judge_by_flow(&judgement);
 }
 
+static void follow(struct pass_memory *memory, const struct pass *pass)
+{
+	struct flow_segment segment = segment_of(pass);
+	uint32_t expected = flow_segment_expects(&segment);
+	memory->expected = expected ? expected : memory->expected;
+}
+
 static enum drop judge_whole(struct worker *worker, struct pass *pass, const struct filter *filter)
 {
 	struct pass_memory *memory = &worker->passes;
 	const struct inner *inner = pass->inner;
 	uint32_t now_s = (uint32_t)(worker->now_ms / 1000);
 	if (!is_remembered(memory, pass, filter) ||
-	    flow_step(memory->flow, memory->reply, inner->tcp_flags, now_s) != FLOW_PASS) {
+	    step(pass, memory->flow, memory->reply, now_s) != FLOW_PASS) {
 		enum drop drop = judge(worker, pass, filter);
 		if (drop != DROP_NONE || inner->error)
 			return drop;
 	}
 	memory->packets += pass->packets;
 	memory->bytes += pass->size;
+	if (inner->tcp_flags)
+		follow(memory, pass);
 	return DROP_NONE;
 }
 

@@ -41,7 +41,9 @@ struct pass_memory {
 	uint16_t service;    // of the packets
 	struct flow *flow;
 	bool reply;
-	uint64_t packets, bytes; // not yet counted
+	// Not yet told to the flow.
+	uint64_t packets, bytes;
+	uint32_t expected; // of TCP: where an RST in answer must be; 0: not known
 };
 
 // Workers, under RCU. DROP_NONE: it may. DROP_POLICY, DROP_FLOWS, DROP_STATE; DROP_QUOTE: an ICMP error about no flow; DROP_ROUTE: it

@@ -70,7 +70,7 @@ static int add(struct subjects *subjects, const char *identity, struct subject *
 		free(subject);
 		return -ENOMEM;
 	}
-	subject->number = number;
+	subject->number = (uint16_t)number;
 	subjects->by_number[number] = subject;
 	*ret = subject;
 	return 0;

@@ -20,7 +20,7 @@ struct subjects;
 
 struct subject {
 	char *identity;
-	unsigned number; // 1..SUBJECTS_MAX - 1
+	uint16_t number; // 1..SUBJECTS_MAX - 1
 
 	_Atomic uint32_t generation; // grows when its facts change; written by the control thread
 	// Written by whoever adds and removes flows.

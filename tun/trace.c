@@ -92,7 +92,7 @@ static const char *identity_of(const struct session *session)
 	return session ? session->identity : NULL;
 }
 
-static unsigned subject_of(const struct session *session)
+static uint16_t subject_of(const struct session *session)
 {
 	return session && session->subject ? session->subject->number : 0;
 }
@@ -134,7 +134,7 @@ static void note_flow(const struct worker *worker, struct note *note)
 		return;
 	note->generation = filter_generation(memory->filter);
 	note->rule = atomic_load_explicit(&flow->rule, memory_order_relaxed);
-	note->program = atomic_load_explicit(&flow->program, memory_order_relaxed);
+	note->program = flow_program(flow);
 	note->hit = memory->reply || memory->packets > 1 ||
 		    atomic_load_explicit(&flow->packets[0], memory_order_relaxed) > 0;
 }

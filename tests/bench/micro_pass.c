@@ -21,7 +21,7 @@
 #include "tun/transport.h"
 #include "tun/worker.h"
 
-#define SIZE	 28u // IPv4 and UDP, no payload
+#define SIZE	 40u // IPv4 and TCP, or UDP with a little payload
 #define PACKETS	 60000u
 #define ROTATING 4096u
 #define ROUNDS	 5u
@@ -30,6 +30,7 @@ struct world {
 	struct dataplane *dataplane;
 	struct worker *worker;
 	struct session *session;
+	uint8_t protocol;
 	uint8_t packets[PACKETS][SIZE];
 	unsigned count, next;
 	bool flush; // each packet is the first of a run
@@ -38,19 +39,26 @@ struct world {
 
 static const struct addr peer_addr = {.family = AF_INET, .bytes = {172, 16, 0, 1}};
 
-static void build(uint8_t packet[SIZE], const struct addr *to, uint16_t from_port, uint16_t port)
+static void build(const struct world *world, uint8_t packet[SIZE], const struct addr *to,
+		  uint16_t from_port, uint16_t port)
 {
 	memset(packet, 0, SIZE);
 	packet[0] = 0x45;
 	put16(packet + 2, SIZE);
 	packet[8] = 64;
-	packet[9] = IPPROTO_UDP;
+	packet[9] = world->protocol;
 	memcpy(packet + 12, peer_addr.bytes, 4);
 	memcpy(packet + 16, to->bytes, 4);
 	put16(packet + 10, (uint16_t)~checksum_add(0, packet, 20));
 	put16(packet + 20, from_port);
 	put16(packet + 22, port);
-	put16(packet + 24, 8);
+	if (world->protocol == IPPROTO_UDP) {
+		put16(packet + 24, SIZE - 20);
+		return;
+	}
+	put32(packet + 28, 1);
+	packet[32] = 0x50;
+	packet[33] = TCP_ACK;
 }
 
 static void judge_step(void *data)
@@ -111,8 +119,8 @@ static void report_new(struct world *world, unsigned rules)
 	forget_flows(world);
 }
 
-// A rule that lets UDP through for its team.
-static const struct rule *some_rule(const struct rules *rules)
+// A rule that lets something of the protocol through for its team.
+static const struct rule *some_rule(const struct rules *rules, uint8_t protocol)
 {
 	for (unsigned i = 0; i < rules->rule_count; i++) {
 		const struct rule *rule = &rules->rules[i];
@@ -121,7 +129,7 @@ static const struct rule *some_rule(const struct rules *rules)
 		struct rule_question question = {
 			.from = {&peer, &peer_addr},
 			.to.addr = to,
-			.protocol = IPPROTO_UDP,
+			.protocol = protocol,
 			.port = rule->services[0].first,
 		};
 		struct filter_verdict verdict;
@@ -132,8 +140,11 @@ static const struct rule *some_rule(const struct rules *rules)
 	abort();
 }
 
-static void set_up(struct world *world, const struct rules *rules, const struct rule *rule)
+// As the first packets, up to `count`: each of a flow of its own that the rule allows.
+static void set_up(struct world *world, const struct rules *rules, uint8_t protocol, unsigned count)
 {
+	const struct rule *rule = some_rule(rules, protocol);
+	const struct addr *to = &rules->nets[rule->to.nets[0]].prefixes[0].addr;
 	struct dataplane_options options = {.workers = 0, .mtu = 1400};
 	struct flow_limits limits = {1u << 20, 1u << 20};
 	struct prefix route = prefix_of(&peer_addr);
@@ -150,6 +161,10 @@ static void set_up(struct world *world, const struct rules *rules, const struct 
 	world->worker->dataplane = world->dataplane;
 	world->worker->now_ms = clock_ms();
 	world->worker->notes = notes_new(-1);
+	world->protocol = protocol;
+	world->expected = DROP_NONE;
+	for (unsigned i = 0; i < count; i++)
+		build(world, world->packets[i], to, (uint16_t)(1 + i), rule->services[0].first);
 }
 
 static void tear_down(struct world *world)
@@ -160,16 +175,21 @@ static void tear_down(struct world *world)
 	free(world->worker);
 }
 
+static void report_tcp(struct world *world, const struct rules *rules, unsigned count)
+{
+	set_up(world, rules, IPPROTO_TCP, 1);
+	world->count = 1;
+	world->flush = false;
+	report(world, count, "the same flow, TCP");
+	forget_flows(world);
+	tear_down(world);
+}
+
 void micro_pass(unsigned count)
 {
 	static struct world world;
 	struct rules rules = micro_rules(count, false);
-	const struct rule *rule = some_rule(&rules);
-	const struct addr *to = &rules.nets[rule->to.nets[0]].prefixes[0].addr;
-	set_up(&world, &rules, rule);
-	for (unsigned i = 0; i < PACKETS; i++)
-		build(world.packets[i], to, (uint16_t)(1 + i), rule->services[0].first);
-	world.expected = DROP_NONE;
+	set_up(&world, &rules, IPPROTO_UDP, PACKETS);
 	world.count = PACKETS;
 	world.flush = true;
 	report_new(&world, count);
@@ -180,10 +200,11 @@ void micro_pass(unsigned count)
 	report(&world, count, "the same flow");
 	forget_flows(&world);
 	for (unsigned i = 0; i < PACKETS; i++)
-		build(world.packets[i], to, (uint16_t)(1 + i), (uint16_t)(40000 + i % 20000));
+		put16(world.packets[i] + 22, 40000 + i % 20000);
 	world.count = PACKETS;
 	world.flush = true;
 	world.expected = DROP_POLICY;
 	report(&world, count, "refused");
 	tear_down(&world);
+	report_tcp(&world, &rules, count);
 }

@@ -51,7 +51,7 @@ static struct note denied(unsigned subject, uint16_t port)
 	struct note note = {.type = NOTE_DENIED, .rule = 7};
 	addr_parse("10.0.0.2", &note.key.from);
 	addr_parse("10.20.0.5", &note.key.to);
-	note.key.from_subject = subject;
+	note.key.from_subject = (uint16_t)subject;
 	note.key.protocol = IPPROTO_TCP;
 	note.service = port;
 	return note;
