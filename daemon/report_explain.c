@@ -51,11 +51,12 @@ static void explain_done(struct explain *explain)
 
 // --- the question
 
-static void find_session(struct side *side, const struct engine *engine)
+// `link`: whom this node dials, else who dials it.
+static void find_session(struct side *side, const struct engine *engine, bool link)
 {
 	struct dataplane *dataplane = engine_tunnel(engine)->dataplane;
 	const struct subject *subject =
-		subject_find(dataplane_guard(dataplane)->subjects, side->identity);
+		subject_find(dataplane_guard(dataplane)->subjects, side->identity, link);
 	const struct routes *routes = dataplane_routes(dataplane);
 	struct session *session;
 	struct prefix prefix;
@@ -66,7 +67,7 @@ static void find_session(struct side *side, const struct engine *engine)
 	for (size_t i = 0; routes_at(routes, i, &prefix, &session); i++) {
 		struct addr *own = prefix.addr.family == AF_INET ? &side->end.v4 : &side->end.v6;
 		if (own->family == AF_UNSPEC && prefix.length == ADDR_BITS(&prefix.addr) &&
-		    strcmp(session->identity, side->identity) == 0)
+		    session->subject == subject)
 			*own = prefix.addr;
 	}
 }
@@ -83,7 +84,7 @@ static int find_owner(struct side *side, const struct engine *engine, const stru
 	if (!side->identity)
 		return -ENOMEM;
 	side->peer.identity = side->end.identity = side->identity;
-	find_session(side, engine);
+	find_session(side, engine, false);
 	side->end.v4 = meant.v4;
 	side->end.v6 = meant.v6;
 	return 0;
@@ -106,8 +107,9 @@ static int read_side(const struct explain *explain, const struct engine *engine,
 	if (r < 0)
 		return r;
 	ret->peer.identity = ret->end.identity = ret->identity;
+	bool link = explain->question.program == FILTER_INBOUND && ret == &explain->from;
 	if (engine)
-		find_session(ret, engine);
+		find_session(ret, engine, link);
 	config_end_addresses(explain->config, &ret->end);
 	return 0;
 }
@@ -174,6 +176,7 @@ static int read_question(struct explain *explain, const struct engine *engine,
 	const char *at = json_string_value(json_object_get(request, "at"));
 	bool inbound = json_is_true(json_object_get(request, "inbound")) ||
 		       (!explain->config->gateway.enabled && explain->config->link_count > 0);
+	explain->question.program = inbound ? FILTER_INBOUND : FILTER_RULES;
 	explain->at = clock_wall();
 	if (at && when_moment(at, NULL, &explain->at) < 0)
 		return error_set(error, EINVAL, "\"%.80s\" is no time", at),
@@ -188,7 +191,6 @@ static int read_question(struct explain *explain, const struct engine *engine,
 	if (r < 0)
 		return r;
 	read_facts(&explain->from, request);
-	explain->question.program = inbound ? FILTER_INBOUND : FILTER_RULES;
 	explain->question.from.peer = explain->from.identity ? &explain->from.peer : NULL;
 	explain->question.to.peer = explain->to.identity ? &explain->to.peer : NULL;
 	explain->question.from.addr = &explain->from.addr;

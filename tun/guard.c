@@ -125,10 +125,10 @@ int guard_set_filter(struct guard *guard, struct filter *filter)
 
 // --- peers
 
-int guard_admit(struct guard *guard, const char *identity, struct subject **ret)
+int guard_admit(struct guard *guard, const char *identity, bool link, struct subject **ret)
 {
 	struct subject *subject;
-	int r = subject_get(guard->subjects, identity, &subject);
+	int r = subject_get(guard->subjects, identity, link, &subject);
 	if (r < 0)
 		return r;
 	// Its number may have been another's: the class is set in any case.

@@ -39,7 +39,7 @@ int guard_prepare(struct guard *guard, struct filter *filter);
 int guard_set_filter(struct guard *guard, struct filter *filter);
 
 // The subject of one more session, with a class by its identity alone until guard_set_facts(). Errors as for subject_get().
-int guard_admit(struct guard *guard, const char *identity, struct subject **ret);
+int guard_admit(struct guard *guard, const char *identity, bool link, struct subject **ret);
 // That session is over, and no worker has it in hand. Takes NULL.
 void guard_leave(struct guard *guard, struct subject *subject);
 // What its new certificate says counts from now on, for the flows that it has too. -ENOMEM: what the one before said still does.

@@ -72,7 +72,7 @@ int session_new(struct dataplane *dataplane, bool initiator, const char *identit
 	int r = control_new(initiator, identity, session->id, keepalive_s, &session->control);
 	if (r < 0)
 		return r;
-	r = guard_admit(dataplane_guard(dataplane), identity, &session->subject);
+	r = guard_admit(dataplane_guard(dataplane), identity, initiator, &session->subject);
 	if (r < 0)
 		return r;
 	r = dataplane_add_session(dataplane, session);

@@ -25,9 +25,16 @@ struct subjects *subjects_new(void)
 	return subjects->by_identity ? subjects : subjects_free(subjects);
 }
 
+// Of a link, its end belongs to the key.
+static size_t key_size(const char *identity, bool link)
+{
+	return strlen(identity) + link;
+}
+
 static void forget(struct subjects *subjects, struct subject *subject)
 {
-	table_remove(subjects->by_identity, subject->identity, strlen(subject->identity));
+	table_remove(subjects->by_identity, subject->identity,
+		     key_size(subject->identity, subject->link));
 	subjects->by_number[subject->number] = NULL;
 	facts_done(&subject->facts);
 	free(subject->identity);
@@ -55,7 +62,7 @@ static unsigned free_number(struct subjects *subjects)
 	return 0;
 }
 
-static int add(struct subjects *subjects, const char *identity, struct subject **ret)
+static int add(struct subjects *subjects, const char *identity, bool link, struct subject **ret)
 {
 	unsigned number = free_number(subjects);
 	if (number == 0)
@@ -64,23 +71,25 @@ static int add(struct subjects *subjects, const char *identity, struct subject *
 	if (subject)
 		subject->identity = strdup(identity);
 	if (!subject || !subject->identity ||
-	    table_add(subjects->by_identity, subject->identity, strlen(identity), subject) < 0) {
+	    table_add(subjects->by_identity, subject->identity, key_size(identity, link), subject) <
+		    0) {
 		if (subject)
 			free(subject->identity);
 		free(subject);
 		return -ENOMEM;
 	}
+	subject->link = link;
 	subject->number = (uint16_t)number;
 	subjects->by_number[number] = subject;
 	*ret = subject;
 	return 0;
 }
 
-int subject_get(struct subjects *subjects, const char *identity, struct subject **ret)
+int subject_get(struct subjects *subjects, const char *identity, bool link, struct subject **ret)
 {
-	struct subject *subject = subject_find(subjects, identity);
+	struct subject *subject = subject_find(subjects, identity, link);
 	if (!subject) {
-		int r = add(subjects, identity, &subject);
+		int r = add(subjects, identity, link, &subject);
 		if (r < 0)
 			return r;
 	}
@@ -121,9 +130,9 @@ void subjects_collect(struct subjects *subjects)
 			forget(subjects, subject);
 }
 
-struct subject *subject_find(const struct subjects *subjects, const char *identity)
+struct subject *subject_find(const struct subjects *subjects, const char *identity, bool link)
 {
-	return table_find(subjects->by_identity, identity, strlen(identity));
+	return table_find(subjects->by_identity, identity, key_size(identity, link));
 }
 
 struct subject *subject_at(const struct subjects *subjects, unsigned number)

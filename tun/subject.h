@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who a peer is to the packet path: one per identity, from its first session until its last flow is gone, so that flows survive a new
 // session of the same identity, and nobody inherits those of another. Number 0 means: no peer, but this host or a network behind it.
+// A gateway that this node dials is another one than the same identity dialling this node: what the certificate of the one says must not
+// count for the other, nor do rules for one end judge the flows of the other.
 //
 // Threads: the control thread makes, changes and frees subjects. Workers reach them by their sessions and flows under RCU, which keep
 // them: a subject goes only when it has neither, and what has gone out of sight has been waited for.
@@ -20,6 +22,7 @@ struct subjects;
 
 struct subject {
 	char *identity;
+	bool link;	 // this node dials it
 	uint16_t number; // 1..SUBJECTS_MAX - 1
 
 	_Atomic uint32_t generation; // grows when its facts change; written by the control thread
@@ -43,7 +46,7 @@ struct subjects *subjects_free(struct subjects *subjects);
 DEFINE_CLEANUP(struct subjects *, subjects_free);
 
 // For one more session of the identity (copied). Borrowed until subject_put(). -ENOSPC: as many as there can be. -ENOMEM.
-int subject_get(struct subjects *subjects, const char *identity, struct subject **ret);
+int subject_get(struct subjects *subjects, const char *identity, bool link, struct subject **ret);
 // That session is over, and no worker has it in hand. Takes NULL.
 void subject_put(struct subjects *subjects, struct subject *subject, uint64_t now_s);
 // Takes the facts of a new certificate. true: they are others than before.
@@ -52,7 +55,7 @@ bool subject_set_facts(struct subject *subject, struct facts *facts);
 void subjects_collect(struct subjects *subjects);
 
 // Control thread. NULL: none.
-struct subject *subject_find(const struct subjects *subjects, const char *identity);
+struct subject *subject_find(const struct subjects *subjects, const char *identity, bool link);
 struct subject *subject_at(const struct subjects *subjects, unsigned number);
 // Walks all: start with *cursor = 0; NULL at the end.
 struct subject *subjects_next(const struct subjects *subjects, size_t *cursor);

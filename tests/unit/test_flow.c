@@ -28,8 +28,8 @@ static int set_up(void **state)
 	(void)state;
 	subjects = subjects_new();
 	flows = subjects ? flows_new(subjects) : NULL;
-	if (!flows || subject_get(subjects, "spiffe://a/alice", &alice) < 0 ||
-	    subject_get(subjects, "spiffe://a/bob", &bob) < 0)
+	if (!flows || subject_get(subjects, "spiffe://a/alice", false, &alice) < 0 ||
+	    subject_get(subjects, "spiffe://a/bob", false, &bob) < 0)
 		return -1;
 	return 0;
 }
@@ -279,7 +279,7 @@ static void who_is_long_gone_keeps_no_flows(void **state)
 	struct subject *carol;
 
 	(void)state;
-	assert_int_equal(subject_get(subjects, "spiffe://a/carol", &carol), 0);
+	assert_int_equal(subject_get(subjects, "spiffe://a/carol", false, &carol), 0);
 	struct flow_start start = start_of(alice, 1, 1);
 	struct flow *flow;
 	start.key.to_subject = carol->number;
@@ -290,11 +290,11 @@ static void who_is_long_gone_keeps_no_flows(void **state)
 	subject_put(subjects, carol, 1);
 	sweep(3600);
 	subjects_collect(subjects);
-	assert_ptr_equal(subject_find(subjects, "spiffe://a/carol"), carol);
+	assert_ptr_equal(subject_find(subjects, "spiffe://a/carol", false), carol);
 	sweep(3602);
 	assert_int_equal(flows_count(flows), 0);
 	subjects_collect(subjects);
-	assert_null(subject_find(subjects, "spiffe://a/carol"));
+	assert_null(subject_find(subjects, "spiffe://a/carol", false));
 }
 
 static bool odd_ones(struct flow *flow, void *data)

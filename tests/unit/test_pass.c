@@ -276,7 +276,8 @@ static void cut_out(uint8_t packet[PASS_MAX], uint16_t id, unsigned offset)
 }
 
 // The first piece of a datagram to PASS_HOST, and one behind it.
-static void make_pieces(uint16_t port, uint16_t id, uint8_t first[PASS_MAX], uint8_t later[PASS_MAX])
+static void make_pieces(uint16_t port, uint16_t id, uint8_t first[PASS_MAX],
+			uint8_t later[PASS_MAX])
 {
 	size_t size = pass_packet(first, PASS_ALICE, PASS_HOST, UDP, 5000, port, 0);
 	memset(first + size, 0, 16);
@@ -334,7 +335,7 @@ static void a_fragment_passes_while_its_flow_may(void **state)
 
 static void a_fragment_goes_to_whom_the_first_one_went(void **state)
 {
-	uint8_t first[PASS_MAX], later[PASS_MAX], error[PASS_MAX];
+	uint8_t first[PASS_MAX], later[PASS_MAX], whole[PASS_MAX], error[PASS_MAX];
 	struct addr addr;
 
 	(void)state;
@@ -345,12 +346,16 @@ static void a_fragment_goes_to_whom_the_first_one_went(void **state)
 	memcpy(later + 16, addr.bytes, 4);
 	assert_int_equal(pass_packet_judge(world, first, 44, NULL), DROP_NONE);
 	assert_int_equal(pass_packet_judge(world, later, 44, NULL), DROP_NONE);
-	// An error of his about it, in pieces.
-	size_t size = pass_error(error, PASS_BOB, first, 44);
+	// An error of his about the same flow, in pieces.
+	size_t size = pass_packet(whole, PASS_ALICE, PASS_BOB, UDP, 5000, 53, 0);
+	memset(whole + size, 0, 12);
+	put16(whole + 24, 20);
+	transport_put_size(whole, 20, 40);
+	size = pass_error(error, PASS_BOB, whole, 40);
 	put16(error + 4, 7);
 	put16(error + 6, 0x2000);
 	assert_int_equal(pass_packet_judge(world, error, size, NULL), DROP_NONE);
-	put16(error + 6, 0x2000 | size / 8);
+	put16(error + 6, 0x2000 | (size - 20) / 8);
 	assert_int_equal(pass_packet_judge(world, error, size, NULL), DROP_NONE);
 	// Somebody else has his address.
 	pass_flush(world->worker);
@@ -381,6 +386,28 @@ static struct fixture *leaf_of(const struct fixture *root, const char *unit)
 	return fixture_issue(root, &options);
 }
 
+// One rule: who has the unit "Build" may reach everything. For one call after the other.
+static void let_build_pass(void)
+{
+	static const struct rule_peer peer = {.unit = "Build"};
+	static const struct rule_group group = {.peers = &peer, .peer_count = 1};
+	static const unsigned first = 0;
+	static const struct rule_service service = {.any_protocol = true, .last = 65535};
+	static const struct rule rule = {
+		.place = "test",
+		.from = {.groups = &first, .group_count = 1},
+		.to.any = true,
+		.services = &service,
+		.service_count = 1,
+	};
+	const struct rules rules = {
+		.groups = &group, .group_count = 1, .rules = &rule, .rule_count = 1};
+	struct filter *filter;
+	assert_int_equal(filter_new(&rules, NULL, &filter), 0);
+	pass_flush(world->worker);
+	assert_int_equal(dataplane_set_filter(world->dataplane, filter), 0);
+}
+
 static void a_new_certificate_is_judged_at_once(void **state)
 {
 	_cleanup_(fixture_freep) struct fixture *root = fixture_root("CA");
@@ -388,24 +415,10 @@ static void a_new_certificate_is_judged_at_once(void **state)
 	_cleanup_(fixture_freep) struct fixture *sales = leaf_of(root, "Sales");
 	struct guard *guard = dataplane_guard(world->dataplane);
 	struct subject *alice = world->alice->subject;
-	struct rule_peer peer = {.unit = "Build"};
-	struct rule_group group = {.peers = &peer, .peer_count = 1};
-	unsigned first = 0;
-	struct rule_service service = {.any_protocol = true, .last = 65535};
-	struct rule rule = {
-		.place = "test",
-		.from = {.groups = &first, .group_count = 1},
-		.to.any = true,
-		.services = &service,
-		.service_count = 1,
-	};
-	struct rules rules = {.groups = &group, .group_count = 1, .rules = &rule, .rule_count = 1};
-	struct filter *filter;
 
 	(void)state;
 	assert_int_equal(guard_set_facts(guard, alice, build->certificate), 0);
-	assert_int_equal(filter_new(&rules, NULL, &filter), 0);
-	assert_int_equal(dataplane_set_filter(world->dataplane, filter), 0);
+	let_build_pass();
 	connect_to(PASS_ALICE, PASS_HOST, 443);
 	uint32_t generation = alice->generation;
 	assert_int_equal(guard_set_facts(guard, alice, build->certificate), 0);
@@ -414,6 +427,31 @@ static void a_new_certificate_is_judged_at_once(void **state)
 	assert_int_not_equal(alice->generation, generation);
 	assert_int_equal(then(PASS_ALICE, PASS_HOST, 40000, 443, ACK), DROP_POLICY);
 	assert_int_equal(guard_set_facts(guard, alice, build->certificate), 0);
+	connect_to(PASS_ALICE, PASS_HOST, 443);
+	pass_flush(world->worker);
+	dataplane_set_filter(world->dataplane, NULL);
+}
+
+static void whom_this_node_dials_lends_nothing_to_a_peer(void **state)
+{
+	_cleanup_(fixture_freep) struct fixture *root = fixture_root("CA");
+	_cleanup_(fixture_freep) struct fixture *build = leaf_of(root, "Build");
+	struct guard *guard = dataplane_guard(world->dataplane);
+	struct session *same;
+	struct prefix prefix;
+
+	(void)state;
+	// A peer with the identity of the link's gateway, but another certificate, which has no such unit.
+	world->alice = session_free(world->alice);
+	assert_int_equal(
+		session_new(world->dataplane, false, world->link->identity, NULL, 25, &same), 0);
+	world->alice = same;
+	assert_int_equal(prefix_parse(PASS_ALICE "/32", &prefix), 0);
+	assert_int_equal(routes_add(dataplane_routes(world->dataplane), &prefix, 1, same), 0);
+	assert_int_equal(guard_set_facts(guard, world->link->subject, build->certificate), 0);
+	let_build_pass();
+	assert_int_equal(syn(PASS_ALICE, PASS_HOST, 443), DROP_POLICY);
+	assert_int_equal(guard_set_facts(guard, same->subject, build->certificate), 0);
 	connect_to(PASS_ALICE, PASS_HOST, 443);
 	pass_flush(world->worker);
 	dataplane_set_filter(world->dataplane, NULL);
@@ -546,6 +584,7 @@ int main(void)
 		CASE(a_fragment_goes_to_whom_the_first_one_went),
 		CASE(no_filter_any_more_leaves_no_flow_behind),
 		CASE(a_new_certificate_is_judged_at_once),
+		CASE(whom_this_node_dials_lends_nothing_to_a_peer),
 		CASE(what_is_prepared_knows_who_came_meanwhile),
 		CASE(a_session_that_comes_back_finds_its_flows),
 		CASE(a_flood_of_one_peer_leaves_the_others_alone),

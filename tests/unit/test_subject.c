@@ -34,7 +34,7 @@ static int tear_down(void **state)
 static struct subject *get(const char *identity)
 {
 	struct subject *subject = NULL;
-	assert_int_equal(subject_get(subjects, identity, &subject), 0);
+	assert_int_equal(subject_get(subjects, identity, false, &subject), 0);
 	return subject;
 }
 
@@ -46,15 +46,30 @@ static void one_identity_is_one_subject(void **state)
 	assert_ptr_equal(get(ALICE), alice);
 	assert_true(alice->number != 0 && bob->number != 0 && alice->number != bob->number);
 	assert_ptr_equal(subject_at(subjects, bob->number), bob);
-	assert_ptr_equal(subject_find(subjects, BOB), bob);
+	assert_ptr_equal(subject_find(subjects, BOB, false), bob);
 	assert_null(subject_at(subjects, 0));
 	assert_int_equal(subjects_present(subjects), 2);
 	subject_put(subjects, alice, 1);
 	assert_int_equal(subjects_present(subjects), 2);
 	subject_put(subjects, alice, 1);
 	assert_int_equal(subjects_present(subjects), 1);
-	assert_null(subject_find(subjects, ALICE));
+	assert_null(subject_find(subjects, ALICE, false));
 	subject_put(subjects, bob, 1);
+}
+
+static void who_is_dialled_is_another_than_who_dials(void **state)
+{
+	(void)state;
+	struct subject *peer = get(ALICE), *link = NULL;
+	assert_null(subject_find(subjects, ALICE, true));
+	assert_int_equal(subject_get(subjects, ALICE, true, &link), 0);
+	assert_true(link != peer && link->number != peer->number && link->link && !peer->link);
+	assert_string_equal(link->identity, ALICE);
+	assert_ptr_equal(subject_find(subjects, ALICE, true), link);
+	subject_put(subjects, link, 1);
+	assert_null(subject_find(subjects, ALICE, true));
+	assert_ptr_equal(subject_find(subjects, ALICE, false), peer);
+	subject_put(subjects, peer, 1);
 }
 
 static void nobody_gets_the_number_of_one_whose_flows_count(void **state)
@@ -72,16 +87,16 @@ static void nobody_gets_the_number_of_one_whose_flows_count(void **state)
 		assert_int_not_equal(get(identity)->number, number);
 	}
 	struct subject *none = NULL;
-	assert_int_equal(subject_get(subjects, BOB, &none), -ENOSPC);
+	assert_int_equal(subject_get(subjects, BOB, false, &none), -ENOSPC);
 	assert_null(none);
 	// Whoever it was may come back.
 	assert_ptr_equal(get(ALICE), alice);
 	subject_put(subjects, alice, 2);
 	subjects_collect(subjects);
-	assert_ptr_equal(subject_find(subjects, ALICE), alice);
+	assert_ptr_equal(subject_find(subjects, ALICE, false), alice);
 	atomic_store(&alice->named, 0);
 	subjects_collect(subjects);
-	assert_null(subject_find(subjects, ALICE));
+	assert_null(subject_find(subjects, ALICE, false));
 	assert_int_equal(get(BOB)->number, number);
 	for (unsigned i = 0; i < SUBJECTS_MAX; i++)
 		subject_put(subjects, subject_at(subjects, i), 3);
@@ -118,6 +133,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(one_identity_is_one_subject),
+		CASE(who_is_dialled_is_another_than_who_dials),
 		CASE(nobody_gets_the_number_of_one_whose_flows_count),
 		CASE(tells_other_facts_from_the_same),
 	};
