@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "daemon/config.h"
 #include "daemon/config_names.h"
+#include "daemon/config_policy_links.h"
 #include "daemon/config_read.h"
 #include "daemon/config_space.h"
 #include "server/policy_lint.h"
@@ -90,8 +91,11 @@ void config_policy_check(struct config_reader *reader, const struct config_names
 	// Half a policy would be blamed for what its other half says.
 	if (config_errors_count(reader->errors) > 0)
 		return;
-	if (policy_lint(reader->config->policy.model, clock_wall(), on_finding, &check) < 0)
+	if (policy_lint(reader->config->policy.model, clock_wall(), on_finding, &check) < 0) {
 		reader->out_of_memory = true;
-	else if (config_errors_count(reader->errors) == 0)
+		return;
+	}
+	config_policy_links(reader);
+	if (config_errors_count(reader->errors) == 0)
 		run_tests(&check);
 }

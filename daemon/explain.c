@@ -27,10 +27,12 @@
 
 // --- what this node makes of it
 
-static const struct filter_class *class_of(const struct filter *filter,
+// Rules know peers, inbound rules the link that something comes over: the other end of a packet is but its address to them.
+static const struct filter_class *class_of(const struct filter *filter, enum filter_program program,
 					   const struct session *session)
 {
-	return session ? filter_class(filter, session->subject->number) : NULL;
+	bool known = session && session->initiator == (program == FILTER_INBOUND);
+	return known ? filter_class(filter, session->subject->number) : NULL;
 }
 
 static void judge(const struct engine *engine, enum filter_program program,
@@ -47,8 +49,8 @@ static void judge(const struct engine *engine, enum filter_program program,
 	}
 	struct filter_question asked = {
 		.program = program,
-		.from = {class_of(filter, from), &question->from},
-		.to = {class_of(filter, to), &question->to},
+		.from = {class_of(filter, program, from), &question->from},
+		.to = {class_of(filter, program, to), &question->to},
 		.protocol = question->protocol,
 		.port = question->port,
 	};

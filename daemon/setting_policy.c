@@ -85,7 +85,8 @@ static const struct setting settings[] = {
 	 .size = sizeof(char *),
 	 .help = "Who begins, in any of these words: \"any\"; \"group:NAME\", \"net:NAME\", \"host:NAME\" of the names above; "
 		 "an identity pattern; a prefix or an address; \"self\", the own addresses of the gateway in the tunnel. "
-		 "A word for peers matches who has a session, a word for networks the address, whoever has it."},
+		 "A word for peers matches who dials this node, a word for networks the address, whoever has it: what a link leads "
+		 "to is known by its address."},
 	{.path = "policy.rules[].to",
 	 .type = SETTING_WORDS,
 	 .min = 1,
@@ -176,7 +177,8 @@ static const struct setting settings[] = {
 	 .size = sizeof(char *),
 	 .help = "Who begins, in any of these words: \"any\"; \"group:NAME\", \"net:NAME\", \"host:NAME\" of the names above; "
 		 "an identity pattern; a prefix or an address; \"self\", the own addresses of the gateway in the tunnel. "
-		 "A word for peers matches who has a session, a word for networks the address, whoever has it."},
+		 "A word for peers matches who is at the other end of the link, whoever sends behind it; a word for networks the "
+		 "address, whoever has it."},
 	{.path = "policy.inbound[].to",
 	 .type = SETTING_WORDS,
 	 .min = 1,
@@ -185,7 +187,7 @@ static const struct setting settings[] = {
 	 .offset = offsetof(struct config_rule, to),
 	 .count_offset = offsetof(struct config_rule, to_count),
 	 .size = sizeof(char *),
-	 .help = "Who is reached, in the same words. If not set, any address of this node and what is behind it."},
+	 .help = "What is reached, in words for networks. If not set, any address of this node and what is behind it."},
 	{.path = "policy.inbound[].allow",
 	 .type = SETTING_SERVICES,
 	 .min = 1,

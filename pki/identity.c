@@ -276,3 +276,44 @@ bool identity_pattern_covers(const char *wide, const char *narrow)
 {
 	return strncmp(wide, narrow, strcspn(wide, "*")) == 0 && identity_match(wide, narrow);
 }
+
+// Whether two segments can be one text. `row[j]`: whether what has been looked at of `a` can be the first j of `b`.
+static bool segments_meet(const char *a, size_t a_size, const char *b, size_t b_size)
+{
+	bool row[IDENTITY_MAX + 1], above[IDENTITY_MAX + 1] = {true};
+
+	for (size_t i = 0; i <= a_size; i++) {
+		bool wild = i > 0 && a[i - 1] == '*';
+		row[0] = i == 0 || (wild && above[0]);
+		for (size_t j = 1; j <= b_size; j++) {
+			bool any = wild || b[j - 1] == '*';
+			bool same = i > 0 && a[i - 1] == b[j - 1] && above[j - 1];
+			row[j] = (any && ((i > 0 && above[j]) || row[j - 1])) || same;
+		}
+		memcpy(above, row, b_size + 1);
+	}
+	return row[b_size];
+}
+
+bool identity_patterns_meet(const char *a, const char *b)
+{
+	if (!identity_same_domain(a, b))
+		return false;
+
+	const char *p, *q;
+	size_t domain_size = identity_domain(a, &p);
+	identity_domain(b, &q);
+	p += domain_size;
+	q += domain_size;
+	while (*p && *q) {
+		size_t p_size = strcspn(++p, "/"), q_size = strcspn(++q, "/");
+		if ((p_size == 2 && memcmp(p, "**", 2) == 0) ||
+		    (q_size == 2 && memcmp(q, "**", 2) == 0))
+			return true;
+		if (!segments_meet(p, p_size, q, q_size))
+			return false;
+		p += p_size;
+		q += q_size;
+	}
+	return !*p && !*q;
+}

@@ -32,3 +32,5 @@ int identity_pattern_check(const char *pattern, struct error *error);
 bool identity_match(const char *pattern, const char *identity);
 // Whether `wide` matches whatever `narrow` matches. May say no where it does, when both have several wildcards in one segment.
 bool identity_pattern_covers(const char *wide, const char *narrow);
+// Whether there may be an identity that both patterns match.
+bool identity_patterns_meet(const char *a, const char *b);

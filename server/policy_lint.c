@@ -152,6 +152,17 @@ static void check_side(const struct lint *lint, const struct finding *finding,
 	check_nets(lint, finding, side);
 }
 
+// What comes over a link is for an address of this node or behind it: there is no session that it goes on to.
+static void check_inbound_to(const struct lint *lint, const struct finding *finding,
+			     const struct rule_side *side)
+{
+	char word[POLICY_WORD_MAX];
+	for (unsigned i = 0; i < side->group_count; i++)
+		tell(lint, finding, "name addresses or networks, or leave \"to\" out",
+		     "%s matches nothing in \"to\" of an inbound rule",
+		     policy_group_text(lint->rules, side->groups[i], word));
+}
+
 static void check_services(const struct lint *lint, struct finding finding, const struct rule *rule)
 {
 	char wide[POLICY_SERVICE_TEXT_MAX], narrow[POLICY_SERVICE_TEXT_MAX];
@@ -209,6 +220,8 @@ static void check_rules(const struct lint *lint, enum filter_program program)
 		check_side(lint, &finding, &list[i].from);
 		finding.part = "to";
 		check_side(lint, &finding, &list[i].to);
+		if (program == FILTER_INBOUND)
+			check_inbound_to(lint, &finding, &list[i].to);
 		check_services(lint, finding, &list[i]);
 		check_times(lint, finding, &list[i]);
 	}

@@ -145,22 +145,20 @@ static void note_refusal(const struct worker *worker, const struct trace_packet 
 {
 	const struct guard *guard = dataplane_guard(worker->dataplane);
 	const struct filter *filter = atomic_load_explicit(&guard->filter, memory_order_acquire);
-	unsigned programs = 0;
+	bool link = packet->from && packet->from->initiator;
+	bool to_peer = packet->to && !packet->to->initiator && !link;
 	if (!filter)
 		return;
-	if (packet->from)
-		programs |= 1u << (packet->from->initiator ? FILTER_INBOUND : FILTER_RULES);
-	if (packet->to && !packet->to->initiator)
-		programs |= 1u << FILTER_RULES;
 	struct filter_question question = {
 		.from = {filter_class(filter, note->key.from_subject), &note->key.from},
-		.to = {filter_class(filter, note->key.to_subject), &note->key.to},
+		.to = {filter_class(filter, to_peer ? note->key.to_subject : 0), &note->key.to},
 		.protocol = note->key.protocol,
 		.port = note->service,
 	};
 	struct filter_verdict verdict;
 	enum filter_program program;
-	guard_judge(filter, programs, &question, &verdict, &program);
+	guard_judge(filter, 1u << (link ? FILTER_INBOUND : FILTER_RULES), &question, &verdict,
+		    &program);
 	note->generation = filter_generation(filter);
 	note->program = (uint8_t)program;
 	note->rule = verdict.rule;

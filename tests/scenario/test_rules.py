@@ -81,6 +81,15 @@ def test_denied_unless_allowed(pair):
     alice.configure(policy={"inbound": [rule("10.0.0.1", "any")]})
     alice.reload()
     assert answered(gate.host, alice.inner()) == 0
+    # A word for peers means whom the link leads to; other peers of the gateway are not known here, which is said.
+    alice.configure(policy={"inbound": [rule("spiffe://corp.example/laptop/bob", "any")]})
+    said = alice.mutun("policy", "check", alice.config).stderr
+    assert "no link leads to spiffe://corp.example/laptop/bob" in said, said
+    alice.reload()
+    assert answered(gate.host, alice.inner()) == 0
+    alice.configure(policy={"inbound": [rule(gate.identity, "any")]})
+    alice.reload()
+    assert answered(gate.host, alice.inner()) == 2
     assert gate.log().count("nothing passes this gateway") == 1
 
 

@@ -245,6 +245,9 @@ static void test_pointless(void **state)
 									 "\"10.0.0.0/8\"", WEB)),
 		 "/etc/m.conf:6: policy.rules[1]", "the rule at m.conf:5 says the same", NULL,
 		 "remove one"},
+		{POLICY("inbound = (\n" RULE("\"any\"", "\"10.0.0.1\", \"" LAPTOP "x\"", WEB) ");"),
+		 "/etc/m.conf:6: policy.inbound[0].to",
+		 LAPTOP "x matches nothing in \"to\" of an inbound rule", NULL, "name addresses"},
 	};
 	(void)state;
 	CHECK_WRONG(wrong);
@@ -258,6 +261,36 @@ static void check_warning(const char *text, const char *where, const char *what)
 		fail_msg("%zu warnings, not \"%s\"", config_errors_count(config->warnings), what);
 	assert_string_equal(warning->where, where);
 	assert_non_null(strstr(warning->what, what));
+}
+
+// Its gateway is spiffe://d/g.
+#define INBOUND(from) NODE LINK "\npolicy: { inbound = (\n" RULE(from, "\"10.0.0.1\"", WEB) "); };"
+
+static void test_links(void **state)
+{
+	static const char *const right[] = {
+		INBOUND("\"any\""),
+		INBOUND("\"10.0.0.0/8\""),
+		INBOUND("\"spiffe://d/g\""),
+		INBOUND("\"spiffe://d/*\""),
+		NODE LINK GATEWAY
+		"};\npolicy: { rules = (\n" RULE("\"spiffe://d/*\"", "\"any\"", WEB) "); };",
+		NODE LINK GATEWAY
+		"};\npolicy: { rules = (\n" RULE("\"any\"", "\"spiffe://d/h\"", WEB) "); };",
+	};
+	(void)state;
+	for (unsigned i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		_cleanup_(config_putp) struct config *config = parse(right[i]);
+		assert_int_equal(config_errors_count(config->warnings), 0);
+	}
+	check_warning(INBOUND("\"" LAPTOP "x\", \"10.0.0.2\""),
+		      "/etc/m.conf:5: policy.inbound[0].from", "no link leads to " LAPTOP "x");
+	check_warning(NODE LINK GATEWAY
+		      "};\npolicy: { rules = (\n" RULE("\"spiffe://d/g\"", "\"any\"", WEB) "); };",
+		      "/etc/m.conf:6: policy.rules[0].from", "is who link \"hq\" leads to");
+	check_warning(NODE LINK GATEWAY
+		      "};\npolicy: { rules = (\n" RULE("\"any\"", "\"spiffe://d/g\"", WEB) "); };",
+		      "/etc/m.conf:6: policy.rules[0].to", "is who link \"hq\" leads to");
 }
 
 static void test_warnings(void **state)
@@ -397,8 +430,9 @@ int main(void)
 		cmocka_unit_test(test_none),	      cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_empty_inbound), cmocka_unit_test(test_words),
 		cmocka_unit_test(test_pointless),     cmocka_unit_test(test_warnings),
-		cmocka_unit_test(test_tests),	      cmocka_unit_test(test_many_rules),
-		cmocka_unit_test(test_several_files), cmocka_unit_test(test_self),
+		cmocka_unit_test(test_links),	      cmocka_unit_test(test_tests),
+		cmocka_unit_test(test_many_rules),    cmocka_unit_test(test_several_files),
+		cmocka_unit_test(test_self),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

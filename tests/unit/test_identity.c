@@ -232,13 +232,52 @@ static void covers_patterns(void **state)
 			fail_msg("%s, %s", cases[i].wide, cases[i].narrow);
 }
 
+static void finds_patterns_that_meet(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool meet;
+	} cases[] = {
+		{"spiffe://d/a", "spiffe://d/a", true},
+		{"spiffe://d/a", "spiffe://d/b", false},
+		{"spiffe://d/a", "spiffe://e/a", false},
+		{"spiffe://d/a", "spiffe://d/a/b", false},
+		{"spiffe://d/*", "spiffe://d/a", true},
+		{"spiffe://d/*", "spiffe://d/a/b", false},
+		{"spiffe://d/**", "spiffe://d/a/b", true},
+		{"spiffe://d/a/**", "spiffe://d/a", false},
+		{"spiffe://d/a/**", "spiffe://d/*/b", true},
+		{"spiffe://d/a/**", "spiffe://d/b/**", false},
+		{"spiffe://d/laptop/*", "spiffe://d/*/eng-1", true},
+		{"spiffe://d/eng-*", "spiffe://d/*-1", true},
+		{"spiffe://d/eng-*", "spiffe://d/ext-*", false},
+		{"spiffe://d/*ab", "spiffe://d/*b", true},
+		{"spiffe://d/*ab", "spiffe://d/*cb", false},
+		{"spiffe://d/a*b*c", "spiffe://d/ab*c", true},
+		{"spiffe://d/a*b*c", "spiffe://d/a*d", false},
+		{"spiffe://d/ab*", "spiffe://d/a", false},
+		{"spiffe://d/*aa*", "spiffe://d/a*a", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (identity_patterns_meet(cases[i].a, cases[i].b) != cases[i].meet ||
+		    identity_patterns_meet(cases[i].b, cases[i].a) != cases[i].meet)
+			fail_msg("%s, %s", cases[i].a, cases[i].b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_what_is_right),	  cmocka_unit_test(refuses_what_is_wrong),
-		cmocka_unit_test(refuses_a_nul),	  cmocka_unit_test(holds_its_limits),
-		cmocka_unit_test(knows_the_trust_domain), cmocka_unit_test(checks_patterns),
-		cmocka_unit_test(matches_whole_segments), cmocka_unit_test(covers_patterns),
+		cmocka_unit_test(parses_what_is_right),
+		cmocka_unit_test(refuses_what_is_wrong),
+		cmocka_unit_test(refuses_a_nul),
+		cmocka_unit_test(holds_its_limits),
+		cmocka_unit_test(knows_the_trust_domain),
+		cmocka_unit_test(checks_patterns),
+		cmocka_unit_test(matches_whole_segments),
+		cmocka_unit_test(covers_patterns),
+		cmocka_unit_test(finds_patterns_that_meet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
