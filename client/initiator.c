@@ -223,6 +223,7 @@ static int copy_options(struct initiator *initiator, const struct initiator_opti
 		.host = initiator->tools.host,
 		.apply = initiator->tools.apply,
 		.dns = initiator->tools.dns,
+		.claims = initiator->tools.claims,
 		.accept = initiator->accept,
 		.accept_count = initiator->accept_count,
 		.mtu = options->mtu,
@@ -353,6 +354,13 @@ void initiator_disconnect(struct initiator *initiator)
 	arm(initiator);
 }
 
+void initiator_judge_routes(struct initiator *initiator)
+{
+	struct error error;
+	if (initiator->session && pushed_judge(&initiator->pushed, initiator->session, &error) < 0)
+		conversation_error(initiator, &error);
+}
+
 void initiator_network_changed(struct initiator *initiator)
 {
 	uint64_t now = clock_ms();
@@ -400,6 +408,8 @@ void initiator_status(const struct initiator *initiator, struct initiator_status
 		.address_count = initiator->pushed.address_count,
 		.routes = initiator->pushed.routes,
 		.route_count = initiator->pushed.route_count,
+		.left_out = initiator->pushed.refused,
+		.left_out_count = initiator->pushed.refused_count,
 		.push = &initiator->pushed.more,
 	};
 }

@@ -13,6 +13,7 @@
 #include "tun/message_question.h"
 
 struct apply;
+struct claims;
 struct dataplane;
 struct dns;
 struct herald;
@@ -21,6 +22,7 @@ struct refusals;
 struct host;
 struct initiator;
 struct message_push;
+struct pushed_refusal;
 struct session;
 struct tls_context;
 struct witness;
@@ -48,6 +50,7 @@ struct initiator_tools {
 	struct host *host;
 	struct apply *apply;
 	struct dns *dns;
+	const struct claims *claims;   // what no gateway may draw to itself; NULL: nothing
 	struct herald *herald;	       // passes denials on; NULL: none
 	const struct witness *witness; // NULL: none
 	// A gateway trusts a CA certificate of our own trust domain that we do not know: our trust may be out of date.
@@ -69,6 +72,8 @@ struct initiator_status {
 	unsigned address_count;
 	const struct prefix *routes;
 	unsigned route_count;
+	const struct pushed_refusal *left_out; // routes that were pushed and not taken
+	unsigned left_out_count;
 	const struct message_push *push; // borrowed
 };
 
@@ -89,6 +94,8 @@ void initiator_set_context(struct initiator *initiator, struct tls_context *cont
 void initiator_reauth(struct initiator *initiator, const char *reason);
 // Leave the gateway and dial anew.
 void initiator_disconnect(struct initiator *initiator);
+// The claims changed: what was pushed is judged again.
+void initiator_judge_routes(struct initiator *initiator);
 // Addresses or routes of the host changed.
 void initiator_network_changed(struct initiator *initiator);
 // As dialogue_ask().

@@ -170,6 +170,12 @@ void client_role_set_context(struct client_role *role, struct tls_context *conte
 		initiator_set_context(role->links[i], context, whole, reason);
 }
 
+void client_role_judge_routes(struct client_role *role)
+{
+	for (unsigned i = 0; role && i < role->count; i++)
+		initiator_judge_routes(role->links[i]);
+}
+
 void client_role_network_changed(struct client_role *role)
 {
 	for (unsigned i = 0; i < role->count; i++)

@@ -30,6 +30,7 @@ int client_role_compare(const struct client_role *role, const struct config *con
 // The same as of one initiator, for each of them.
 void client_role_set_context(struct client_role *role, struct tls_context *context, bool whole,
 			     const char *reason);
+void client_role_judge_routes(struct client_role *role); // takes NULL
 void client_role_network_changed(struct client_role *role);
 
 // By link name or identity; `which` NULL: all. The number asked.

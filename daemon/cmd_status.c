@@ -14,7 +14,8 @@
 #include "daemon/ask.h"
 #include "daemon/command.h"
 
-#define SKEW_SHOWN_S 5 // less is the way of the answer, and the rounding of both
+#define NOT_TAKEN_SHOWN 8u // routes; a gateway may push a thousand
+#define SKEW_SHOWN_S	5  // less is the way of the answer, and the rounding of both
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -189,6 +190,18 @@ static void print_audit(const json_t *audit)
 		printf("audit log:   %" JSON_INTEGER_FORMAT " records were lost\n", lost);
 }
 
+static void print_not_taken(const json_t *routes)
+{
+	size_t i;
+	json_t *route;
+	json_array_foreach (routes, i, route)
+		if (i < NOT_TAKEN_SHOWN)
+			printf("    not taken:   route %s: %s\n", text_of(route, "prefix"),
+			       text_of(route, "why"));
+	if (i > NOT_TAKEN_SHOWN)
+		printf("    not taken:   %zu routes more (see --json)\n", i - NOT_TAKEN_SHOWN);
+}
+
 static void print_links(const json_t *links)
 {
 	size_t i;
@@ -201,6 +214,7 @@ static void print_links(const json_t *links)
 		       text_of(link, "endpoint"));
 		if (json_is_string(error))
 			printf("    last error:  %s\n", json_string_value(error));
+		print_not_taken(json_object_get(link, "routes_not_taken"));
 		print_refused("    refused by the gateway:", json_object_get(link, "refused"));
 	}
 }

@@ -75,6 +75,12 @@ static void on_unknown_anchor(void *data)
 	renewer_refresh_trust(engine->renewer);
 }
 
+static void on_claimed(void *data)
+{
+	struct engine *engine = data;
+	client_role_judge_routes(engine->client_role);
+}
+
 static void on_network(void *data)
 {
 	struct engine *engine = data;
@@ -180,11 +186,13 @@ static int start_gateway(struct engine *engine, struct error *error)
 		.event = engine->event,
 		.dataplane = engine->tunnel.dataplane,
 		.apply = engine->tunnel.apply,
+		.claims = engine->tunnel.claims,
 		.herald = revocation_role_herald(engine->revocation_role),
 		.witness = lookout_witness(engine->lookout),
 		.identity = credential_identity(credentials_credential(engine->credentials)),
 		.state = engine->config->node.state,
 		.unknown_anchor = on_unknown_anchor,
+		.claimed = on_claimed,
 		.data = engine,
 	};
 	int r = gateway_role_new(&tools, &engine->gateway_role, error);
@@ -202,6 +210,7 @@ static int start_links(struct engine *engine, struct error *error)
 		.host = engine->tunnel.host,
 		.apply = engine->tunnel.apply,
 		.dns = engine->tunnel.dns,
+		.claims = engine->tunnel.claims,
 		.herald = revocation_role_herald(engine->revocation_role),
 		.witness = lookout_witness(engine->lookout),
 		.unknown_anchor = on_unknown_anchor,
@@ -318,7 +327,7 @@ struct engine *engine_free(struct engine *engine)
 	engine_forget_pending(engine);
 	clock_watch_free(engine->clock_watch);
 	renewer_free(engine->renewer);
-	client_role_free(engine->client_role);
+	engine->client_role = client_role_free(engine->client_role);
 	gateway_role_free(engine->gateway_role);
 	policy_role_free(engine->policy_role);
 	lookout_free(engine->lookout);

@@ -8,11 +8,14 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "client/apply.h"
+#include "client/claim.h"
 #include "daemon/config.h"
 #include "daemon/terms.h"
 #include "pki/identity.h"
 #include "server/gateway.h"
 #include "server/lease.h"
+#include "tun/dataplane.h"
+#include "tun/route.h"
 
 #define OWNER "" // of what this role wants of the host; no link has an empty name
 
@@ -86,32 +89,95 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 	};
 }
 
-// The gateway's own addresses, and kernel routes to everything that its sessions may own.
+// What is whose, as this gateway wants it.
+struct estate {
+	struct prefix addresses[LEASE_POOLS_MAX]; // its own
+	unsigned address_count;
+	struct prefix *peers; // pools, networks and fixed addresses of peers
+	unsigned peer_count;
+	struct prefix *behind; // networks behind it
+	unsigned behind_count;
+};
+
+static void estate_done(struct estate *estate)
+{
+	free(estate->peers);
+	free(estate->behind);
+}
+
+static void add_all(struct prefix *list, unsigned *count, const struct prefix *more,
+		    unsigned more_count)
+{
+	for (unsigned i = 0; i < more_count; i++)
+		list[(*count)++] = more[i];
+}
+
+static int estate_init(struct estate *estate, const struct config_gateway *gateway,
+		       const struct terms *terms)
+{
+	size_t peers = terms->pool_count, behind = gateway->route_count;
+	for (unsigned i = 0; i < gateway->peer_count; i++)
+		peers += gateway->peers[i].network_count + gateway->peers[i].address_count;
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		behind += terms->profiles[i].route_count;
+	estate->peers = calloc(peers + 1, sizeof(*estate->peers));
+	estate->behind = calloc(behind + 1, sizeof(*estate->behind));
+	if (!estate->peers || !estate->behind)
+		return -ENOMEM;
+	for (unsigned i = 0; i < terms->pool_count; i++)
+		estate->addresses[i] = lease_gateway_address(&terms->pools[i]);
+	estate->address_count = terms->pool_count;
+	add_all(estate->peers, &estate->peer_count, terms->pools, terms->pool_count);
+	for (unsigned i = 0; i < gateway->peer_count; i++) {
+		const struct config_peer *peer = &gateway->peers[i];
+		add_all(estate->peers, &estate->peer_count, peer->networks, peer->network_count);
+		add_all(estate->peers, &estate->peer_count, peer->addresses, peer->address_count);
+	}
+	add_all(estate->behind, &estate->behind_count, gateway->routes, gateway->route_count);
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		add_all(estate->behind, &estate->behind_count, terms->profiles[i].routes,
+			terms->profiles[i].route_count);
+	return 0;
+}
+
+// Only links could take something away.
+static int claim(struct gateway_role *role, const struct estate *estate, bool links)
+{
+	struct claim_list list = {0};
+	if (links)
+		list = (struct claim_list){
+			.peers = estate->peers,
+			.peer_count = estate->peer_count,
+			.behind = estate->behind,
+			.behind_count = estate->behind_count,
+		};
+	int r = claims_set(role->tools.claims, &list);
+	if (r == 0)
+		r = routes_keep(dataplane_routes(role->tools.dataplane), list.peers,
+				list.peer_count);
+	if (r == 0)
+		role->tools.claimed(role->tools.data);
+	return r;
+}
+
+// The gateway's own addresses, and kernel routes to everything that its sessions may own; links lose first what they may not have.
 static int apply_gateway(struct gateway_role *role, const struct config *config,
 			 const struct terms *terms, struct error *error)
 {
-	const struct config_gateway *gateway = &config->gateway;
-	struct prefix addresses[LEASE_POOLS_MAX];
-	unsigned count = terms->pool_count;
-	size_t room = count;
-	for (unsigned i = 0; i < gateway->peer_count; i++)
-		room += gateway->peers[i].network_count + gateway->peers[i].address_count;
-	_cleanup_(freep) struct prefix *routes = calloc(room + 1, sizeof(*routes));
-	if (!routes)
+	_cleanup_(estate_done) struct estate estate = {0};
+	int r = estate_init(&estate, &config->gateway, terms);
+	if (r == 0)
+		r = claim(role, &estate, config->link_count > 0);
+	if (r < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	for (unsigned i = 0; i < terms->pool_count; i++) {
-		addresses[i] = lease_gateway_address(&terms->pools[i]);
-		routes[i] = terms->pools[i];
-	}
-	for (unsigned i = 0; i < gateway->peer_count; i++) {
-		const struct config_peer *peer = &gateway->peers[i];
-		for (unsigned j = 0; j < peer->network_count; j++)
-			routes[count++] = peer->networks[j];
-		for (unsigned j = 0; j < peer->address_count; j++)
-			routes[count++] = peer->addresses[j];
-	}
-	return apply_set(role->tools.apply, OWNER, addresses, terms->pool_count, routes, count,
-			 error);
+	return apply_set(role->tools.apply, OWNER, estate.addresses, estate.address_count,
+			 estate.peers, estate.peer_count, error);
+}
+
+static void clear_gateway(struct gateway_role *role)
+{
+	claim(role, NULL, false);
+	apply_clear(role->tools.apply, OWNER);
 }
 
 static int start_gateway(struct gateway_role *role, struct config *config,
@@ -126,7 +192,7 @@ static int start_gateway(struct gateway_role *role, struct config *config,
 		r = gateway_new(role->tools.event, role->tools.dataplane, &options, context,
 				&role->gateway, error);
 	if (r < 0) {
-		apply_clear(role->tools.apply, OWNER);
+		clear_gateway(role);
 		return r;
 	}
 	set_basis(role, config, take(terms));
@@ -138,7 +204,7 @@ static void stop_gateway(struct gateway_role *role)
 	role->gateway = gateway_free(role->gateway);
 	basis_done(&role->now);
 	basis_done(&role->before);
-	apply_clear(role->tools.apply, OWNER);
+	clear_gateway(role);
 }
 
 static int reload_gateway(struct gateway_role *role, struct config *config, struct error *error)

@@ -11,6 +11,7 @@
 #include "server/gateway.h"
 
 struct apply;
+struct claims;
 struct config;
 struct dataplane;
 struct error;
@@ -26,11 +27,13 @@ struct gateway_role_tools { // borrowed until gateway_role_free(); the strings a
 	sd_event *event;
 	struct dataplane *dataplane;
 	struct apply *apply;
+	struct claims *claims;		    // of links; filled here
 	struct herald *herald;		    // NULL: none
 	const struct witness *witness;	    // NULL: none
 	const char *identity;		    // of this node
 	const char *state;		    // directory for the leases
 	void (*unknown_anchor)(void *data); // as in struct gateway_options
+	void (*claimed)(void *data);	    // the claims are others than before
 	void *data;
 };
 

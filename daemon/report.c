@@ -10,6 +10,7 @@
 #include "base/hex.h"
 #include "client/dns.h"
 #include "client/initiator.h"
+#include "client/pushed.h"
 #include "daemon/audit.h"
 #include "daemon/config.h"
 #include "daemon/credentials.h"
@@ -211,6 +212,20 @@ static json_t *sessions(const struct engine *engine)
 	return array;
 }
 
+// Routes that the gateway pushed and that were not taken.
+static json_t *left_out(const struct initiator_status *status)
+{
+	json_t *array = json_array();
+	char route[PREFIX_TEXT_MAX], words[PUSHED_TEXT_MAX];
+	for (unsigned i = 0; i < status->left_out_count; i++) {
+		const struct pushed_refusal *refusal = &status->left_out[i];
+		json_array_append_new(array, json_pack("{s:s,s:s}", "prefix",
+						       prefix_text(&refusal->route, route), "why",
+						       pushed_words(refusal, words)));
+	}
+	return array;
+}
+
 static json_t *link_report(const struct initiator *initiator)
 {
 	char endpoint[ENDPOINT_TEXT_MAX];
@@ -220,9 +235,9 @@ static json_t *link_report(const struct initiator *initiator)
 	uint64_t now = clock_ms();
 	bool waits = status.state == LINK_WAIT && status.next_try_ms != CLOCK_NEVER;
 	uint64_t left = waits && status.next_try_ms > now ? status.next_try_ms - now : 0;
-	return json_pack("{s:s,s:o,s:s,s:o,s:s,s:i,s:o,s:o}", "name", initiator_name(initiator),
-			 "refused", report_refusals(status.refused), "state",
-			 link_state_name(status.state), "endpoint",
+	return json_pack("{s:s,s:o,s:o,s:s,s:o,s:s,s:i,s:o,s:o}", "name", initiator_name(initiator),
+			 "refused", report_refusals(status.refused), "routes_not_taken",
+			 left_out(&status), "state", link_state_name(status.state), "endpoint",
 			 text_or_null(dialled ? endpoint_text(&status.endpoint, endpoint) : NULL),
 			 "identity", initiator_pattern(initiator), "attempts", (int)status.attempts,
 			 "last_error", error_or_null(status.last_error), "next_try_in_s",

@@ -46,7 +46,10 @@ static const struct setting settings[] = {
 	 .offset = offsetof(struct config_link, accept_routes),
 	 .count_offset = offsetof(struct config_link, accept_route_count),
 	 .size = sizeof(struct prefix),
-	 .help = "Prefixes within which the gateway may push routes. If it is not set, everywhere."},
+	 .help = "Prefixes within which the gateway may push routes. If it is not set, everywhere. On a node that is a gateway itself, a "
+		 "pushed route within one of its own pools, gateway.routes, or networks and addresses of its sites and clients is not taken, "
+		 "unless a prefix given here lies within the same; a shorter one is, and leads to what is nobody's. What was not taken is "
+		 "shown by \"mutun status\"."},
 	{.path = "log",
 	 .type = SETTING_GROUP,
 	 .reloadable = true,

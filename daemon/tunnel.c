@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "client/apply.h"
+#include "client/claim.h"
 #include "client/dns.h"
 #include "daemon/config.h"
 #include "tun/dataplane.h"
@@ -79,11 +80,15 @@ int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *co
 		return r;
 	tunnel->apply = apply_new(tunnel->host);
 	tunnel->dns = dns_new(event, host_interface_index(tunnel->host), interface->name);
-	return tunnel->apply && tunnel->dns ? 0 : error_set(error, ENOMEM, "out of memory");
+	tunnel->claims = claims_new();
+	return tunnel->apply && tunnel->dns && tunnel->claims
+		       ? 0
+		       : error_set(error, ENOMEM, "out of memory");
 }
 
 void tunnel_done(struct tunnel *tunnel)
 {
+	claims_free(tunnel->claims);
 	dns_free(tunnel->dns);
 	apply_free(tunnel->apply);
 	dataplane_free(tunnel->dataplane);

@@ -7,6 +7,7 @@
 #include "tun/seal.h"
 
 struct apply;
+struct claims;
 struct config;
 struct dataplane;
 struct dns;
@@ -18,6 +19,7 @@ struct tunnel {
 	struct dataplane *dataplane;
 	struct apply *apply;
 	struct dns *dns;
+	struct claims *claims;
 	struct seal_choice crypto; // which library, and why
 };
 

@@ -127,18 +127,34 @@ void *lpm_exact(const struct lpm *lpm, const struct prefix *prefix)
 	return lpm ? find_prefix(lpm, prefix)->value : NULL;
 }
 
-void *lpm_find(const struct lpm *lpm, const struct addr *addr)
+// Among the masks from the one at `first` on.
+static void *find_from(const struct lpm *lpm, const struct addr *addr, unsigned first)
 {
-	if (!lpm)
-		return NULL;
 	unsigned family = family_slot(addr->family);
 	uint64_t high, low;
 	load(addr, &high, &low);
-	for (unsigned i = 0; i < lpm->mask_count[family]; i++) {
+	for (unsigned i = first; i < lpm->mask_count[family]; i++) {
 		const struct mask *mask = &lpm->masks[family][i];
 		void *value = find_slot(lpm, high & mask->high, low & mask->low, mask->kind)->value;
 		if (value)
 			return value;
 	}
 	return NULL;
+}
+
+void *lpm_find(const struct lpm *lpm, const struct addr *addr)
+{
+	return lpm ? find_from(lpm, addr, 0) : NULL;
+}
+
+void *lpm_around(const struct lpm *lpm, const struct prefix *prefix)
+{
+	unsigned family = family_slot(prefix->addr.family);
+	uint64_t kind = mask_of(prefix->addr.family, prefix->length).kind;
+	unsigned first = 0;
+	if (!lpm)
+		return NULL;
+	while (first < lpm->mask_count[family] && lpm->masks[family][first].kind > kind)
+		first++;
+	return find_from(lpm, &prefix->addr, first);
 }

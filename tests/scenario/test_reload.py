@@ -222,6 +222,42 @@ def test_accept(world):
     alice.host.ping(gate.inner())
 
 
+def test_greedy_gateway(world):
+    """A gateway that dials another one: what that one pushes within what sites here have is not taken, nor kept when a site comes
+    that was not known before, unless the link's "accept" names it."""
+    above = world.gateway("above", gateway={"pools": ["10.91.0.0/16", "fd91::/64"],
+                                            "routes": ["10.30.0.0/25", "10.40.0.0/24", "10.50.0.0/24"]})
+    gate = world.gateway("gate", gateway={"sites": world.sites(("berlin", 30))}, links=[world.link("up", above)])
+    world.start(above, gate)
+
+    def taken():
+        return {route for route in gate.session(link="up")["routes"] if ":" not in route}
+
+    def left_out():
+        return {route["prefix"] for route in gate.link("up")["routes_not_taken"]}
+
+    assert taken() == {"10.40.0.0/24", "10.50.0.0/24", "10.91.0.0/16"}, taken()
+    assert left_out() == {"10.30.0.0/25"}
+    assert "10.30.0.0/25: within 10.30.0.0/24" in gate.mutun("status").stdout
+    session = gate.session(link="up")["id"]
+    gate.configure(gateway={"sites": world.sites(("berlin", 30), ("paris", 40))})
+    gate.reload()
+    assert taken() == {"10.50.0.0/24", "10.91.0.0/16"}, taken()
+    assert left_out() == {"10.30.0.0/25", "10.40.0.0/24"}
+    paris = world.site("paris", gate, 40)
+    world.start(paris)
+    gate.host.ping(paris.lan.inner4)
+    assert gate.session(link="up")["id"] == session
+    paris.stop()
+    gate.configure(gateway={"sites": world.sites(("berlin", 30))},
+                   links=[world.link("up", above, accept=["10.0.0.0/8", "10.30.0.0/25", "fd91::/64"])])
+    gate.reload()
+    gate.wait_up()
+    assert taken() == {"10.30.0.0/25", "10.40.0.0/24", "10.50.0.0/24", "10.91.0.0/16"}, taken()
+    assert left_out() == set()
+    assert gate.log().count("route 10.30.0.0/25 is not taken") == 1
+
+
 def test_exit_codes(trio):
     node = trio.alice
     assert node.mutun("status", check=False).returncode == 0

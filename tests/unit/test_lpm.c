@@ -70,12 +70,41 @@ static void the_first_value_stays(void **state)
 	assert_ptr_equal(lpm_exact(lpm, &prefix), &one);
 }
 
+static void finds_what_is_around(void **state)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+	static int values[2][129];
+	_cleanup_(lpm_freep) struct lpm *lpm = lpm_new(64);
+	struct prefix prefix = nested(AF_INET, 16), beside = nested(AF_INET, 24);
+	(void)state;
+	assert_null(lpm_around(NULL, &prefix));
+	assert_null(lpm_around(lpm, &prefix));
+	// Every eighth length.
+	for (unsigned f = 0; f < 2; f++)
+		for (unsigned length = 8; length <= (f == 0 ? 32u : 128u); length += 8) {
+			prefix = nested(families[f], length);
+			lpm_add(lpm, &prefix, &values[f][length]);
+		}
+	for (unsigned f = 0; f < 2; f++)
+		for (unsigned length = 0; length <= (f == 0 ? 32u : 128u); length++) {
+			prefix = nested(families[f], length);
+			void *around = lpm_around(lpm, &prefix);
+			if (length < 8)
+				assert_null(around);
+			else
+				assert_ptr_equal(around, &values[f][length / 8 * 8]);
+		}
+	beside.addr.bytes[2] ^= 1;
+	assert_ptr_equal(lpm_around(lpm, &beside), &values[0][16]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_empty),
 		cmocka_unit_test(every_length_has_its_own),
 		cmocka_unit_test(the_first_value_stays),
+		cmocka_unit_test(finds_what_is_around),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What no gateway may push, on a host of the test's own.
+// What no gateway may push, and which of its routes are taken, on a host of the test's own.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include "unit/net_fixture.h"
 
 static struct pushed pushed;
+static struct claims *claims;
 
 static int judge_of(const char *address, const char *other, const char *route, struct error *error)
 {
@@ -31,14 +32,23 @@ static int judge_of(const char *address, const char *other, const char *route, s
 
 static void set_up(struct net *net)
 {
-	pushed = (struct pushed){.link = "hq", .host = net_host(net)};
+	struct dataplane_options options = {.workers = 0, .mtu = 1400};
+	pushed = (struct pushed){.link = "hq", .host = net_host(net), .mtu = 1400};
+	pushed.claims = claims = claims_new();
+	pushed.dns = dns_new(net->event, host_interface_index(pushed.host), "mutun0");
+	assert_non_null(pushed.claims);
+	assert_non_null(pushed.dns);
+	assert_int_equal(dataplane_new(&options, &pushed.dataplane, NULL), 0);
 	pushed.apply = apply_new(pushed.host);
 	assert_non_null(pushed.apply);
 }
 
 static void tear_down(struct net *net)
 {
+	dns_free(pushed.dns);
 	apply_free(pushed.apply);
+	claims_free(claims);
+	dataplane_free(pushed.dataplane);
 	host_free(pushed.host);
 	net_assert_clean(net);
 }
@@ -105,12 +115,161 @@ static void refuses_what_the_host_has(void **state)
 	tear_down(*state);
 }
 
+#define SITE "10.30.0.0/16"
+#define POOL "10.90.0.0/16"
+
+static struct session *begin(const char *identity)
+{
+	struct session *session;
+	assert_int_equal(session_new(pushed.dataplane, true, identity, NULL, 15, &session), 0);
+	return session;
+}
+
+static void claim(const char *network, const char *behind)
+{
+	struct prefix peers[] = {net_prefix(POOL), net_prefix(network)};
+	struct prefix own = net_prefix(behind);
+	struct claim_list list = {peers, 2, &own, 1};
+	assert_int_equal(claims_set(claims, &list), 0);
+}
+
+static void push(struct session *session, const char *const *routes, unsigned count)
+{
+	struct message_config config = {.mtu = 1400, .route_count = count, .address_count = 1};
+	struct prefix prefixes[8];
+	struct error error;
+	config.addresses[0] = net_prefix("10.91.0.7/32");
+	for (unsigned i = 0; i < count; i++)
+		prefixes[i] = net_prefix(routes[i]);
+	config.routes = prefixes;
+	assert_int_equal(pushed_set(&pushed, session, &config, &error), 0);
+}
+
+static bool is_in(const char *route)
+{
+	struct prefix prefix = net_prefix(route);
+	char command[128];
+	bool listed = false;
+	for (unsigned i = 0; i < pushed.route_count; i++)
+		listed |= prefix_equal(&pushed.routes[i], &prefix);
+	snprintf(command, sizeof(command), "ip route show table %u exact %s", NET_TABLE, route);
+	assert_int_equal(net_says(command, "mutun0"), listed);
+	assert_int_equal(routes_owner(dataplane_routes(pushed.dataplane), &prefix) != NULL, listed);
+	return listed;
+}
+
+static const char *why(const char *route)
+{
+	static char text[PUSHED_TEXT_MAX];
+	struct prefix prefix = net_prefix(route);
+	for (unsigned i = 0; i < pushed.refused_count; i++)
+		if (prefix_equal(&pushed.refused[i].route, &prefix))
+			return pushed_words(&pushed.refused[i], text);
+	return "";
+}
+
+// Everything that a site's traffic would go to the gateway by.
+static const char *const greedy[] = {"10.30.5.0/24", "10.0.0.0/8",     "10.30.0.0/16",
+				     "10.90.0.9/32", "10.20.0.128/25", "10.40.0.0/16"};
+#define GREEDY (sizeof(greedy) / sizeof(greedy[0]))
+
+static void takes_nothing_from_peers(void **state)
+{
+	set_up(*state);
+	struct session *session = begin("spiffe://corp.example/gateway/hq");
+	claim(SITE, "10.20.0.0/24");
+	push(session, greedy, GREEDY);
+	assert_false(is_in("10.30.5.0/24"));
+	assert_false(is_in("10.30.0.0/16"));
+	assert_false(is_in("10.90.0.9/32"));
+	assert_false(is_in("10.20.0.128/25"));
+	assert_true(is_in("10.0.0.0/8"));
+	assert_true(is_in("10.40.0.0/16"));
+	assert_int_equal(pushed.refused_count, 4);
+	assert_non_null(strstr(why("10.30.5.0/24"), SITE));
+	session_free(session);
+	pushed_clear(&pushed);
+	assert_int_equal(pushed.refused_count, 0);
+	tear_down(*state);
+}
+
+static void takes_what_accept_names(void **state)
+{
+	// Only the first is within what the site has, and names a part of it.
+	struct prefix accept[] = {net_prefix("10.30.5.0/24"), net_prefix("10.0.0.0/8")};
+	set_up(*state);
+	struct session *session = begin("spiffe://corp.example/gateway/hq");
+	claim(SITE, "10.20.0.0/24");
+	pushed.accept = accept;
+	pushed.accept_count = 2;
+	push(session, greedy, GREEDY);
+	assert_true(is_in("10.30.5.0/24"));
+	assert_false(is_in("10.30.0.0/16"));
+	assert_false(is_in("10.90.0.9/32"));
+	assert_false(is_in("10.20.0.128/25"));
+	assert_true(is_in("10.0.0.0/8"));
+	pushed.accept_count = 1;
+	push(session, greedy, GREEDY);
+	assert_false(is_in("10.0.0.0/8"));
+	assert_non_null(strstr(why("10.0.0.0/8"), "not accepted"));
+	session_free(session);
+	pushed_clear(&pushed);
+	tear_down(*state);
+}
+
+// A site that is declared later is not undermined by what was taken before.
+static void gives_back_what_is_claimed_later(void **state)
+{
+	struct error error;
+	set_up(*state);
+	struct session *session = begin("spiffe://corp.example/gateway/hq");
+	claim("10.50.0.0/16", "10.20.0.0/24");
+	push(session, greedy, GREEDY);
+	assert_true(is_in("10.30.5.0/24"));
+	assert_true(is_in("10.30.0.0/16"));
+	claim(SITE, "10.20.0.0/24");
+	assert_int_equal(pushed_judge(&pushed, session, &error), 0);
+	assert_false(is_in("10.30.5.0/24"));
+	assert_false(is_in("10.30.0.0/16"));
+	assert_true(is_in("10.0.0.0/8"));
+	claim("10.50.0.0/16", "10.20.0.0/24");
+	assert_int_equal(pushed_judge(&pushed, session, &error), 0);
+	assert_true(is_in("10.30.5.0/24"));
+	assert_true(is_in("10.30.0.0/16"));
+	session_free(session);
+	pushed_clear(&pushed);
+	tear_down(*state);
+}
+
+static void refuses_addresses_of_peers(void **state)
+{
+	struct prefix accept = net_prefix("10.90.0.2/32");
+	struct error error;
+	set_up(*state);
+	claim(SITE, "10.20.0.0/24");
+	assert_int_equal(judge_of("10.90.0.2/32", NULL, NULL, &error), -EPROTO);
+	assert_non_null(strstr(error.what, "own gateway"));
+	assert_int_equal(judge_of("10.30.7.7/32", NULL, NULL, &error), -EPROTO);
+	// What is behind this node may be handed out there.
+	assert_int_equal(judge_of("10.20.0.7/32", NULL, NULL, &error), 0);
+	pushed.accept = &accept;
+	pushed.accept_count = 1;
+	assert_int_equal(judge_of("10.90.0.2/32", NULL, NULL, &error), 0);
+	tear_down(*state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(refuses_addresses, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(refuses_routes, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(refuses_what_the_host_has, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(takes_nothing_from_peers, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(takes_what_accept_names, net_setup, net_teardown),
+		cmocka_unit_test_setup_teardown(gives_back_what_is_claimed_later, net_setup,
+						net_teardown),
+		cmocka_unit_test_setup_teardown(refuses_addresses_of_peers, net_setup,
+						net_teardown),
 	};
 	if (!net_possible())
 		return 0;
