@@ -51,14 +51,16 @@ static const char *who(json_t *what)
 	return *from ? from : text_of(what, "from_address");
 }
 
-static void write_denial(json_t *what, uint64_t count, void *data)
+static void write_denial(json_t *what, bool others, uint64_t count, void *data)
 {
 	struct lookout *lookout = data;
-	json_t *members = what ? json_copy(what) : json_object();
+	json_t *members = json_copy(what);
 	json_object_set_new(members, "count", json_integer((json_int_t)count));
-	if (!what) {
-		audit_put(lookout->audit, AUDIT_DENIED, members, "refused %llu more",
-			  (unsigned long long)count);
+	if (others) {
+		const char *from = text_of(what, "from");
+		audit_put(lookout->audit, AUDIT_DENIED, members, "refused %llu others %s %s",
+			  (unsigned long long)count, *from ? "of" : "to",
+			  *from ? from : text_of(what, "to"));
 		return;
 	}
 	const char *place = text_of(what, "place");
@@ -87,6 +89,18 @@ static json_t *describe(const void *subject)
 	return what;
 }
 
+// A peer, or else the network towards one: it shall not take a peer's room.
+static json_t *describe_doer(const void *subject)
+{
+	const struct sighting *sighting = ((const struct described *)subject)->sighting;
+	return sighting->from ? json_pack("{s:s}", "from", sighting->from)
+			      : json_pack("{s:s*}", "to", sighting->to);
+}
+
+struct doer_key {
+	unsigned from, to; // subjects; one of them is 0
+};
+
 struct key { // of equal denials
 	struct addr from, to;
 	uint8_t protocol, program, drop;
@@ -109,8 +123,19 @@ static void sample_denial(struct lookout *lookout, const struct sighting *sighti
 	key.service = note->service;
 	key.rule = note->rule;
 	key.subject = note->key.from_subject;
-	sampler_add(lookout->denials, &key, sizeof(key), sighting->count, clock_ms(), describe,
-		    &described);
+	struct doer_key doer = {.from = note->key.from_subject};
+	if (doer.from == 0)
+		doer.to = note->key.to_subject;
+	struct sampler_event event = {
+		.key = &key,
+		.size = sizeof(key),
+		.doer_key = &doer,
+		.doer_size = sizeof(doer),
+		.describe = describe,
+		.describe_doer = describe_doer,
+		.subject = &described,
+	};
+	sampler_add(lookout->denials, &event, sighting->count, clock_ms());
 }
 
 static void write_begun(struct lookout *lookout, const struct sighting *sighting)
