@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "tun/guard.h"
 #include "tun/host.h"
 
 // Sorted, each once: to look for one is a binary search, also among 100,000 routes.
@@ -302,4 +303,19 @@ void apply_clear(struct apply *apply, const char *name)
 		return;
 	*at = old->next;
 	remove_old(apply, old);
+}
+
+int apply_tell(const struct apply *apply, struct guard *guard)
+{
+	unsigned count = 0;
+	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
+		count += owner->addresses.count;
+	_cleanup_(freep) struct addr *addresses = calloc(count + 1u, sizeof(*addresses));
+	if (!addresses)
+		return -ENOMEM;
+	count = 0;
+	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
+		for (unsigned i = 0; i < owner->addresses.count; i++)
+			addresses[count++] = owner->addresses.prefixes[i].addr;
+	return guard_set_own(guard, addresses, count);
 }

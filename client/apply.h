@@ -10,6 +10,7 @@
 
 struct apply;
 struct error;
+struct guard;
 struct host;
 
 // Borrows the host. NULL: out of memory.
@@ -26,5 +27,7 @@ int apply_set(struct apply *apply, const char *owner, const struct prefix *addre
 	      struct error *error);
 // Whether an owner wants this address, whatever its length.
 bool apply_has_address(const struct apply *apply, const struct addr *addr);
-// The same with nothing wanted.
+// As apply_set() with nothing wanted.
 void apply_clear(struct apply *apply, const char *owner);
+// Tells the guard all addresses that an owner wants: they are this node's own. -ENOMEM.
+int apply_tell(const struct apply *apply, struct guard *guard);

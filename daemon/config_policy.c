@@ -219,9 +219,9 @@ static const struct rule *read_rules(struct config_reader *reader, struct config
 	return rules;
 }
 
-// What holds for a node that says nothing of what may come in.
+// What holds for a node that says nothing of what may come in: nobody shall reach what is behind it by that.
 static const struct rule default_inbound = {
-	.name = "replies and ping",
+	.name = "replies, and ping to this node",
 	.place = "default",
 	.from.any = true,
 	.to.any = true,
@@ -232,6 +232,7 @@ static const struct rule default_inbound = {
 						   .first = ICMP6_ECHO_REQUEST << 8,
 						   .last = ICMP6_ECHO_REQUEST << 8 | UINT8_MAX}},
 	.service_count = 2,
+	.own = true,
 };
 
 static bool is_set(const struct config_reader *reader, const char *path)

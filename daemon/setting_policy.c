@@ -13,8 +13,8 @@ static const struct setting settings[] = {
 	 .help = "What may pass: on a gateway what enters from a peer and what leaves to one (rules), on a node with "
 		 "links what comes in over them (inbound). Of the rules that match, a deny decides before an allow, "
 		 "wherever they stand; what none allows is refused. Replies to what was allowed pass by themselves. "
-		 "Without this group a gateway lets nothing pass, and a node with links lets in replies and echo "
-		 "requests."},
+		 "Without this group a gateway lets nothing pass, and a node with links lets in replies, and echo "
+		 "requests to itself."},
 	{.path = "policy.groups",
 	 .type = SETTING_NAMED_PEERS,
 	 .reloadable = true,
@@ -157,7 +157,8 @@ static const struct setting settings[] = {
 	 .offset = offsetof(struct config_policy, inbound),
 	 .count_offset = offsetof(struct config_policy, inbound_count),
 	 .size = sizeof(struct config_rule),
-	 .help = "What may come in over the links of this node. If not set, replies and echo requests. An empty list: "
+	 .help = "What may come in over the links of this node. If not set, replies, and echo requests to the node's own "
+		 "addresses in the tunnel: nothing reaches networks behind it that they did not ask for. An empty list: "
 		 "replies only."},
 	{.path = "policy.inbound[].name",
 	 .type = SETTING_TEXT,

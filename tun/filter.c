@@ -13,6 +13,7 @@
 
 #include "base/table.h"
 #include "tun/groups.h"
+#include "tun/lpm.h"
 #include "tun/networks.h"
 #include "tun/ports.h"
 #include "tun/rule.h"
@@ -35,6 +36,7 @@ struct filter {
 	struct filter_verdict none; // no rule
 	struct program programs[FILTER_PROGRAMS];
 	struct networks *networks;
+	_Atomic(struct lpm *) const *own; // NULL: not known
 
 	// For classes; no worker looks at these.
 	struct groups *groups;
@@ -177,6 +179,11 @@ void filter_set_class(struct filter *filter, unsigned subject, const struct filt
 	atomic_store_explicit(&filter->classes[subject], class, memory_order_release);
 }
 
+void filter_set_own(struct filter *filter, _Atomic(struct lpm *) const *own)
+{
+	filter->own = own;
+}
+
 void filter_follow(struct filter *filter, const struct filter *before)
 {
 	filter->generation = before ? before->generation + 1 : 1;
@@ -204,6 +211,12 @@ static void ask_side(const struct filter *filter, const struct filter_question *
 		ruleset_any_add(ret, networks->of[question->program][at]);
 }
 
+static bool is_own(const struct filter *filter, const struct addr *addr)
+{
+	return !filter->own ||
+	       lpm_find(atomic_load_explicit(filter->own, memory_order_acquire), addr);
+}
+
 void filter_judge(const struct filter *filter, const struct filter_question *question,
 		  struct filter_verdict *ret)
 {
@@ -214,4 +227,6 @@ void filter_judge(const struct filter *filter, const struct filter_question *que
 	ports_find(program->ports, question->protocol, question->port, &any[2]);
 	uint32_t number = ruleset_first(any, 3);
 	*ret = number == RULESET_NONE ? filter->none : program->verdicts[number];
+	if (ret->own && !is_own(filter, question->to.addr))
+		*ret = filter->none;
 }

@@ -6,6 +6,7 @@
 // read. What a worker can reach never changes.
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 #include "base/cleanup.h"
 
 struct filter;
+struct lpm;
 struct filter_class; // what all peers of equal groups are to the filter
 struct rules;
 
@@ -52,6 +54,7 @@ struct filter_verdict {
 	bool allow;
 	bool reject; // when not allowed: answer the sender
 	bool log;
+	bool own; // the rule allows only what goes to this node itself
 	uint32_t
 		rule; // position in the program's list of struct rules; FILTER_NO_RULE: none, so denied
 };
@@ -68,6 +71,8 @@ DEFINE_CLEANUP(struct filter *, filter_free);
 const struct filter_class *filter_class_of(struct filter *filter, const struct filter_peer *peer);
 // Of a subject's number, 1..FILTER_SUBJECTS_MAX-1; NULL takes it back. Before the session is published.
 void filter_set_class(struct filter *filter, unsigned subject, const struct filter_class *class);
+// This node's addresses, as they are whenever the filter is asked; borrowed. Before it is published. Without them every address is its.
+void filter_set_own(struct filter *filter, _Atomic(struct lpm *) const *own);
 // The filter takes the place of `before` (NULL: of none): its generation is one more. Before it is published.
 void filter_follow(struct filter *filter, const struct filter *before);
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/rcu.h"
+#include "tun/lpm.h"
 
 #define ROUND_SLICES 16u // in which the table of flows is swept once
 #define SLICE_PARTS  32u
@@ -25,6 +26,22 @@ void guard_done(struct guard *guard)
 	guard->flows = flows_free(guard->flows);
 	guard->subjects = subjects_free(guard->subjects);
 	filter_free(atomic_exchange(&guard->filter, NULL));
+	lpm_free(atomic_exchange(&guard->own, NULL));
+}
+
+int guard_set_own(struct guard *guard, const struct addr *addresses, unsigned count)
+{
+	struct lpm *own = lpm_new(count);
+	if (!own)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++) {
+		struct prefix alone = prefix_of(&addresses[i]);
+		lpm_add(own, &alone, guard);
+	}
+	struct lpm *old = atomic_exchange(&guard->own, own);
+	rcu_wait();
+	lpm_free(old);
+	return 0;
 }
 
 // --- classes
@@ -112,8 +129,10 @@ int guard_set_filter(struct guard *guard, struct filter *filter)
 	if (r < 0)
 		return r;
 	guard->next = NULL;
-	if (filter)
+	if (filter) {
+		filter_set_own(filter, &guard->own);
 		filter_follow(filter, atomic_load(&guard->filter));
+	}
 	struct filter *old = atomic_exchange(&guard->filter, filter);
 	rcu_wait();
 	filter_free(old);

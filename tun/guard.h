@@ -13,11 +13,14 @@
 #include "tun/fragment.h"
 #include "tun/subject.h"
 
+struct lpm;
+
 struct guard {
 	struct subjects *subjects;
 	struct flows *flows;
 	struct fragments *fragments;
 	_Atomic(struct filter *) filter; // NULL: everything passes, and nothing makes a flow
+	_Atomic(struct lpm *) own;	 // this node's addresses; the filter looks at them
 	// The control thread's own.
 	struct filter *next; // being prepared; borrowed; NULL: none
 	unsigned prepared;   // numbers of subjects that have been looked at
@@ -37,6 +40,9 @@ int guard_prepare(struct guard *guard, struct filter *filter);
 // are judged again when their next packet comes, and by guard_tend(). Without guard_prepare() it takes longer the more sessions there
 // are. On -ENOMEM nothing has changed, and the filter stays the caller's.
 int guard_set_filter(struct guard *guard, struct filter *filter);
+
+// From now on these are this node's own addresses; waits for the workers. -ENOMEM: as before.
+int guard_set_own(struct guard *guard, const struct addr *addresses, unsigned count);
 
 // The subject of one more session, with a class by its identity alone until guard_set_facts(). Errors as for subject_get().
 int guard_admit(struct guard *guard, const char *identity, bool link, struct subject **ret);

@@ -128,6 +128,7 @@ struct filter_verdict rule_verdict(const struct rule *rule, const struct rule *l
 		.allow = !rule->deny,
 		.reject = rule->deny && rule->reject,
 		.log = rule->log,
+		.own = rule->own,
 		.rule = (uint32_t)(rule - list),
 	};
 }

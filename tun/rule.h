@@ -6,7 +6,7 @@
 //
 // How a question is answered: of the rules of the program that hold now, the first deny whose `from`, `to` and services match;
 // otherwise the first allow; otherwise denied by FILTER_NO_RULE. A client without `inbound` gets one rule that allows
-// icmp/echo-request from any: who fills the structure puts it there.
+// icmp/echo-request from any to itself: who fills the structure puts it there.
 #pragma once
 
 #include <stdbool.h>
@@ -75,6 +75,7 @@ struct rule {
 	bool deny;
 	bool reject; // of deny rules: the sender gets an answer ("refuse" is worked in already)
 	bool log;
+	bool own; // allows only what goes to this node itself, whose addresses the filter knows
 	time_t expires;			// from then on as if it were not there; 0: never
 	const struct rule_hours *hours; // alternatives
 	unsigned hour_count;		// 0: always

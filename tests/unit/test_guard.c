@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rule that holds for this node alone, whatever its addresses are.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <cmocka.h>
+
+#include "tun/guard.h"
+#include "tun/rule.h"
+
+#define PING (ICMP_ECHO << 8)
+
+static struct guard guard;
+
+static int set_up(void **state)
+{
+	static const struct rule_service ping = {
+		.protocols = {IPPROTO_ICMP}, .first = PING, .last = PING};
+	static const struct rule own = {.from.any = true,
+					.to.any = true,
+					.services = &ping,
+					.service_count = 1,
+					.own = true};
+	static const struct rules rules = {.inbound = &own, .inbound_count = 1};
+	struct filter *filter;
+	(void)state;
+	guard = (struct guard){0};
+	assert_int_equal(guard_init(&guard), 0);
+	assert_int_equal(filter_new(&rules, (const bool *const[FILTER_PROGRAMS]){0}, &filter), 0);
+	assert_int_equal(guard_set_filter(&guard, filter), 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	guard_done(&guard);
+	return 0;
+}
+
+static struct addr addr_from(const char *text)
+{
+	struct addr addr;
+	if (addr_parse(text, &addr) < 0)
+		fail_msg("%s", text);
+	return addr;
+}
+
+static bool lets_in(const char *text)
+{
+	struct addr from = addr_from("10.90.0.1"), to = addr_from(text);
+	struct filter_question question = {
+		.from.addr = &from, .to.addr = &to, .protocol = IPPROTO_ICMP, .port = PING};
+	struct filter_verdict verdict;
+	enum filter_program program;
+	guard_judge(atomic_load(&guard.filter), 1u << FILTER_INBOUND, &question, &verdict,
+		    &program);
+	assert_int_equal(verdict.rule, verdict.allow ? 0 : FILTER_NO_RULE);
+	return verdict.allow;
+}
+
+static void own_rules_hold_for_own_addresses(void **state)
+{
+	struct addr own[] = {addr_from("10.90.0.2"), addr_from("10.91.0.2")};
+	(void)state;
+	assert_false(lets_in("10.90.0.2"));
+	assert_int_equal(guard_set_own(&guard, own, 2), 0);
+	assert_true(lets_in("10.90.0.2"));
+	assert_true(lets_in("10.91.0.2"));
+	assert_false(lets_in("10.30.0.10"));
+	assert_false(lets_in("10.90.0.3"));
+	assert_int_equal(guard_set_own(&guard, own, 1), 0);
+	assert_false(lets_in("10.91.0.2"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(own_rules_hold_for_own_addresses, set_up,
+						tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
