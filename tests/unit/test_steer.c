@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <cmocka.h>
 
@@ -24,8 +25,10 @@
 #include "unit/net_fixture.h"
 #include "unit/packet_fixture.h"
 
-#define QUEUES 4u
-#define FLOWS  400u
+#define QUEUES	  4u
+#define FLOWS	  400u
+#define WAIT_MS	  20000
+#define FRAME_MAX 2000u
 
 static int open_queue(void)
 {
@@ -41,22 +44,39 @@ static int open_queue(void)
 	return fd;
 }
 
-// The queue by which the next packet that matters leaves, and the packet.
-static unsigned next_packet(const int *queues, uint8_t *frame, size_t *ret_size)
+// Whether it is what send_flow() sent, and not what the kernel has to say itself, of IPv6's groups for example.
+static bool is_to_port(const uint8_t *packet, uint16_t port)
 {
-	struct pollfd fds[QUEUES];
+	bool ipv4 = packet[0] >> 4 == 4;
+	size_t transport = ipv4 ? 20 : 40;
+	return packet[ipv4 ? 9 : 6] == IPPROTO_UDP &&
+	       (packet[transport + 2] << 8 | packet[transport + 3]) == port;
+}
+
+// One that was not there a moment ago is waited for.
+static unsigned first_readable(const int *fds, int wait_ms)
+{
+	struct pollfd polled[QUEUES];
 	for (unsigned i = 0; i < QUEUES; i++)
-		fds[i] = (struct pollfd){.fd = queues[i], .events = POLLIN};
-	assert_true(poll(fds, QUEUES, 2000) > 0);
-	for (unsigned i = 0; i < QUEUES; i++) {
-		if (!fds[i].revents)
-			continue;
-		ssize_t n = read(queues[i], frame, 2000);
+		polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	assert_true(poll(polled, QUEUES, wait_ms) > 0);
+	unsigned first = 0;
+	while (!polled[first].revents)
+		first++;
+	return first;
+}
+
+// The queue by which the next packet to this port leaves, and the packet.
+static unsigned next_packet(const int *queues, uint16_t port, uint8_t *frame, size_t *ret_size)
+{
+	for (;;) {
+		unsigned queue = first_readable(queues, WAIT_MS);
+		ssize_t n = read(queues[queue], frame, FRAME_MAX);
 		assert_true(n > (ssize_t)VNET_HEADER);
 		*ret_size = (size_t)n - VNET_HEADER;
-		return i;
+		if (is_to_port(frame + VNET_HEADER, port))
+			return queue;
 	}
-	return QUEUES;
 }
 
 static void reverse(uint8_t *packet)
@@ -77,12 +97,12 @@ static unsigned send_flow(const int *queues, int fd, const char *to, uint16_t po
 {
 	struct sockaddr_storage name;
 	struct endpoint endpoint = {.port = port};
-	uint8_t frame[2000];
+	uint8_t frame[FRAME_MAX] = {0};
 	size_t size;
 	assert_int_equal(addr_parse(to, &endpoint.addr), 0);
 	socklen_t length = endpoint_to_sockaddr(&endpoint, endpoint.addr.family, &name);
 	assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&name, length), 1);
-	unsigned queue = next_packet(queues, frame, &size);
+	unsigned queue = next_packet(queues, port, frame, &size);
 	uint8_t *packet = frame + VNET_HEADER;
 	assert_int_equal(queue, steer_hash(packet, size) % QUEUES);
 	uint32_t hash = steer_hash(packet, size);
@@ -161,6 +181,7 @@ static void sockets_are_chosen_by_lane(void **state)
 		assert_int_equal(sendto(from, bytes, size, 0, (struct sockaddr *)&name, length),
 				 size);
 		uint8_t got[20];
+		assert_int_equal(first_readable(fds, WAIT_MS), expected);
 		for (unsigned i = 0; i < QUEUES; i++) {
 			ssize_t n = recv(fds[i], got, sizeof(got), MSG_DONTWAIT);
 			assert_int_equal(n, i == expected ? (ssize_t)size : -1);

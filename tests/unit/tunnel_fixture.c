@@ -235,9 +235,12 @@ void tunnel_make_packet(uint8_t *packet, const char *source, const char *destina
 void tunnel_write(struct tunnel_end *end, unsigned queue, const uint8_t *packet, size_t size)
 {
 	uint8_t frame[VNET_HEADER + 2 * TUNNEL_MTU] = {0};
+	struct pollfd room = {.fd = end->host->outside[queue], .events = POLLOUT};
 	assert_true(size <= sizeof(frame) - VNET_HEADER);
 	memcpy(frame + VNET_HEADER, packet, size);
 	size += VNET_HEADER;
+	// Its worker may not have come to read for a while.
+	assert_int_equal(poll(&room, 1, TUNNEL_WAIT_MS), 1);
 	assert_int_equal(write(end->host->outside[queue], frame, size), size);
 }
 

@@ -16,7 +16,7 @@
 
 #define TUNNEL_MTU	 1400u
 #define TUNNEL_PACKET	 100u // bytes of the inner packets that are made here
-#define TUNNEL_WAIT_MS	 3000
+#define TUNNEL_WAIT_MS	 20000
 #define TUNNEL_QUIET_MS	 60
 #define TUNNEL_CLIENT	 "10.90.0.2"
 #define TUNNEL_GATEWAY	 "10.90.0.1"
