@@ -7,9 +7,9 @@ import signal
 import pytest
 from cryptography import x509
 
+from lib.device import Device, token
 from lib.host import Failed, wait_for
 from lib.traffic import Probes
-from test_enrol import Device, token
 
 LIFE_S = 60  # of every leaf
 
