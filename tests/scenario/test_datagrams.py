@@ -30,7 +30,7 @@ def wire():
             ip saddr {world.alice.host.outer4} udp dport 443 drop; }}; }}""")
         with Capture(world.internet, cable, only, world.directory) as held:
             # Not for so long that the client takes the gateway for dead.
-            world.alice.host.ping(world.gate.inner(), count=5, check=False, wait=0.2)
+            world.alice.host.ping(world.gate.inner(), count=10, check=False, wait=0.2)
         world.internet.nft("delete table inet hold")
         quiet(world.gate)
         world.seen = [payload for payload in seen.payloads() if len(payload) > 60]

@@ -58,7 +58,8 @@ class Machine:
             raise Failed(f"the file systems of {name} cannot be made")
 
     def enter(self):
-        return ["nsenter", f"--target={self.holder.pid}", "--net", "--mount", "--uts", "--"]
+        # --root: in a tree of another system the mount namespace alone would lead out of it.
+        return ["nsenter", f"--target={self.holder.pid}", "--net", "--mount", "--uts", "--root", "--"]
 
     def run(self, command, check=True):
         environment = {"PATH": f"{self.tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}

@@ -39,7 +39,12 @@ class Capture:
         return self
 
     def __exit__(self, *exception):
-        time.sleep(0.2 * SLOW)
+        # Until it has written all: on a busy machine it may not have been running for a while.
+        for _ in range(10):
+            size = self.path.stat().st_size
+            time.sleep(0.2 * SLOW)
+            if self.path.stat().st_size == size:
+                break
         self.process.terminate()
         self.process.communicate()
         self.packets = rdpcap(str(self.path))
