@@ -142,6 +142,21 @@ def test_not_taken(pair):
     assert start.returncode == 1 and "no rule allows it" in start.stdout + start.stderr
 
 
+def test_behind_a_router(world):
+    """A router that says nothing of what may come in answers pings itself, and lets none begin towards what is behind it."""
+    gate = world.gateway(gateway={"sites": world.sites(("berlin", 30))})
+    berlin = world.site("berlin", gate, 30, policy=None)
+    world.start(gate, berlin)
+    assert answered(gate.host, berlin.inner()) == 2 and answered(gate.host, berlin.inner(6)) == 2
+    assert answered(gate.host, berlin.lan.inner4) == 0 and answered(gate.host, berlin.lan.inner6) == 0
+    assert answered(berlin.lan, gate.inner()) == 2
+    said = gate.mutun("policy", "explain", "--from", gate.inner(), "--to", berlin.lan.inner4, "icmp/echo-request", check=False)
+    assert "no rule allows it" in said.stdout, said
+    berlin.configure(policy={"inbound": [rule("any", "10.30.0.0/24")]})
+    berlin.reload()
+    assert answered(gate.host, berlin.lan.inner4) == 2 and answered(gate.host, berlin.inner()) == 0
+
+
 def test_a_thousand_reloads(pair):
     """While rules change again and again: what stays allowed loses nothing, and of what is not, not one packet passes after the
     reload, on a flow that was there before."""

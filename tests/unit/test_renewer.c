@@ -29,7 +29,7 @@
 #define GATEWAY "spiffe://corp.example/gateway/one"
 #define HOUR	INT64_C(3600)
 #define DAY	INT64_C(86400)
-#define WAIT_MS 20000u
+#define WAIT_MS 60000u
 
 struct place {
 	char *directory, *ca, *issuing_key, *hidden_key, *previous;
