@@ -12,8 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NICE	    15
-#define NICE_URGENT 5
+#define NICE 15
 
 struct job {
 	struct job_work work;
@@ -34,7 +33,8 @@ static void *thread_run(void *data)
 	struct job *job = data;
 
 	// Of this thread alone, as Linux has it. Packets and the loop come first on a machine with few cores.
-	(void)setpriority(PRIO_PROCESS, 0, job->work.urgent ? NICE_URGENT : NICE);
+	if (!job->work.urgent)
+		(void)setpriority(PRIO_PROCESS, 0, NICE);
 	job->work.run(job, job->work.data);
 	(void)!eventfd_write(job->fd, 1);
 	return NULL;

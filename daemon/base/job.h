@@ -16,7 +16,7 @@ struct job_work {
 	// On the loop's thread, once, after run() has returned; may call job_free(). Not called once job_free() was.
 	void (*done)(void *data);
 	void *data;
-	bool urgent; // somebody waits for it: it lets the others go first less
+	bool urgent; // somebody waits for it: it lets nobody go first
 };
 
 // Begins at once, on a thread that has all signals blocked. Returns a new job. 0 or -errno.
