@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/slices.h"
 #include "pki/tls.h"
 #include "server/member.h"
 #include "tun/session.h"
@@ -64,17 +65,16 @@ static void next_stage(struct review *review)
 	review->cursor = review->count;
 	if (ends)
 		return;
-	sd_event_source_set_enabled(review->source, SD_EVENT_OFF);
 	review->context = tls_context_put(review->context);
 	free(take(review->reason));
 	review->whole = false;
 }
 
-static int on_slice(sd_event_source *source, void *data)
+static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct review *review = data;
 	uint64_t until = clock_ns() + SLICE_NS;
-	(void)source;
+	(void)usec;
 	while (review->cursor > 0 && clock_ns() < until) {
 		struct member *member = review->members[--review->cursor];
 		if (review->stage == REVIEW_JUDGE)
@@ -84,6 +84,8 @@ static int on_slice(sd_event_source *source, void *data)
 	}
 	if (review->cursor == 0)
 		next_stage(review);
+	if (review->stage != REVIEW_IDLE)
+		slices_go_on(source);
 	return 0;
 }
 
@@ -93,8 +95,7 @@ struct review *review_new(const struct review_tools *tools)
 	if (!review)
 		return NULL;
 	review->tools = *tools;
-	if (sd_event_add_defer(tools->event, &review->source, on_slice, review) < 0 ||
-	    sd_event_source_set_enabled(review->source, SD_EVENT_OFF) < 0)
+	if (slices_new(tools->event, on_slice, review, &review->source) < 0)
 		return NULL;
 	return take(review);
 }
@@ -161,5 +162,5 @@ void review_start(struct review *review, struct tls_context *context, bool whole
 	}
 	review->stage = REVIEW_JUDGE;
 	review->cursor = review->count;
-	sd_event_source_set_enabled(review->source, SD_EVENT_ON);
+	slices_go_on(review->source);
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/slices.h"
 #include "pki/denial_signer.h"
 #include "pki/denial_store.h"
 #include "pki/denials.h"
@@ -124,21 +125,22 @@ static void tell(struct herald_line *line)
 			send_entries(line, i);
 }
 
-static int on_slice(sd_event_source *source, void *data)
+static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct herald *herald = data;
 	uint64_t until = clock_ns() + SLICE_NS;
+	(void)usec;
 	while (herald->cursor > 0 && clock_ns() < until)
 		tell(herald->lines[--herald->cursor]);
-	if (herald->cursor == 0)
-		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	if (herald->cursor > 0)
+		slices_go_on(source);
 	return 0;
 }
 
 void herald_changed(struct herald *herald)
 {
 	herald->cursor = herald->count;
-	sd_event_source_set_enabled(herald->source, SD_EVENT_ON);
+	slices_go_on(herald->source);
 }
 
 // --- in
@@ -353,9 +355,7 @@ int herald_new(const struct herald_tools *tools, struct herald **ret)
 	if (!herald)
 		return -ENOMEM;
 	herald->tools = *tools;
-	int r = sd_event_add_defer(tools->event, &herald->source, on_slice, herald);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(herald->source, SD_EVENT_OFF);
+	int r = slices_new(tools->event, on_slice, herald, &herald->source);
 	if (r < 0)
 		return r;
 	*ret = take(herald);
