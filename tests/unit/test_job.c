@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -21,6 +22,7 @@ struct work {
 	struct job *job;
 	pthread_t ran_on, told_on;
 	sigset_t blocked;
+	int niceness;
 	atomic_bool let_go, ran;
 	bool free_at_end;
 	unsigned told;
@@ -32,6 +34,7 @@ static void run(struct job *job, void *data)
 
 	work->ran_on = pthread_self();
 	pthread_sigmask(SIG_SETMASK, NULL, &work->blocked);
+	work->niceness = getpriority(PRIO_PROCESS, 0);
 	while (!work->let_go && !job_cancelled(job))
 		usleep(100);
 	work->ran = true;
@@ -100,6 +103,19 @@ static void takes_no_signals(void **state)
 	assert_true(sigismember(&work->blocked, SIGHUP));
 }
 
+// And nobody else: on Linux, niceness is a thread's own.
+static void lets_others_go_first(void **state)
+{
+	struct work *work = *state;
+	int before = getpriority(PRIO_PROCESS, 0);
+
+	work->let_go = true;
+	begin(work);
+	assert_true(sd_event_loop(work->event) >= 0);
+	assert_true(work->niceness >= 15);
+	assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+}
+
 static void may_be_freed_at_its_end(void **state)
 {
 	struct work *work = *state;
@@ -143,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(tells_its_end_on_the_loop, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(takes_no_signals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lets_others_go_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(may_be_freed_at_its_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ends_when_it_is_freed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(is_freed_between_end_and_telling, set_up,
