@@ -304,6 +304,9 @@ static void print_status(const json_t *status)
 	json_t *session;
 	printf("identity:    %s\n", text_of(status, "identity"));
 	print_certificate("certificate:", certificate);
+	if (json_is_string(json_object_get(certificate, "disbelieved")))
+		printf("  NOT BELIEVED by peers any more: %s\n",
+		       text_of(certificate, "disbelieved"));
 	print_own_renewal(json_object_get(status, "renewal"));
 	print_problem("new certificate", certificate);
 	print_problem("new trust", json_object_get(status, "trust"));

@@ -54,21 +54,29 @@ static void set_done(struct set *set)
 	*set = (struct set){0};
 }
 
+static void add_remedy(const struct config_node *node, bool revoked, struct error *error)
+{
+	if (!error || error->remedy[0])
+		return;
+	if (revoked)
+		error_remedy(error, "whoever runs the CA can give this node another one");
+	else
+		error_remedy(error, "certificate and trust (%s) must belong together", node->trust);
+}
+
 // Our own certificate, judged as our peers will: what we would not believe ourselves is no use to show.
 static int judge_own(const struct config_node *node, const struct set *set, struct error *error)
 {
 	static const enum verify_role roles[] = {VERIFY_PEER_IS_CLIENT, VERIFY_PEER_IS_SERVER};
 	for (unsigned i = 0; i < 2; i++) {
 		_cleanup_(verdict_putp) struct verdict *verdict = NULL;
+		int code;
 		int r = verify_chain(set->trust, credential_leaf(set->credential),
 				     credential_chain(set->credential), roles[i], clock_wall(),
-				     &verdict, NULL, error);
+				     &verdict, &code, error);
 		if (r < 0) {
 			error_where(error, "%s", node->certificate);
-			if (error && !error->remedy[0])
-				error_remedy(error,
-					     "certificate and trust (%s) must belong together",
-					     node->trust);
+			add_remedy(node, code == X509_V_ERR_CERT_REVOKED, error);
 			return r;
 		}
 	}
@@ -394,7 +402,12 @@ struct trust *credentials_trust(const struct credentials *credentials)
 
 const struct error *credentials_problem(const struct credentials *credentials)
 {
-	return credentials->problem.code ? &credentials->problem : &credentials->revoked;
+	return &credentials->problem;
+}
+
+const struct error *credentials_disbelieved(const struct credentials *credentials)
+{
+	return &credentials->revoked;
 }
 
 const struct stapler *credentials_stapler(const struct credentials *credentials)

@@ -42,7 +42,9 @@ int credentials_set_revocation(struct credentials *credentials, struct revocatio
 struct tls_context *credentials_context(const struct credentials *credentials, enum tls_role role);
 struct credential *credentials_credential(const struct credentials *credentials);
 struct trust *credentials_trust(const struct credentials *credentials);
-// Why the set that lies in the files now is not in use, or why peers do not believe the one that is; code 0: all is well.
+// Why the set that lies in the files now is not in use; code 0: it is.
 const struct error *credentials_problem(const struct credentials *credentials);
+// Why peers do not believe the one in use any more, by what this node knows was withdrawn; code 0: they do.
+const struct error *credentials_disbelieved(const struct credentials *credentials);
 // What is known of the status of our certificate.
 const struct stapler *credentials_stapler(const struct credentials *credentials);

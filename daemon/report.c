@@ -269,6 +269,8 @@ static json_t *own_certificate(const struct engine *engine)
 	json_t *object = expiry(certificate_serial(credential_leaf(credential), serial),
 				credential_not_after(credential));
 	json_object_set_new(object, "problem", problem(engine, false));
+	json_object_set_new(object, "disbelieved",
+			    error_or_null(credentials_disbelieved(engine_credentials(engine))));
 	const struct stapler *stapler = credentials_stapler(engine_credentials(engine));
 	json_object_set_new(object, "ocsp", staple_report(stapler_staple(stapler)));
 	json_object_set_new(object, "ocsp_problem", error_or_null(stapler_problem(stapler)));

@@ -2,6 +2,7 @@
 """Revocation: `mutun ca revoke` on the CA cuts live sessions within a second, wherever they are, and what was cut stays out."""
 
 import hashlib
+import re
 import time
 
 import pytest
@@ -71,10 +72,15 @@ def test_cut(office, what):
     office.gate.wait_log("laptop/alice.* ends: .*was revoked")
     wait_for("no session at alice", lambda: alice.sessions() == [])
     stays_out(alice)
+    # It knows why, and does not take that for a new certificate that is no good.
+    certificate = alice.status()["certificate"]
+    assert re.search("was revoked.*whoever runs the CA", certificate["disbelieved"]) and certificate["problem"] is None, certificate
+    assert "NOT BELIEVED by peers any more: " in alice.mutun("status").stdout
     if what == "serial":
         return
     reinstate(office, f"--{what}", word)
     alice.wait_up(40)
+    assert alice.status()["certificate"]["disbelieved"] is None
 
 
 @pytest.mark.parametrize("what", ["serial", "identity"])
