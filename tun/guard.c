@@ -258,6 +258,7 @@ bool guard_try(const struct guard *guard, struct guard_trial *trial)
 {
 	uint32_t now_s = (uint32_t)(clock_ms() / 1000);
 	if (trial->classified < SUBJECTS_MAX) {
+		filter_set_own(trial->filter, &guard->own);
 		trial->failed = classify_some(guard, trial->filter, &trial->classified) < 0;
 		return !trial->failed;
 	}

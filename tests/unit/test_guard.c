@@ -17,7 +17,7 @@
 
 static struct guard guard;
 
-static int set_up(void **state)
+static struct filter *ping_to_this_node(void)
 {
 	static const struct rule_service ping = {
 		.protocols = {IPPROTO_ICMP}, .first = PING, .last = PING};
@@ -28,11 +28,16 @@ static int set_up(void **state)
 					.own = true};
 	static const struct rules rules = {.inbound = &own, .inbound_count = 1};
 	struct filter *filter;
+	assert_int_equal(filter_new(&rules, (const bool *const[FILTER_PROGRAMS]){0}, &filter), 0);
+	return filter;
+}
+
+static int set_up(void **state)
+{
 	(void)state;
 	guard = (struct guard){0};
 	assert_int_equal(guard_init(&guard), 0);
-	assert_int_equal(filter_new(&rules, (const bool *const[FILTER_PROGRAMS]){0}, &filter), 0);
-	assert_int_equal(guard_set_filter(&guard, filter), 0);
+	assert_int_equal(guard_set_filter(&guard, ping_to_this_node()), 0);
 	return 0;
 }
 
@@ -51,17 +56,21 @@ static struct addr addr_from(const char *text)
 	return addr;
 }
 
-static bool lets_in(const char *text)
+static bool lets_in_by(const struct filter *filter, const char *text)
 {
 	struct addr from = addr_from("10.90.0.1"), to = addr_from(text);
 	struct filter_question question = {
 		.from.addr = &from, .to.addr = &to, .protocol = IPPROTO_ICMP, .port = PING};
 	struct filter_verdict verdict;
 	enum filter_program program;
-	guard_judge(atomic_load(&guard.filter), 1u << FILTER_INBOUND, &question, &verdict,
-		    &program);
+	guard_judge(filter, 1u << FILTER_INBOUND, &question, &verdict, &program);
 	assert_int_equal(verdict.rule, verdict.allow ? 0 : FILTER_NO_RULE);
 	return verdict.allow;
+}
+
+static bool lets_in(const char *text)
+{
+	return lets_in_by(atomic_load(&guard.filter), text);
 }
 
 static void own_rules_hold_for_own_addresses(void **state)
@@ -78,11 +87,27 @@ static void own_rules_hold_for_own_addresses(void **state)
 	assert_false(lets_in("10.91.0.2"));
 }
 
+static void own_rules_on_trial_hold_for_the_same_addresses(void **state)
+{
+	_cleanup_(filter_freep) struct filter *filter = ping_to_this_node();
+	struct guard_trial trial = {.filter = filter};
+	struct addr own = addr_from("10.90.0.2");
+	(void)state;
+	assert_int_equal(guard_set_own(&guard, &own, 1), 0);
+	while (guard_try(&guard, &trial))
+		continue;
+	assert_false(trial.failed);
+	assert_true(lets_in_by(filter, "10.90.0.2"));
+	assert_false(lets_in_by(filter, "10.30.0.10"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(own_rules_hold_for_own_addresses, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(own_rules_on_trial_hold_for_the_same_addresses,
+						set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
