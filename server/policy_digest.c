@@ -83,6 +83,7 @@ static void add_rule(EVP_MD_CTX *context, const struct rules *rules, const struc
 	add_number(context, rule->deny);
 	add_number(context, rule->deny && rule->reject);
 	add_number(context, rule->log);
+	add_number(context, rule->own);
 	add_times(context, rule);
 }
 
