@@ -80,6 +80,7 @@ static void publish(struct policy_role *role, struct policy_made *made)
 		arm(role, made->next);
 		return;
 	}
+	guard_prepare(dataplane_guard(role->dataplane), NULL);
 	policy_made_done(made);
 	log_error("out of memory: the policy of before goes on to judge for now");
 	arm(role, clock_wall() + AGAIN_S);
@@ -227,6 +228,8 @@ void policy_role_adopt(struct policy_role *role, struct config *config)
 	struct config *old = role->config;
 	bool told = old && lets_nothing_pass(old);
 	bool changed = strcmp(role->digest, role->next.digest) != 0;
+	// The clock was set back since it was made, before it was prepared: nothing else would tell.
+	bool early = role->next.at > clock_wall();
 	role->config = config_get(config);
 	memcpy(role->digest, role->next.digest, sizeof(role->digest));
 	const struct flow_limits limits = {config->policy.flows_per_peer, config->policy.flows};
@@ -234,7 +237,7 @@ void policy_role_adopt(struct policy_role *role, struct config *config)
 	publish(role, &role->next);
 	tell(role, changed, told);
 	config_put(old);
-	if (role->due)
+	if (role->due || early)
 		begin_job(role);
 }
 

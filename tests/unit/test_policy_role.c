@@ -203,6 +203,27 @@ static void what_is_prepared_waits_for_the_clock(void **state)
 	assert_false(passes());
 }
 
+// The step of the clock is seen to while the policy waits to be prepared, which was made by the clock of before.
+static void what_was_made_too_late_is_made_again(void **state)
+{
+	_cleanup_(config_putp) struct config *before = parse(shut), *after = parse(open_until);
+	struct policy_made made;
+	(void)state;
+	clock_set_wall(ENDS + 1);
+	start(before);
+	assert_int_equal(policy_make(after->policy.model, clock_wall(), &made, NULL), 0);
+	clock_set_wall(ENDS - 1);
+	policy_role_clock_stepped(world.role);
+	run_until(0, 2);
+	policy_role_prepare(world.role, &made, on_ready, &world);
+	run_until(1, 0);
+	policy_role_adopt(world.role, after);
+	assert_false(passes());
+	run_until(0, 4);
+	assert_true(passes());
+	assert_int_equal(policy_role_status(world.role).next_change, ENDS);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -212,6 +233,7 @@ int main(void)
 		CASE(what_is_dropped_never_rules),
 		CASE(the_clock_waits_for_what_is_prepared),
 		CASE(what_is_prepared_waits_for_the_clock),
+		CASE(what_was_made_too_late_is_made_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
