@@ -21,6 +21,7 @@
 #include "daemon/evidence.h"
 #include "daemon/gateway_role.h"
 #include "daemon/policy_role.h"
+#include "daemon/reload.h"
 #include "daemon/renewer.h"
 #include "daemon/rescue.h"
 #include "daemon/revocation_role.h"
@@ -323,7 +324,7 @@ struct engine *engine_free(struct engine *engine)
 	if (!engine)
 		return NULL;
 	control_free(engine->control);
-	engine_end_reload(engine);
+	engine->reload = reload_free(engine->reload);
 	engine_forget_pending(engine);
 	clock_watch_free(engine->clock_watch);
 	renewer_free(engine->renewer);
@@ -334,6 +335,8 @@ struct engine *engine_free(struct engine *engine)
 	tunnel_done(&engine->tunnel);
 	revocation_role_free(engine->revocation_role);
 	credentials_free(engine->credentials);
+	// Last: nothing of the host waits for a large file to be read.
+	drafts_done(&engine->drafts);
 	sd_event_source_disable_unref(engine->collect);
 	sd_event_unref(engine->event);
 	config_put(engine->config);

@@ -137,9 +137,3 @@ void engine_reload_forget(struct engine *engine, const void *data)
 	if (engine->reload)
 		reload_forget(engine->reload, data);
 }
-
-void engine_end_reload(struct engine *engine)
-{
-	engine->reload = reload_free(engine->reload);
-	drafts_done(&engine->drafts);
-}

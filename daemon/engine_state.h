@@ -53,8 +53,6 @@ void engine_credentials_changed(struct engine *engine, const char *reason);
 void engine_log_errors(const struct config_errors *errors, enum log_level level);
 // What waited for the end of a reload begins, if none is under way.
 void engine_next_reload(struct engine *engine);
-// None is under way any more; waits for what jobs do for one or for a plan.
-void engine_end_reload(struct engine *engine);
 // What is in force now comes back after that time.
 int engine_begin_pending(struct engine *engine, unsigned confirm_s, struct error *error);
 // Whatever is in force stays.

@@ -32,12 +32,32 @@ struct reload {
 
 // --- to adopt
 
+// Where no gateway is wanted any more, its sessions end when nothing can fail any more: none of them could be given back.
+static int set_gateway(struct engine *engine, struct config *config, struct error *error)
+{
+	const char *reason;
+	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
+	bool stops = !config->gateway.enabled;
+	int r = stops ? 0 : gateway_role_set(engine->gateway_role, config, context, error);
+	if (r < 0)
+		return r;
+	r = credentials_reload(engine->credentials, &config->node, &reason, error);
+	if (r < 0) {
+		if (!stops)
+			gateway_role_set(engine->gateway_role, engine->config, context, NULL);
+		return r;
+	}
+	if (stops)
+		gateway_role_set(engine->gateway_role, config, NULL, NULL);
+	if (reason)
+		engine_credentials_changed(engine, reason);
+	return 0;
+}
+
 // What can fail comes first; from credentials_reload() on, parts borrow of `config`. The policy comes before what sessions are granted:
 // who gets more is judged by the new rules from the first packet on.
 static int reload_parts(struct engine *engine, struct config *config, struct error *error)
 {
-	const char *reason;
-	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
 	int r = config_reloadable(engine->config, config, error);
 	if (r == 0)
 		r = client_role_prepare(engine->client_role, config, error);
@@ -45,14 +65,7 @@ static int reload_parts(struct engine *engine, struct config *config, struct err
 		r = revocation_role_prepare(engine->revocation_role, config, error);
 	if (r < 0)
 		return r;
-	r = gateway_role_set(engine->gateway_role, config, context, error);
-	if (r == 0) {
-		r = credentials_reload(engine->credentials, &config->node, &reason, error);
-		if (r < 0)
-			gateway_role_set(engine->gateway_role, engine->config, context, NULL);
-		else if (reason)
-			engine_credentials_changed(engine, reason);
-	}
+	r = set_gateway(engine, config, error);
 	if (r < 0) {
 		revocation_role_prepare(engine->revocation_role, engine->config, NULL);
 		return r;

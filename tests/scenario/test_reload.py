@@ -126,6 +126,21 @@ def test_no_way_back(world):
     assert ids(world.gate) == before
 
 
+def test_refused_farewell(trio):
+    """A file that wants no gateway any more and names a certificate that is not there: nobody's session ends for that."""
+    before = ids(trio.gate)
+    good = trio.gate.config.read_text()
+    with probes_of(trio.alice, trio.gate) as probes:
+        trio.gate.settings.pop("gateway")
+        trio.gate.configure(links=[trio.link("other", trio.gate)], node={"certificate": "/nowhere/node.crt"})
+        done = trio.gate.mutun("reload", check=False)
+        assert done.returncode == 1 and "/nowhere/node.crt" in done.stdout + done.stderr, done
+        trio.gate.write_config(good)
+        trio.gate.reload()
+    probes.expect_no_loss()
+    assert ids(trio.gate) == before
+
+
 def test_admission_is_withdrawn(trio):
     """One identity is no longer admitted: its session ends, with the reason; the other's does not notice."""
     before = ids(trio.gate)[trio.alice.identity]
