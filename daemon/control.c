@@ -20,6 +20,7 @@
 #define ANSWER_MAX     (64u << 20)
 #define CLIENTS_MAX    32u
 #define FEEDS_MAX      16u // of these
+#define FEEDS_LOOKING  8u  // as long as so many go on, also for who may only look
 #define CLIENT_LIFE_US 10000000u
 
 struct control {
@@ -67,12 +68,13 @@ static struct client *client_free(struct client *client)
 static json_t *run(struct client *client, const json_t *body, struct error *error)
 {
 	struct control *control = client->control;
+	bool may_act = client->peer.uid == 0 || client->peer.uid == geteuid();
 	struct request request = {
 		.engine = control->engine,
 		.body = body,
 		.feed = &client->feed,
-		.crowded = control->feed_count >= FEEDS_MAX,
-		.may_act = client->peer.uid == 0 || client->peer.uid == geteuid(),
+		.crowded = control->feed_count >= (may_act ? FEEDS_MAX : FEEDS_LOOKING),
+		.may_act = may_act,
 		.uid = client->peer.uid,
 		.pid = client->peer.pid,
 	};

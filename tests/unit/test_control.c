@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The socket alone, with one command: a table without an end.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "daemon/control.h"
+#include "daemon/feed.h"
+#include "daemon/request.h"
+
+#define NOBODY	65534u
+#define CLIENTS 20u
+
+static sd_event *event;
+static struct control *control;
+static char directory[64], path[96];
+static int clients[CLIENTS];
+static unsigned count, opened, refused;
+
+static bool more(struct feed *feed, void *data)
+{
+	(void)feed;
+	(void)data;
+	return true;
+}
+
+json_t *request_run(const struct request *request, struct error *error)
+{
+	const struct feed_source source = {.more = more};
+	(void)error;
+	if (request->crowded) {
+		refused++;
+		return NULL;
+	}
+	opened++;
+	feed_open(request->feed, &source);
+	return json_true();
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	count = opened = refused = 0;
+	snprintf(directory, sizeof(directory), "/tmp/mutun-control-XXXXXX");
+	if (!mkdtemp(directory) || chmod(directory, 0755) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/sock", directory);
+	return sd_event_new(&event) < 0 || control_new(event, path, NULL, &control, NULL) < 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	while (count > 0)
+		close(clients[--count]);
+	control_free(control);
+	sd_event_unref(event);
+	return rmdir(directory);
+}
+
+// Whether there is one more feed now.
+static bool ask(uid_t uid)
+{
+	static const char line[] = "{\"command\": \"table\"}\n";
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	unsigned before = opened, asked = opened + refused;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0 && count < CLIENTS);
+	clients[count++] = fd;
+	memcpy(name.sun_path, path, strlen(path));
+	assert_int_equal(seteuid(uid), 0);
+	int r = connect(fd, (const struct sockaddr *)&name, sizeof(name));
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(r, 0);
+	assert_int_equal(send(fd, line, strlen(line), 0), (ssize_t)strlen(line));
+	while (opened + refused == asked)
+		assert_true(sd_event_run(event, UINT64_MAX) > 0);
+	return opened > before;
+}
+
+static void who_only_looks_does_not_keep_out_who_may_act(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	while (ask(NOBODY))
+		continue;
+	assert_true(opened >= 1);
+	assert_true(ask(0));
+	assert_false(ask(NOBODY));
+	while (ask(0))
+		continue;
+	assert_int_equal(opened, 16);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(who_only_looks_does_not_keep_out_who_may_act,
+						set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
