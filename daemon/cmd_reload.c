@@ -2,6 +2,7 @@
 
 #include "daemon/cmd_reload.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +113,7 @@ static void print_sum(const json_t *sum)
 	       ask_number(sum, "routes_lost"));
 }
 
-static bool on_text(const json_t *line, void *data)
+static void print_line(const json_t *line)
 {
 	static const struct {
 		const char *name;
@@ -121,28 +122,38 @@ static bool on_text(const json_t *line, void *data)
 		{"policy", print_policy}, {"reach", reach_print}, {"session", print_session},
 		{"link", print_link},	  {"flow", print_flow},	  {"sum", print_sum},
 	};
-	(void)data;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const json_t *value = json_object_get(line, kinds[i].name);
 		if (value)
 			kinds[i].print(value);
 	}
-	return true;
 }
 
-static bool on_json(const json_t *line, void *data)
+struct reading {
+	bool json;
+	bool complete; // its sum, which comes last, was there
+};
+
+static bool on_line(const json_t *line, void *data)
 {
-	(void)data;
-	json_dumpf(line, stdout, JSON_COMPACT);
-	putchar('\n');
+	struct reading *reading = data;
+	reading->complete |= json_object_get(line, "sum") != NULL;
+	if (reading->json) {
+		json_dumpf(line, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		print_line(line);
+	}
 	return true;
 }
 
 static int show_plan(bool json)
 {
+	struct reading reading = {.json = json};
 	struct error error;
-	int r = ask_feed(json_pack("{s:s}", "command", "plan"), 0, json ? on_json : on_text, NULL,
-			 &error);
+	int r = ask_feed(json_pack("{s:s}", "command", "plan"), 0, on_line, &reading, &error);
+	if (r == 0 && !reading.complete)
+		r = error_set(&error, EIO, "mutund ended the plan before it was complete");
 	return r < 0 ? ask_failed(&error) : COMMAND_DONE;
 }
 

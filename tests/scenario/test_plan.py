@@ -2,10 +2,14 @@
 """A reload that can be seen before, and one that goes again by itself: `mutun reload --plan`, `--confirm`, `mutun confirm`."""
 
 import json
+import socket
+import subprocess
+import threading
 
 import pytest
 
 from lib.host import Failed, wait_for
+from lib.node import binary
 from lib.traffic import Probes
 
 OPEN = {"rules": [{"from": ["any"], "to": ["any"], "allow": ["any"]}]}
@@ -64,6 +68,26 @@ def test_plan(trio):
     gate.configure(interface={"mtu": 1400})
     with pytest.raises(Failed, match="interface.mtu"):
         gate.mutun("reload", "--plan")
+
+
+@pytest.mark.parametrize("words", [["--json"], []], ids=["JSON", "text"])
+def test_half_a_plan(tmp_path, words):
+    """A daemon that ends, or has no memory left, in the middle of a plan: what is missing is not taken for nothing."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+
+        def answer():
+            with listener.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(b'{"ok": true, "feed": true}\n{"link": {"name": "hq", "change": "ends"}}\n')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = subprocess.run([binary("mutun"), "--socket", tmp_path / "socket", "reload", "--plan", *words], capture_output=True,
+                              text=True, timeout=20)
+        thread.join()
+    assert done.returncode == 1 and "hq" in done.stdout and "before it was complete" in done.stderr, done
 
 
 def test_plan_of_links(trio):
