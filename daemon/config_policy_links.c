@@ -24,12 +24,12 @@ static const struct config_link *link_of(const struct words *words, const struct
 	const struct config *config = words->reader->config;
 	for (unsigned i = 0; i < config->link_count; i++) {
 		const struct config_link *link = &config->links[i];
-		unsigned covered = 0;
-		for (unsigned j = 0; j < group->peer_count; j++) {
+		bool covers = true;
+		for (unsigned j = 0; covers && j < group->peer_count; j++) {
 			const char *identity = group->peers[j].identity;
-			covered += identity && identity_pattern_covers(link->identity, identity);
+			covers = identity && identity_pattern_covers(link->identity, identity);
 		}
-		if (covered == group->peer_count)
+		if (covers)
 			return link;
 	}
 	return NULL;
