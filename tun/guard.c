@@ -8,9 +8,10 @@
 #include "base/rcu.h"
 #include "tun/lpm.h"
 
-#define ROUND_SLICES 16u // in which the table of flows is swept once
-#define SLICE_PARTS  32u
-#define SLICE_NS     UINT64_C(4000000)
+#define ROUND_SLICES  16u // in which the table of flows is swept once
+#define SLICE_PARTS   32u
+#define SLICE_NS      UINT64_C(4000000)
+#define TRIAL_BUCKETS 256u
 
 int guard_init(struct guard *guard)
 {
@@ -262,8 +263,12 @@ bool guard_try(const struct guard *guard, struct guard_trial *trial)
 		trial->failed = classify_some(guard, trial->filter, &trial->classified) < 0;
 		return !trial->failed;
 	}
-	return flows_each(guard->flows, &trial->cursor, FLOWS_BUCKETS / ROUND_SLICES / 2, now_s,
-			  try_flow, trial);
+	uint64_t begun_ns = clock_ns();
+	bool left = true;
+	while (left && clock_ns() - begun_ns < SLICE_NS)
+		left = flows_each(guard->flows, &trial->cursor, TRIAL_BUCKETS, now_s, try_flow,
+				  trial);
+	return left;
 }
 
 void guard_tend(struct guard *guard)

@@ -10,10 +10,13 @@
 #include <netinet/ip_icmp.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "tun/guard.h"
 #include "tun/rule.h"
 
-#define PING (ICMP_ECHO << 8)
+#define PING	   (ICMP_ECHO << 8)
+#define FLOWS	   5000u
+#define TURN_FLOWS 100u // a turn has 4 ms, and ends with a few more
 
 static struct guard guard;
 
@@ -101,12 +104,64 @@ static void own_rules_on_trial_hold_for_the_same_addresses(void **state)
 	assert_false(lets_in_by(filter, "10.30.0.10"));
 }
 
+// It takes a tenth of a millisecond, which a busy machine only makes longer.
+static void on_cut(const struct flow *flow, void *data)
+{
+	unsigned *cut = data;
+	uint64_t begun_ns = clock_ns();
+	(void)flow;
+	++*cut;
+	while (clock_ns() - begun_ns < 100000)
+		continue;
+}
+
+static void begin_flows(struct subject *subject, unsigned count)
+{
+	struct flow_start start = {
+		.key = {.from = addr_from("10.90.0.2"),
+			.to = addr_from("10.20.0.5"),
+			.protocol = IPPROTO_UDP,
+			.from_subject = subject->number},
+		.from = subject,
+		.own = true,
+		.programs = 1u << FILTER_INBOUND,
+		.now_s = (uint32_t)(clock_ms() / 1000),
+	};
+	struct flow *flow;
+	for (unsigned i = 0; i < count; i++) {
+		start.key.from_port = (uint16_t)i;
+		assert_int_equal(flow_begin(guard.flows, &start, &flow), DROP_NONE);
+	}
+}
+
+static void a_trial_takes_turns_however_many_flows_there_are(void **state)
+{
+	_cleanup_(filter_freep) struct filter *filter = ping_to_this_node();
+	const struct flow_limits limits = {FLOWS, FLOWS};
+	unsigned cut = 0, before = 0;
+	struct guard_trial trial = {.filter = filter, .each = on_cut, .data = &cut};
+	struct subject *subject;
+	(void)state;
+	flows_set_limits(guard.flows, &limits);
+	assert_int_equal(guard_admit(&guard, "spiffe://d/a", false, &subject), 0);
+	begin_flows(subject, FLOWS);
+	while (guard_try(&guard, &trial)) {
+		assert_true(cut - before <= TURN_FLOWS);
+		before = cut;
+	}
+	assert_int_equal(trial.cut, FLOWS);
+	assert_int_equal(cut, FLOWS);
+	guard_leave(&guard, subject);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(own_rules_hold_for_own_addresses, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(own_rules_on_trial_hold_for_the_same_addresses,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_trial_takes_turns_however_many_flows_there_are,
 						set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
