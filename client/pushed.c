@@ -81,24 +81,31 @@ static int compare_refusals(const void *a, const void *b)
 	return prefix_compare(&x->route, &y->route);
 }
 
+static bool is_known(const struct pushed *pushed, const struct pushed_refusal *refusal)
+{
+	const struct pushed_refusal *before =
+		pushed->refused_count ? bsearch(refusal, pushed->refused, pushed->refused_count,
+						sizeof(*refusal), compare_refusals)
+				      : NULL;
+	return before && before->why == refusal->why;
+}
+
+static void tell(const struct pushed *pushed, const struct pushed_refusal *refusal)
+{
+	enum log_level level =
+		refusal->why == PUSHED_NOT_ACCEPTED ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
+	char route[PREFIX_TEXT_MAX], words[PUSHED_TEXT_MAX];
+	log_limited(level, "link %s: route %s is not taken: %s", pushed->link,
+		    prefix_text(&refusal->route, route), pushed_words(refusal, words));
+}
+
 // Takes the list; what is new in it is said.
 static void set_refused(struct pushed *pushed, struct pushed_refusal *refused, unsigned count)
 {
-	char route[PREFIX_TEXT_MAX], words[PUSHED_TEXT_MAX];
 	qsort(refused, count, sizeof(*refused), compare_refusals);
-	for (unsigned i = 0; i < count; i++) {
-		const struct pushed_refusal *before =
-			pushed->refused_count
-				? bsearch(&refused[i], pushed->refused, pushed->refused_count,
-					  sizeof(*refused), compare_refusals)
-				: NULL;
-		if (before && before->why == refused[i].why)
-			continue;
-		log_limited(
-			refused[i].why == PUSHED_NOT_ACCEPTED ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
-			"link %s: route %s is not taken: %s", pushed->link,
-			prefix_text(&refused[i].route, route), pushed_words(&refused[i], words));
-	}
+	for (unsigned i = 0; i < count; i++)
+		if (!is_known(pushed, &refused[i]))
+			tell(pushed, &refused[i]);
 	free(pushed->refused);
 	pushed->refused = refused;
 	pushed->refused_count = count;

@@ -27,7 +27,7 @@
 #define CLIENT	 "spiffe://corp.example/laptop/alice"
 #define PEERS	 200
 #define CROWD	 10
-#define PATIENCE 20000 // ms
+#define PATIENCE 60000 // ms
 
 struct plant {
 	sd_event *event;

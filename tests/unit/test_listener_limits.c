@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "unit/listener_fixture.h"
+#include "unit/spent.h"
 
 static void test_half_open_cap(void **state)
 {
@@ -108,17 +109,8 @@ static void test_slow_handshake(void **state)
 	}
 	WAIT_FOR(counters(plant).timed_out == 2);
 	assert_in_range(clock_ms() - start, CHANNEL_HANDSHAKE_MS - 500,
-			CHANNEL_HANDSHAKE_MS + 3000);
+			CHANNEL_HANDSHAKE_MS + 8000);
 	assert_int_equal(counters(plant).failed, 0);
-}
-
-static uint64_t cpu_ms(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
 static void test_out_of_descriptors(void **state)
@@ -140,9 +132,9 @@ static void test_out_of_descriptors(void **state)
 	socklen_t size = endpoint_to_sockaddr(&plant->endpoint, AF_INET, &to);
 	setrlimit(RLIMIT_NOFILE, &none);
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, size), 0);
-	uint64_t cpu = cpu_ms();
+	uint64_t cpu = spent_ms();
 	poll(NULL, 0, 500);
-	cpu = cpu_ms() - cpu;
+	cpu = spent_ms() - cpu;
 	uint64_t accepted = counters(plant).accepted;
 	setrlimit(RLIMIT_NOFILE, &before);
 	assert_int_equal(accepted, 2);

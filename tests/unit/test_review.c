@@ -11,6 +11,7 @@
 
 #include "server/review.c"
 #include "unit/context_fixture.h"
+#include "unit/spent.h"
 
 #define MANY	10000u
 #define TURN_MS 50u // of the processor; a turn has 5 ms
@@ -118,14 +119,6 @@ static int tear_down(void **state)
 	tls_context_put(context);
 	event = sd_event_unref(event);
 	return 0;
-}
-
-// Of the processor, so that it does not matter what else the machine does.
-static uint64_t spent_ms(void)
-{
-	struct timespec spent;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-	return (uint64_t)spent.tv_sec * 1000 + (uint64_t)spent.tv_nsec / 1000000;
 }
 
 // Turns of the loop until nothing is left to do. Returns their number.
