@@ -292,6 +292,15 @@ static enum flow_step step(const struct pass *pass, struct flow *flow, bool repl
 	return flow_step(flow, reply, flags, now_s);
 }
 
+// What may not begin ends nothing: anybody could have made up what looks like the end of the connection before it.
+static enum drop begin_again(const struct judgement *judgement, struct flow *before)
+{
+	enum drop drop = begin(judgement);
+	if (drop == DROP_NONE)
+		flow_end(before);
+	return drop;
+}
+
 static enum drop judge_by_flow(const struct judgement *judgement)
 {
 	bool reply;
@@ -308,8 +317,7 @@ static enum drop judge_by_flow(const struct judgement *judgement)
 	case FLOW_AGAIN:
 		break;
 	}
-	flow_end(flow);
-	return begin(judgement);
+	return begin_again(judgement, flow);
 }
 
 static struct judgement judgement_of(struct worker *worker, struct pass *pass,

@@ -223,6 +223,23 @@ static void one_that_is_over_lets_none_pass(void **state)
 	assert_int_equal(judge(true, TCP_RST, 1, 0), DROP_POLICY);
 }
 
+// Flags that anybody can make up bring the flow to where the server may begin anew. Where no rule lets it, her flow stays.
+static void what_may_not_begin_ends_nothing(void **state)
+{
+	(void)state;
+	open_it();
+	IT(TCP_FIN | TCP_ACK, 0, 0);
+	IT(TCP_FIN | TCP_ACK, 0, 0);
+	IT(TCP_ACK, 0, 0);
+	assert_int_equal(now(), FLOW_TIME_WAIT);
+	assert_int_equal(judge(true, TCP_SYN, 0, 0), DROP_POLICY);
+	assert_int_equal(now(), FLOW_TIME_WAIT);
+	IT(TCP_ACK, ITS, HERS);
+	RULES("allow alice net tcp/443", "allow net alice any");
+	IT(TCP_SYN, 0, 0);
+	assert_int_equal(flows_count(dataplane_guard(world->dataplane)->flows), 2);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -236,6 +253,7 @@ int main(void)
 		CASE(what_is_not_known_is_believed),
 		CASE(the_last_of_a_run_counts),
 		CASE(one_that_is_over_lets_none_pass),
+		CASE(what_may_not_begin_ends_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
