@@ -30,6 +30,16 @@ void guard_done(struct guard *guard)
 	lpm_free(atomic_exchange(&guard->own, NULL));
 }
 
+// Only what comes over a link is judged by whose address it goes to. Nobody judges by those of before any more.
+static void judge_links_again(const struct guard *guard)
+{
+	struct subject *subject;
+	size_t cursor = 0;
+	while ((subject = subjects_next(guard->subjects, &cursor)))
+		if (subject->link)
+			atomic_fetch_add(&subject->generation, 1);
+}
+
 int guard_set_own(struct guard *guard, const struct addr *addresses, unsigned count)
 {
 	struct lpm *own = lpm_new(count);
@@ -42,6 +52,7 @@ int guard_set_own(struct guard *guard, const struct addr *addresses, unsigned co
 	struct lpm *old = atomic_exchange(&guard->own, own);
 	rcu_wait();
 	lpm_free(old);
+	judge_links_again(guard);
 	return 0;
 }
 

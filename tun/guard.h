@@ -41,7 +41,7 @@ int guard_prepare(struct guard *guard, struct filter *filter);
 // are. On -ENOMEM nothing has changed, and the filter stays the caller's.
 int guard_set_filter(struct guard *guard, struct filter *filter);
 
-// From now on these are this node's own addresses; waits for the workers. -ENOMEM: as before.
+// From now on these are this node's own addresses, also for flows over links; waits for the workers. -ENOMEM: as before.
 int guard_set_own(struct guard *guard, const struct addr *addresses, unsigned count);
 
 // The subject of one more session, with a class by its identity alone until guard_set_facts(). Errors as for subject_get().

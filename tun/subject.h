@@ -25,7 +25,8 @@ struct subject {
 	bool link;	 // this node dials it
 	uint16_t number; // 1..SUBJECTS_MAX - 1
 
-	_Atomic uint32_t generation; // grows when its facts change; written by the control thread
+	_Atomic uint32_t
+		generation; // grows when what it is judged by changes; written by the control thread
 	// Written by whoever adds and removes flows.
 	_Atomic unsigned
 		flows; // that count against it: it began them, or the network began them to it

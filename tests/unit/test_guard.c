@@ -154,6 +154,57 @@ static void a_trial_takes_turns_however_many_flows_there_are(void **state)
 	guard_leave(&guard, subject);
 }
 
+// A ping over the link.
+static struct flow *flow_to(struct subject *gateway, const char *text)
+{
+	struct flow_start start = {
+		.key = {.from = addr_from("10.90.0.1"),
+			.to = addr_from(text),
+			.protocol = IPPROTO_ICMP,
+			.type = ICMP_ECHO,
+			.from_subject = gateway->number},
+		.from = gateway,
+		.service = PING,
+		.programs = 1u << FILTER_INBOUND,
+		.program = FILTER_INBOUND,
+		.generation = guard_generation(atomic_load(&guard.filter), gateway, NULL),
+		.now_s = (uint32_t)(clock_ms() / 1000),
+	};
+	struct flow *flow;
+	assert_true(lets_in(text));
+	assert_int_equal(flow_begin(guard.flows, &start, &flow), DROP_NONE);
+	return flow;
+}
+
+static void tend_all(void)
+{
+	struct flow_sweep all = {.now_s = (uint32_t)(clock_ms() / 1000)};
+	unsigned left = (unsigned)flows_count(guard.flows);
+	// Slices are as long as the machine lets them be.
+	for (unsigned i = 0; i < 2000 && flows_count(guard.flows) == left; i++)
+		guard_tend(&guard);
+	while (!flows_sweep(guard.flows, &all))
+		continue;
+}
+
+// Who may have an address pushed to this node, and another one in its place, reaches nobody who has the first one then.
+static void flows_follow_the_addresses(void **state)
+{
+	struct addr own[] = {addr_from("10.90.0.2"), addr_from("10.91.0.2")};
+	struct subject *gateway;
+	(void)state;
+	assert_int_equal(guard_set_own(&guard, own, 2), 0);
+	assert_int_equal(guard_admit(&guard, "spiffe://corp.example/gateway/hq", true, &gateway),
+			 0);
+	struct flow *stays = flow_to(gateway, "10.90.0.2");
+	flow_to(gateway, "10.91.0.2");
+	assert_int_equal(guard_set_own(&guard, own, 1), 0);
+	tend_all();
+	assert_int_equal(flows_count(guard.flows), 1);
+	assert_false(flow_is_over(stays, (uint32_t)(clock_ms() / 1000)));
+	guard_leave(&guard, gateway);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +214,7 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_trial_takes_turns_however_many_flows_there_are,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(flows_follow_the_addresses, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
