@@ -357,8 +357,14 @@ void initiator_disconnect(struct initiator *initiator)
 void initiator_judge_routes(struct initiator *initiator)
 {
 	struct error error;
-	if (initiator->session && pushed_judge(&initiator->pushed, initiator->session, &error) < 0)
+	if (!initiator->session)
+		return;
+	int r = pushed_judge(&initiator->pushed, initiator->session, &error);
+	if (r == -EPROTO)
+		conversation_end(initiator, BYE_PROTOCOL, error.what);
+	else if (r < 0)
 		conversation_error(initiator, &error);
+	initiator_follow(initiator);
 }
 
 void initiator_network_changed(struct initiator *initiator)

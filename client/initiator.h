@@ -94,7 +94,7 @@ void initiator_set_context(struct initiator *initiator, struct tls_context *cont
 void initiator_reauth(struct initiator *initiator, const char *reason);
 // Leave the gateway and dial anew.
 void initiator_disconnect(struct initiator *initiator);
-// The claims changed: what was pushed is judged again.
+// The claims changed: what was pushed is judged again. A link whose address is claimed now is left.
 void initiator_judge_routes(struct initiator *initiator);
 // Addresses or routes of the host changed.
 void initiator_network_changed(struct initiator *initiator);

@@ -160,13 +160,25 @@ static bool has_address(const struct pushed *pushed, const struct addr *addr)
 	return apply_has_address(pushed->apply, addr);
 }
 
+static int judge_claim(const struct pushed *pushed, const struct prefix *address,
+		       struct error *error)
+{
+	struct prefix alone = prefix_of(&address->addr);
+	const struct prefix *claim =
+		pushed->claims ? claims_of_peers(pushed->claims, &alone) : NULL;
+	char text[PREFIX_TEXT_MAX];
+	if (!claim || concedes(pushed, claim, &alone))
+		return 0;
+	return error_set(error, EPROTO,
+			 "the gateway pushed the address %s, which belongs to this node's "
+			 "own gateway or a peer of it",
+			 prefix_text(address, text));
+}
+
 static int judge_address(const struct pushed *pushed, const struct message_config *config,
 			 unsigned position, struct error *error)
 {
 	const struct prefix *address = &config->addresses[position];
-	struct prefix alone = prefix_of(&address->addr);
-	const struct prefix *claim =
-		pushed->claims ? claims_of_peers(pushed->claims, &alone) : NULL;
 	char text[PREFIX_TEXT_MAX];
 	prefix_text(address, text);
 	if (!addr_assignable(&address->addr))
@@ -176,11 +188,9 @@ static int judge_address(const struct pushed *pushed, const struct message_confi
 		if (addr_equal(&address->addr, &config->addresses[i].addr))
 			return error_set(error, EPROTO, "the gateway pushed the address %s twice",
 					 text);
-	if (claim && !concedes(pushed, claim, &alone))
-		return error_set(error, EPROTO,
-				 "the gateway pushed the address %s, which belongs to this node's "
-				 "own gateway or a peer of it",
-				 text);
+	int r = judge_claim(pushed, address, error);
+	if (r < 0)
+		return r;
 	if (!has_address(pushed, &address->addr) && host_has_address(pushed->host, &address->addr))
 		return error_set(error, EPROTO,
 				 "the gateway pushed the address %s, which another interface of "
@@ -261,6 +271,11 @@ int pushed_set(struct pushed *pushed, struct session *session, const struct mess
 
 int pushed_judge(struct pushed *pushed, struct session *session, struct error *error)
 {
+	for (unsigned i = 0; i < pushed->address_count; i++) {
+		int r = judge_claim(pushed, &pushed->addresses[i], error);
+		if (r < 0)
+			return r;
+	}
 	if (pushed->offered_count == 0)
 		return 0;
 	int r = set_routes(pushed, session);

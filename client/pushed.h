@@ -56,7 +56,7 @@ struct pushed {
 // the error says what; addresses and routes may be incomplete.
 int pushed_set(struct pushed *pushed, struct session *session, const struct message_config *config,
 	       struct error *error);
-// The claims are others than before: judges the same routes again.
+// The claims are others than before: judges the same routes again. -EPROTO, and nothing changed: an address is claimed now, the link must not stay.
 int pushed_judge(struct pushed *pushed, struct session *session, struct error *error);
 // "not accepted", for people. Returns `text`.
 #define PUSHED_TEXT_MAX (PREFIX_TEXT_MAX + 64)

@@ -241,6 +241,29 @@ static void gives_back_what_is_claimed_later(void **state)
 	tear_down(*state);
 }
 
+// Nor is a peer that is declared later hidden behind an address of this node's.
+static void keeps_no_address_that_is_claimed_later(void **state)
+{
+	struct prefix accept = net_prefix("10.91.0.0/24");
+	struct error error;
+	set_up(*state);
+	struct session *session = begin("spiffe://corp.example/gateway/hq");
+	claim(SITE, "10.91.0.0/16");
+	push(session, greedy, GREEDY);
+	assert_int_equal(pushed_judge(&pushed, session, &error), 0);
+	claim("10.91.0.0/16", "10.20.0.0/24");
+	assert_int_equal(pushed_judge(&pushed, session, &error), -EPROTO);
+	assert_non_null(strstr(error.what, "10.91.0.7"));
+	pushed.offered_count = 0;
+	assert_int_equal(pushed_judge(&pushed, session, &error), -EPROTO);
+	pushed.accept = &accept;
+	pushed.accept_count = 1;
+	assert_int_equal(pushed_judge(&pushed, session, &error), 0);
+	session_free(session);
+	pushed_clear(&pushed);
+	tear_down(*state);
+}
+
 static void refuses_addresses_of_peers(void **state)
 {
 	struct prefix accept = net_prefix("10.90.0.2/32");
@@ -267,6 +290,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(takes_nothing_from_peers, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(takes_what_accept_names, net_setup, net_teardown),
 		cmocka_unit_test_setup_teardown(gives_back_what_is_claimed_later, net_setup,
+						net_teardown),
+		cmocka_unit_test_setup_teardown(keeps_no_address_that_is_claimed_later, net_setup,
 						net_teardown),
 		cmocka_unit_test_setup_teardown(refuses_addresses_of_peers, net_setup,
 						net_teardown),
