@@ -127,8 +127,9 @@ void *lpm_exact(const struct lpm *lpm, const struct prefix *prefix)
 	return lpm ? find_prefix(lpm, prefix)->value : NULL;
 }
 
-// Among the masks from the one at `first` on.
-static void *find_from(const struct lpm *lpm, const struct addr *addr, unsigned first)
+// Among the masks from the one at `first` on. `ret_length` of the prefix that was found.
+static void *find_from(const struct lpm *lpm, const struct addr *addr, unsigned first,
+		       unsigned *ret_length)
 {
 	unsigned family = family_slot(addr->family);
 	uint64_t high, low;
@@ -136,25 +137,33 @@ static void *find_from(const struct lpm *lpm, const struct addr *addr, unsigned 
 	for (unsigned i = first; i < lpm->mask_count[family]; i++) {
 		const struct mask *mask = &lpm->masks[family][i];
 		void *value = find_slot(lpm, high & mask->high, low & mask->low, mask->kind)->value;
-		if (value)
+		if (value) {
+			*ret_length = mask->kind & UINT8_MAX;
 			return value;
+		}
 	}
 	return NULL;
 }
 
 void *lpm_find(const struct lpm *lpm, const struct addr *addr)
 {
-	return lpm ? find_from(lpm, addr, 0) : NULL;
+	unsigned length;
+	return lpm ? find_from(lpm, addr, 0, &length) : NULL;
+}
+
+void *lpm_find_length(const struct lpm *lpm, const struct addr *addr, unsigned *ret_length)
+{
+	return lpm ? find_from(lpm, addr, 0, ret_length) : NULL;
 }
 
 void *lpm_around(const struct lpm *lpm, const struct prefix *prefix)
 {
 	unsigned family = family_slot(prefix->addr.family);
 	uint64_t kind = mask_of(prefix->addr.family, prefix->length).kind;
-	unsigned first = 0;
+	unsigned first = 0, length;
 	if (!lpm)
 		return NULL;
 	while (first < lpm->mask_count[family] && lpm->masks[family][first].kind > kind)
 		first++;
-	return find_from(lpm, &prefix->addr, first);
+	return find_from(lpm, &prefix->addr, first, &length);
 }

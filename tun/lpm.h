@@ -21,5 +21,7 @@ void *lpm_add(struct lpm *lpm, const struct prefix *prefix, void *value);
 void *lpm_exact(const struct lpm *lpm, const struct prefix *prefix);
 // Of the longest prefix that holds the address; NULL.
 void *lpm_find(const struct lpm *lpm, const struct addr *addr);
+// The same; `ret_length`, when there is one: how long that prefix is.
+void *lpm_find_length(const struct lpm *lpm, const struct addr *addr, unsigned *ret_length);
 // Of the longest prefix that holds all of this one, or is it; NULL.
 void *lpm_around(const struct lpm *lpm, const struct prefix *prefix);

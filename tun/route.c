@@ -9,13 +9,13 @@
 
 #include "base/rcu.h"
 #include "tun/lpm.h"
+#include "tun/session.h"
 
 // Of several with one prefix the first is in the snapshot: those with lower metrics stand before them.
 struct entry {
 	struct prefix prefix;
 	struct session *session;
 	unsigned metric;
-	bool pushed; // by a gateway
 };
 
 struct routes {
@@ -23,11 +23,8 @@ struct routes {
 	struct entry *entries;
 	size_t count;
 	size_t capacity;
-	struct prefix *kept;
-	size_t kept_count;
+	_Atomic(struct lpm *) kept; // apart: each session that comes or goes makes a new snapshot
 };
-
-static char nobody; // has what is kept, where a shorter prefix would lead to a gateway
 
 struct routes *routes_new(void)
 {
@@ -40,58 +37,20 @@ struct routes *routes_free(struct routes *routes)
 		return NULL;
 	lpm_free(atomic_load(&routes->snapshot));
 	free(routes->entries);
-	free(routes->kept);
+	lpm_free(atomic_load(&routes->kept));
 	free(routes);
 	return NULL;
 }
 
-static struct session *session_of(void *value)
-{
-	return value == &nobody ? NULL : value;
-}
-
 struct session *routes_owner(const struct routes *routes, const struct prefix *prefix)
 {
-	return session_of(lpm_exact(atomic_load(&routes->snapshot), prefix));
+	return lpm_exact(atomic_load(&routes->snapshot), prefix);
 }
 
-// With room for `count` entries, and for what is kept. NULL: out of memory.
-static struct lpm *room_new(const struct routes *routes, size_t count)
+// Takes the table.
+static void publish(_Atomic(struct lpm *) *place, struct lpm *table)
 {
-	return lpm_new(count + routes->kept_count);
-}
-
-static size_t pushed_count(const struct routes *routes)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < routes->count; i++)
-		count += routes->entries[i].pushed;
-	return count;
-}
-
-// Where the longest prefix around one that is kept is a gateway's. Without memory to see that, wherever one is.
-static void keep(const struct routes *routes, struct lpm *snapshot)
-{
-	size_t count = pushed_count(routes);
-	if (count == 0 || !snapshot)
-		return;
-	_cleanup_(lpm_freep) struct lpm *pushed = lpm_new(count);
-	for (size_t i = 0; pushed && i < routes->count; i++)
-		if (routes->entries[i].pushed)
-			lpm_add(pushed, &routes->entries[i].prefix, routes->entries[i].session);
-	for (size_t i = 0; i < routes->kept_count; i++) {
-		const struct prefix *prefix = &routes->kept[i];
-		void *around = lpm_around(snapshot, prefix);
-		if (around && (!pushed || around == lpm_around(pushed, prefix)))
-			lpm_add(snapshot, prefix, &nobody);
-	}
-}
-
-// Takes the snapshot of the entries.
-static void publish(struct routes *routes, struct lpm *snapshot)
-{
-	keep(routes, snapshot);
-	struct lpm *old = atomic_exchange(&routes->snapshot, snapshot);
+	struct lpm *old = atomic_exchange(place, table);
 	rcu_wait();
 	lpm_free(old);
 }
@@ -99,7 +58,7 @@ static void publish(struct routes *routes, struct lpm *snapshot)
 // Of the first `count` entries, with room for more. NULL: out of memory.
 static struct lpm *snapshot_new(const struct routes *routes, size_t count, size_t more)
 {
-	struct lpm *snapshot = room_new(routes, count + more);
+	struct lpm *snapshot = lpm_new(count + more);
 	for (size_t i = 0; snapshot && i < count; i++)
 		lpm_add(snapshot, &routes->entries[i].prefix, routes->entries[i].session);
 	return snapshot;
@@ -132,11 +91,11 @@ int routes_add(struct routes *routes, const struct prefix *prefixes, unsigned co
 		if (lpm_add(snapshot, &prefix, session) != session)
 			return -EEXIST;
 		if (!listed)
-			routes->entries[after++] = (struct entry){
-				.prefix = prefix, .session = session, .pushed = true};
+			routes->entries[after++] =
+				(struct entry){.prefix = prefix, .session = session};
 	}
 	routes->count = after;
-	publish(routes, take(snapshot));
+	publish(&routes->snapshot, take(snapshot));
 	return 0;
 }
 
@@ -178,7 +137,7 @@ void routes_remove(struct routes *routes, const struct session *session, const s
 		return;
 	routes->count = left;
 	// Without memory for a smaller copy there is none: the old one would lead into a session that is about to go.
-	publish(routes, snapshot_new(routes, left, 0));
+	publish(&routes->snapshot, snapshot_new(routes, left, 0));
 }
 
 static size_t place_of(const struct entry *entries, size_t count, unsigned metric)
@@ -200,8 +159,7 @@ static size_t insert_list(struct entry *entries, size_t count, struct session *s
 		if (lpm_exact(set, &prefix))
 			continue;
 		lpm_add(set, &prefix, session);
-		entries[at + more++] = (struct entry){
-			.prefix = prefix, .session = session, .metric = list->metric};
+		entries[at + more++] = (struct entry){prefix, session, list->metric};
 	}
 	memmove(entries + at + more, entries + at + list->count, (count - at) * sizeof(*entries));
 	return count + more;
@@ -233,7 +191,7 @@ int routes_set(struct routes *routes, struct session *session, const struct rout
 	size_t room = routes->count + count_all(lists, list_count), count = 0;
 	_cleanup_(freep) struct entry *entries = calloc(room + 1, sizeof(*entries));
 	_cleanup_(lpm_freep) struct lpm *set = lpm_new(room);
-	_cleanup_(lpm_freep) struct lpm *snapshot = room_new(routes, room);
+	_cleanup_(lpm_freep) struct lpm *snapshot = lpm_new(room);
 	if (!entries || !set || !snapshot)
 		return -ENOMEM;
 	for (size_t i = 0; i < routes->count; i++)
@@ -251,22 +209,20 @@ int routes_set(struct routes *routes, struct session *session, const struct rout
 	routes->count = count;
 	routes->capacity = room + 1;
 	free(old);
-	publish(routes, take(snapshot));
+	publish(&routes->snapshot, take(snapshot));
 	return 0;
 }
 
 int routes_keep(struct routes *routes, const struct prefix *prefixes, size_t count)
 {
-	_cleanup_(freep) struct prefix *kept = calloc(count + 1, sizeof(*kept));
-	_cleanup_(lpm_freep) struct lpm *snapshot = snapshot_new(routes, routes->count, count);
-	if (!kept || !snapshot)
+	struct lpm *kept = lpm_new(count);
+	if (!kept)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		kept[i] = prefix_masked(&prefixes[i]);
-	free(routes->kept);
-	routes->kept = take(kept);
-	routes->kept_count = count;
-	publish(routes, take(snapshot));
+	for (size_t i = 0; i < count; i++) {
+		struct prefix prefix = prefix_masked(&prefixes[i]);
+		lpm_add(kept, &prefix, routes);
+	}
+	publish(&routes->kept, kept);
 	return 0;
 }
 
@@ -285,8 +241,19 @@ bool routes_at(const struct routes *routes, size_t position, struct prefix *ret,
 	return true;
 }
 
+static bool is_kept(const struct routes *routes, const struct addr *addr, unsigned length)
+{
+	unsigned kept;
+	return lpm_find_length(atomic_load_explicit(&routes->kept, memory_order_acquire), addr,
+			       &kept) &&
+	       kept > length;
+}
+
 struct session *route_lookup(const struct routes *routes, const struct addr *addr)
 {
-	return session_of(
-		lpm_find(atomic_load_explicit(&routes->snapshot, memory_order_acquire), addr));
+	unsigned length;
+	struct session *session = lpm_find_length(
+		atomic_load_explicit(&routes->snapshot, memory_order_acquire), addr, &length);
+	bool keeps = session && session->initiator && is_kept(routes, addr, length);
+	return keeps ? NULL : session;
 }

@@ -16,7 +16,7 @@ struct routes *
 routes_free(struct routes *routes); // no reader may be left; takes NULL, returns NULL
 DEFINE_CLEANUP(struct routes *, routes_free);
 
-// Control thread. Of a link, what its gateway pushed. The owner of a prefix already there stays: -EEXIST. `session` is borrowed until it is removed.
+// Control thread. The owner of a prefix already there stays: -EEXIST. `session` is borrowed until it is removed.
 // Publishes the new snapshot and waits for the readers of the old one.
 int routes_add(struct routes *routes, const struct prefix *prefixes, unsigned count,
 	       struct session *session);
@@ -36,7 +36,7 @@ int routes_set(struct routes *routes, struct session *session, const struct rout
 // The owner of exactly this prefix; NULL.
 struct session *routes_owner(const struct routes *routes, const struct prefix *prefix);
 // From now on these, and no others, are kept for their owners, whether they have sessions or not: where no session has the prefix or a
-// longer one, a shorter one that came by routes_add() does not lead there either. Copies them. -ENOMEM: nothing has changed.
+// longer one, a shorter one does not lead into a link either. Copies them. -ENOMEM: nothing has changed.
 int routes_keep(struct routes *routes, const struct prefix *prefixes, size_t count);
 size_t routes_count(const struct routes *routes);
 // Those too that another session owns meanwhile, behind it. False past the end.

@@ -15,16 +15,12 @@
 #include "base/clock.h"
 #include "base/rcu.h"
 #include "tun/route.h"
+#include "tun/session.h"
 
 #define SESSIONS  5u
 #define MODEL_MAX 4096u
 #define CALL_MAX  6u
 #define MANY	  130560u
-
-// Nobody looks into a session here.
-struct session {
-	char name;
-};
 
 static struct session sessions[SESSIONS];
 

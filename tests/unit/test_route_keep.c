@@ -9,13 +9,9 @@
 #include <cmocka.h>
 
 #include "tun/route.h"
+#include "tun/session.h"
 
-// Nobody looks into a session here.
-struct session {
-	char name;
-};
-
-static struct session site, other, upstream;
+static struct session site, other, upstream = {.initiator = true};
 
 static struct prefix prefix_from(const char *text)
 {
