@@ -199,7 +199,7 @@ static void put_sum(const struct plan *plan)
 			   (int)plan->changes[GRANT_TOLD], "proofs", (int)plan->proofs,
 			   "routes_gained", (int)plan->gained, "routes_lost", (int)plan->lost,
 			   "links", (int)plan->links, "flows",
-			   (json_int_t)(plan->trial.kept + plan->trial.cut), "cut",
+			   (json_int_t)plan->trial.kept + (json_int_t)plan->trial.cut, "cut",
 			   (json_int_t)plan->trial.cut));
 }
 
