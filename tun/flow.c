@@ -303,7 +303,8 @@ void flow_count(struct flow *flow, bool reply, uint64_t packets, uint64_t bytes)
 
 void flow_judged(struct flow *flow, uint32_t generation, uint8_t program, uint32_t rule)
 {
-	atomic_store_explicit(&flow->programs, (uint8_t)(flow_programs(flow) | program << 4),
+	atomic_store_explicit(&flow->programs,
+			      (uint8_t)(flow_programs(flow) | (unsigned)program << 4),
 			      memory_order_relaxed);
 	atomic_store_explicit(&flow->rule, rule, memory_order_relaxed);
 	atomic_store_explicit(&flow->generation, generation, memory_order_relaxed);
