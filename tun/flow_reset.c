@@ -9,7 +9,7 @@
 void flow_reset_expect(struct flow *flow, bool reply, uint32_t number)
 {
 	_Atomic uint32_t *expected = &flow->expected[!reply];
-	if (number && atomic_load_explicit(expected, memory_order_relaxed) != number)
+	if (atomic_load_explicit(expected, memory_order_relaxed) != number)
 		atomic_store_explicit(expected, number, memory_order_relaxed);
 }
 

@@ -28,17 +28,8 @@ struct flow_segment {
 	uint32_t sequence, acknowledged;
 };
 
-// Where an RST in answer to the segment must be; 0: it does not say.
-static inline uint32_t flow_segment_expects(const struct flow_segment *segment)
-{
-	if (segment->flags & TCP_RST)
-		return 0;
-	if (segment->flags & TCP_ACK)
-		return segment->acknowledged;
-	return segment->flags & TCP_SYN ? segment->sequence + 1 : 0;
-}
-
-// Workers, under RCU. What the newest packet that went this way expects; 0 changes nothing.
+// Workers, under RCU. Where an RST in answer to the newest packet that went this way must be: what it acknowledges, or its own number
+// and one more where it is the first SYN.
 void flow_reset_expect(struct flow *flow, bool reply, uint32_t number);
 // Of an RST that goes this way.
 bool flow_reset_believed(const struct flow *flow, bool reply, const struct flow_segment *reset);

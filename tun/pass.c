@@ -144,7 +144,8 @@ void pass_flush(struct worker *worker)
 	struct pass_memory *memory = &worker->passes;
 	if (memory->filter && memory->packets) {
 		flow_count(memory->flow, memory->reply, memory->packets, memory->bytes);
-		flow_reset_expect(memory->flow, memory->reply, memory->expected);
+		if (memory->expected)
+			flow_reset_expect(memory->flow, memory->reply, memory->expected);
 	}
 	memory->filter = NULL;
 }
@@ -346,11 +347,17 @@ static enum drop judge(struct worker *worker, struct pass *pass, const struct fi
 	return judge_by_flow(&judgement);
 }
 
+// What an RST says itself is not known to be so.
 static void follow(struct pass_memory *memory, const struct pass *pass)
 {
-	struct flow_segment segment = segment_of(pass);
-	uint32_t expected = flow_segment_expects(&segment);
-	memory->expected = expected ? expected : memory->expected;
+	const uint8_t *header = pass->packet + pass->inner->transport;
+	uint8_t flags = pass->inner->tcp_flags;
+	if (flags & TCP_RST)
+		return;
+	if (flags & TCP_ACK)
+		memory->expected = get32(header + 8);
+	else if (flags & TCP_SYN)
+		memory->expected = get32(header + 4) + 1;
 }
 
 static enum drop judge_whole(struct worker *worker, struct pass *pass, const struct filter *filter)
@@ -378,10 +385,10 @@ static unsigned payer_of(const struct pass *pass)
 	return number_of(subject_of(pass->from ? pass->from : pass->to));
 }
 
-static enum drop judge_first(struct worker *worker, struct pass *pass, const struct filter *filter)
+// `drop`: what the policy says of it.
+static enum drop take_first(struct worker *worker, struct pass *pass, enum drop drop)
 {
 	struct fragments *fragments = dataplane_guard(worker->dataplane)->fragments;
-	enum drop drop = judge_whole(worker, pass, filter);
 	struct flow_key key = {0};
 	enum flow_way way;
 	flow_of(pass, &key, &way);
@@ -420,13 +427,8 @@ enum drop pass_judge(struct worker *worker, struct pass *pass)
 		return DROP_NONE;
 	if (pass->from == pass->to)
 		return DROP_ROUTE;
-	switch ((enum inner_part)pass->inner->part) {
-	case INNER_FIRST:
-		return judge_first(worker, pass, filter);
-	case INNER_LATER:
+	if (pass->inner->part == INNER_LATER)
 		return judge_later(worker, pass, filter);
-	case INNER_WHOLE:
-		break;
-	}
-	return judge_whole(worker, pass, filter);
+	enum drop drop = judge_whole(worker, pass, filter);
+	return pass->inner->part == INNER_FIRST ? take_first(worker, pass, drop) : drop;
 }
