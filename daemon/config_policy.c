@@ -192,6 +192,7 @@ static void read_rule(struct config_reader *reader, struct config_names *names,
 		rule.to.any = true;
 	rule.services = config_names_services(names, deny ? deny : allow, &rule.service_count);
 	rule.zone = find_zone(reader, written->zone, config_setting_get_member(at, "zone"));
+	rule.zone_name = written->zone;
 	read_hours(reader, config_setting_get_member(at, "hours"), written, &rule);
 	if (written->expires)
 		rule.expires = config_trial_moment(reader, config_setting_get_member(at, "expires"),

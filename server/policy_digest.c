@@ -60,6 +60,7 @@ static void add_times(EVP_MD_CTX *context, const struct rule *rule)
 {
 	add_number(context, (uint64_t)rule->expires);
 	add_number(context, rule->hour_count);
+	add_text(context, rule->hour_count > 0 ? rule->zone_name : NULL);
 	for (unsigned i = 0; i < rule->hour_count; i++) {
 		add_number(context, rule->hours[i].days);
 		add_number(context, rule->hours[i].from_min);

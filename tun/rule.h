@@ -80,6 +80,7 @@ struct rule {
 	const struct rule_hours *hours; // alternatives
 	unsigned hour_count;		// 0: always
 	const struct zone *zone;	// of `hours`; NULL: the host's
+	const char *zone_name;		// likewise
 };
 
 // One node's.

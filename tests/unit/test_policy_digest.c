@@ -50,11 +50,29 @@ static void whatever_changes_what_passes_counts(void **state)
 	expect(&one, &other, false);
 }
 
+static void hours_are_those_of_their_zone(void **state)
+{
+	static const struct rule_hours hours = {.days = 1, .from_min = 480, .to_min = 1020};
+	struct rule one = {.from.any = true, .to.any = true, .zone_name = "Europe/Berlin"};
+	struct rule other = one;
+	(void)state;
+	other.zone_name = "Asia/Tokyo";
+	expect(&one, &other, true);
+	one.hours = other.hours = &hours;
+	one.hour_count = other.hour_count = 1;
+	expect(&one, &other, false);
+	other.zone_name = NULL;
+	expect(&one, &other, false);
+	other.zone_name = "Europe/Berlin";
+	expect(&one, &other, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_and_places_do_not_count),
 		cmocka_unit_test(whatever_changes_what_passes_counts),
+		cmocka_unit_test(hours_are_those_of_their_zone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
