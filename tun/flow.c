@@ -227,7 +227,7 @@ static struct flow *make(const struct flow_start *start, enum flow_state state)
 	flow->to = start->to;
 	flow->service = start->service;
 	flow->began_s = start->now_s;
-	atomic_init(&flow->programs, (uint8_t)(start->programs | start->program << 4));
+	atomic_init(&flow->programs, (uint8_t)(start->programs | (unsigned)start->program << 4));
 	atomic_init(&flow->rule, start->rule);
 	atomic_init(&flow->generation, start->generation);
 	atomic_init(&flow->state, (uint8_t)state);
