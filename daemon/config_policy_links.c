@@ -18,21 +18,21 @@ struct words {
 	unsigned looked_at;
 };
 
-// Whether everybody whom the group holds may be who a link leads to, and nobody else is meant.
-static const struct config_link *link_of(const struct words *words, const struct rule_group *group)
+// The link at whose other end everybody is whom the group may hold; past the last: there is none.
+static unsigned link_of(const struct words *words, const struct rule_group *group)
 {
 	const struct config *config = words->reader->config;
 	for (unsigned i = 0; i < config->link_count; i++) {
-		const struct config_link *link = &config->links[i];
 		bool covers = true;
 		for (unsigned j = 0; covers && j < group->peer_count; j++) {
 			const char *identity = group->peers[j].identity;
-			covers = identity && identity_pattern_covers(link->identity, identity);
+			covers = identity &&
+				 identity_pattern_covers(config->links[i].identity, identity);
 		}
 		if (covers)
-			return link;
+			return i;
 	}
-	return NULL;
+	return config->link_count;
 }
 
 // Whether somebody at the other end of a link may be in the group.
@@ -56,19 +56,19 @@ static void check_side(struct words *words, enum filter_program program, unsigne
 	const char *path = program == FILTER_RULES ? "policy.rules" : "policy.inbound";
 	const config_setting_t *at = config_read_place(words->reader, path, rule);
 	const config_setting_t *place = at ? config_setting_get_member(at, part) : NULL;
+	unsigned count = words->reader->config->link_count;
 	char word[POLICY_WORD_MAX];
 	for (unsigned i = 0; place && i < side->group_count; i++) {
 		const struct rule_group *group = &words->rules->groups[side->groups[i]];
 		policy_group_text(words->rules, side->groups[i], word);
 		if (++words->looked_at > LOOKED_AT_MAX)
 			return;
-		const struct config_link *link =
-			program == FILTER_RULES ? link_of(words, group) : NULL;
-		if (link)
+		unsigned link = program == FILTER_RULES ? link_of(words, group) : count;
+		if (link < count)
 			error_remedy(config_fault(words->reader->warnings, place,
 						  "%s is who link \"%s\" leads to, and rules know "
 						  "only who dials this node",
-						  word, link->name),
+						  word, words->reader->config->links[link].name),
 				     "name the networks behind the link instead");
 		if (program == FILTER_INBOUND && !meets_link(words, group))
 			error_remedy(
