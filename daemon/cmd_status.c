@@ -296,6 +296,19 @@ static void print_lists(const json_t *lists)
 	}
 }
 
+static void print_unconfirmed(const json_t *status)
+{
+	bool overdue = json_is_string(json_object_get(status, "back_problem"));
+	if (!json_object_get(status, "unconfirmed_s"))
+		return;
+	printf("NOT CONFIRMED: the configuration before %s in %" JSON_INTEGER_FORMAT
+	       " s; keep this one with: mutun confirm\n",
+	       overdue ? "cannot be had back, and is tried again" : "comes back",
+	       ask_number(status, "unconfirmed_s"));
+	if (overdue)
+		printf("  NOT HAD BACK: %s\n", text_of(status, "back_problem"));
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *certificate = json_object_get(status, "certificate");
@@ -312,10 +325,7 @@ static void print_status(const json_t *status)
 	print_problem("new trust", json_object_get(status, "trust"));
 	print_revocation(json_object_get(status, "revocation"));
 	print_lists(json_object_get(json_object_get(status, "revocation"), "lists"));
-	if (json_object_get(status, "unconfirmed_s"))
-		printf("NOT CONFIRMED: the configuration before comes back in %" JSON_INTEGER_FORMAT
-		       " s; keep this one with: mutun confirm\n",
-		       ask_number(status, "unconfirmed_s"));
+	print_unconfirmed(status);
 	printf("policy:      %s\n", text_of(json_object_get(status, "policy"), "words"));
 	printf("interface:   %s, %" JSON_INTEGER_FORMAT " workers\n",
 	       text_of(json_object_get(status, "interface"), "name"),

@@ -51,8 +51,10 @@ void engine_reload_soon(struct engine *engine, const struct reload_order *order)
 void engine_reload_forget(struct engine *engine, const void *data);
 // -ENOENT: nothing waits for it.
 int engine_confirm(struct engine *engine, struct error *error);
-// Seconds until the configuration before comes back; 0: it does not.
+// Seconds until the configuration before comes back, or until that is tried again; 0: it does not.
 unsigned engine_unconfirmed(const struct engine *engine);
+// Why it has not come back at the end of its time. NULL: it was not tried, or nothing is pending. Borrowed.
+const struct error *engine_back_problem(const struct engine *engine);
 // By link name or identity; NULL: everything. The number of sessions asked.
 unsigned engine_reauth(struct engine *engine, const char *which);
 // The number of sessions ended.

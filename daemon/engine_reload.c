@@ -3,6 +3,7 @@
 // itself, so that a change that shuts its author out does not last. How it does: reload.c.
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,6 +12,8 @@
 #include "daemon/engine_state.h"
 #include "daemon/lookout.h"
 #include "daemon/reload.h"
+
+#define BACK_AGAIN_S 10u
 
 void engine_log_errors(const struct config_errors *errors, enum log_level level)
 {
@@ -24,10 +27,8 @@ void engine_log_errors(const struct config_errors *errors, enum log_level level)
 static void roll_back(struct engine *engine)
 {
 	const struct reload_order order = {.uid = geteuid(), .pid = getpid()};
-	struct config *before = config_get(engine->pending.before);
-	engine_forget_pending(engine);
-	reload_back(engine, &order, before);
-	config_put(before);
+	engine->roll_back = false;
+	reload_back(engine, &order, engine->pending.before);
 }
 
 static int on_not_confirmed(sd_event_source *source, uint64_t usec, void *data)
@@ -57,7 +58,24 @@ void engine_forget_pending(struct engine *engine)
 {
 	engine->pending.timer = sd_event_source_disable_unref(engine->pending.timer);
 	engine->pending.before = config_put(engine->pending.before);
+	engine->pending.problem = (struct error){0};
 	engine->roll_back = false;
+}
+
+bool engine_back_failed(struct engine *engine, const struct error *error)
+{
+	struct pending *pending = &engine->pending;
+	bool news = strcmp(pending->problem.what, error->what) != 0;
+	pending->problem = *error;
+	pending->until_ms = clock_ms() + BACK_AGAIN_S * UINT64_C(1000);
+	sd_event_source_set_time_relative(pending->timer, BACK_AGAIN_S * UINT64_C(1000000));
+	sd_event_source_set_enabled(pending->timer, SD_EVENT_ONESHOT);
+	return news;
+}
+
+const struct error *engine_back_problem(const struct engine *engine)
+{
+	return engine->pending.problem.code ? &engine->pending.problem : NULL;
 }
 
 unsigned engine_unconfirmed(const struct engine *engine)
@@ -85,6 +103,14 @@ int engine_confirm(struct engine *engine, struct error *error)
 
 static int refuse_pending(const struct engine *engine, struct error *error)
 {
+	const struct error *problem = engine_back_problem(engine);
+	if (problem) {
+		error_set(error, EBUSY,
+			  "nobody confirmed the configuration, and the one before cannot be had "
+			  "back: %.128s",
+			  problem->what);
+		return error_remedy(error, "keep this one with: mutun confirm; then reload");
+	}
 	error_set(error, EBUSY, "a configuration waits to be confirmed, for %u s more",
 		  engine_unconfirmed(engine));
 	return error_remedy(error, "confirm it with: mutun confirm");

@@ -4,6 +4,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "daemon/draft.h"
 #include "daemon/engine.h"
@@ -22,7 +23,8 @@ struct reload;
 struct pending {
 	struct config *before; // that comes back then; NULL: nothing is pending
 	sd_event_source *timer;
-	uint64_t until_ms; // monotonic
+	uint64_t until_ms;    // monotonic
+	struct error problem; // why it did not come back when it was tried; code 0: nothing yet
 };
 
 struct engine {
@@ -57,3 +59,6 @@ void engine_next_reload(struct engine *engine);
 int engine_begin_pending(struct engine *engine, unsigned confirm_s, struct error *error);
 // Whatever is in force stays.
 void engine_forget_pending(struct engine *engine);
+// The configuration before does not come back, for this reason: that is tried again in a while. Whether the reason is another one
+// than the last time.
+bool engine_back_failed(struct engine *engine, const struct error *error);

@@ -131,17 +131,32 @@ static void tell_reload(const struct reload *reload, const struct error *error)
 		reload->order.done(error, reload->order.data);
 }
 
-static void tell_back(const struct error *error)
+static void tell_act(const struct engine *engine, bool back, const struct reload_order *order,
+		     const struct error *error)
+{
+	lookout_act(engine->lookout, back ? "roll back" : "reload", NULL, order->uid, order->pid,
+		    error);
+}
+
+static void end_back(struct engine *engine, const struct reload_order *order,
+		     const struct error *error)
 {
 	char text[ERROR_TEXT_MAX];
-	if (error->code)
-		log_error(
-			"nobody confirmed the configuration, and the one before cannot be had back: %s",
-			error_text(error, text, sizeof(text)));
-	else
+	if (error->code == 0) {
 		log_warning(
 			"nobody confirmed the configuration: the one before is in force again; the "
 			"files still have the other one, for the next reload or start");
+	} else if (!engine->pending.before) {
+		log_info("the configuration was confirmed just in time, and stays");
+	} else if (engine_back_failed(engine, error)) {
+		log_error(
+			"nobody confirmed the configuration, and the one before cannot be had back; it "
+			"is tried again every few seconds, unless somebody confirms: %s",
+			error_text(error, text, sizeof(text)));
+	} else {
+		return;
+	}
+	tell_act(engine, true, order, error);
 }
 
 static void finish(struct reload *reload)
@@ -150,11 +165,10 @@ static void finish(struct reload *reload)
 	const struct error *error = &reload->error;
 	const struct reload_order *order = &reload->order;
 	sd_notify(0, "READY=1");
-	lookout_act(engine->lookout, reload->back ? "roll back" : "reload", NULL, order->uid,
-		    order->pid, error);
 	if (reload->back) {
-		tell_back(error);
+		end_back(engine, order, error);
 	} else {
+		tell_act(engine, false, order, error);
 		if (error->code)
 			lookout_policy(engine->lookout, error);
 		tell_reload(reload, error);
@@ -176,13 +190,15 @@ static void on_ready(int r, void *data)
 	unsigned confirm_s = reload->order.confirm_s;
 	if (r < 0)
 		error_set(&reload->error, -r, "out of memory");
+	if (r == 0 && reload->back && !engine->pending.before)
+		r = error_set(&reload->error, ECANCELED, "it was confirmed meanwhile");
 	if (r == 0 && confirm_s)
 		r = engine_begin_pending(engine, confirm_s, &reload->error);
 	if (r < 0)
 		policy_role_drop(engine->policy_role);
 	else
 		r = adopt(engine, take(reload->draft->config), &reload->error);
-	if (r < 0 && confirm_s)
+	if (r < 0 ? confirm_s > 0 : reload->back)
 		engine_forget_pending(engine);
 	gateway_role_grant(engine->gateway_role, on_granted, reload);
 }
@@ -231,8 +247,7 @@ void reload_back(struct engine *engine, const struct reload_order *order, struct
 	struct error error = {0};
 	if (begin(engine, order, config, &engine->reload, &error) == 0)
 		return;
-	lookout_act(engine->lookout, "roll back", NULL, order->uid, order->pid, &error);
-	tell_back(&error);
+	end_back(engine, order, &error);
 }
 
 void reload_forget(struct reload *reload, const void *data)

@@ -16,7 +16,8 @@ int reload_new(struct engine *engine, const struct reload_order *order, struct r
 	       struct error *error);
 struct reload *reload_free(struct reload *reload); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct reload *, reload_free);
-// This configuration, of which it takes a reference, that was in force already: into engine->reload. The log tells what comes of it.
+// This configuration, of which it takes a reference, that was in force already: into engine->reload. The log tells what comes of it: nothing
+// is pending any more, or engine_back_failed(). Once nothing is pending, it goes no further.
 void reload_back(struct engine *engine, const struct reload_order *order, struct config *config);
 // Who gave this data is told nothing.
 void reload_forget(struct reload *reload, const void *data);

@@ -343,6 +343,9 @@ json_t *report_status(const struct engine *engine)
 	if (status && engine_unconfirmed(engine))
 		json_object_set_new(status, "unconfirmed_s",
 				    json_integer(engine_unconfirmed(engine)));
+	if (status && engine_back_problem(engine))
+		json_object_set_new(status, "back_problem",
+				    error_or_null(engine_back_problem(engine)));
 	if (status)
 		json_object_set_new(status, "renewal", report_renewal(engine));
 	if (status)

@@ -2,6 +2,7 @@
 """A reload that can be seen before, and one that goes again by itself: `mutun reload --plan`, `--confirm`, `mutun confirm`."""
 
 import json
+import shutil
 import socket
 import subprocess
 import threading
@@ -119,6 +120,42 @@ def test_not_confirmed(trio):
         assert plan_of(gate)["policy"][0]["changes"], "the files still have the other one"
     probes.expect_no_loss()
     assert {session["identity"]: session["id"] for session in gate.sessions()} == before
+
+
+def test_not_had_back(trio):
+    """The certificate of the configuration before is gone when nobody has confirmed: it comes back once the file is there again, and
+    whoever confirms meanwhile keeps the other one."""
+    gate, bob = trio.gate, trio.bob
+    first, second = gate.directory / "first.pem", gate.directory / "second.pem"
+    shutil.copy(gate.credential.certificate, first)
+    shutil.copy(gate.credential.certificate, second)
+    gate.configure(node={"certificate": first})
+    gate.reload()
+
+    def stuck():
+        mark = gate.mark()
+        gate.configure(policy=SHUT, node={"certificate": second})
+        gate.mutun("reload", "--confirm", "3")
+        first.rename(gate.directory / "away.pem")
+        line = gate.wait_log("the one before cannot be had back", since=mark)
+        assert str(first) in line, line
+        status = gate.mutun("status").stdout
+        assert "NOT CONFIRMED" in status and "NOT HAD BACK" in status and str(first) in status, status
+        with pytest.raises(Failed, match="cannot be had back.*mutun confirm"):
+            gate.reload()
+        assert not pings(bob, gate)
+        return mark
+
+    mark = stuck()
+    (gate.directory / "away.pem").rename(first)
+    gate.wait_log("the one before is in force again", since=mark, seconds=20)
+    wait_for("ping as before", lambda: pings(bob, gate))
+    assert "NOT " not in gate.mutun("status").stdout
+    stuck()
+    gate.mutun("confirm")
+    assert "NOT CONFIRMED" not in gate.mutun("status").stdout
+    gate.reload()
+    assert not pings(bob, gate)
 
 
 def test_confirmed(trio):
