@@ -174,9 +174,13 @@ static int follow(int fd, struct buffer *buffer, unsigned for_s,
 	while (go_on) {
 		json_t *line;
 		r = next_line(fd, buffer, until_ms, &line);
-		if (r < 0)
+		if (r == -ETIMEDOUT)
 			return 0;
-		go_on = each(line, data);
+		if (r < 0)
+			return error_set(error, EIO,
+					 "mutund at %s stopped in the middle of its answer",
+					 socket_to_ask());
+		go_on = !json_object_get(line, "complete") && each(line, data);
 		json_decref(line);
 	}
 	return 0;
@@ -193,6 +197,15 @@ int ask_feed(json_t *request, unsigned for_s, bool (*each)(const json_t *line, v
 	int r = follow(fd, &buffer, for_s, each, data, error);
 	buffer_done(&buffer);
 	return r;
+}
+
+bool ask_lost(const json_t *line)
+{
+	const json_t *lost = json_object_get(line, "lost");
+	if (lost)
+		fprintf(stderr, "mutun: %" JSON_INTEGER_FORMAT " lines are missing here\n",
+			json_integer_value(lost));
+	return lost;
 }
 
 int ask_failed(const struct error *error)

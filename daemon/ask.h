@@ -18,9 +18,11 @@ void ask_set_patience(unsigned seconds);
 // Takes the request. 0 and the result (a new reference); -ECONNREFUSED: no daemon there; -EREMOTEIO: it said no, and why.
 int ask(json_t *request, json_t **ret, struct error *error);
 // The same for an answer that goes on (daemon/feed.h): calls `each` for every line (borrowed) until it is complete, or `each` returns false.
-// `for_s`: at most so long, 0: for ever.
+// `for_s`: at most so long, 0: for ever. -EIO as well where mutund stops before it is complete.
 int ask_feed(json_t *request, unsigned for_s, bool (*each)(const json_t *line, void *data),
 	     void *data, struct error *error);
+// Whether this line of an answer that goes on says that some were lost; then stderr says how many.
+bool ask_lost(const json_t *line);
 // Says why not. Returns an exit code of the tool: COMMAND_NO_DAEMON or COMMAND_REFUSED.
 int ask_failed(const struct error *error);
 

@@ -15,7 +15,8 @@
 
 static bool on_line(const json_t *line, void *data)
 {
-	json_array_append(data, (json_t *)line);
+	if (!ask_lost(line))
+		json_array_append(data, (json_t *)line);
 	return true;
 }
 

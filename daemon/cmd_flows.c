@@ -21,7 +21,6 @@ struct listing {
 	struct libscols_table *table; // NULL: in JSON, or to follow
 	unsigned limit, rows;
 	uint64_t others; // beyond the limit
-	uint64_t lost;
 };
 
 // An identity, or else the address.
@@ -92,10 +91,9 @@ static void print_json(struct listing *listing, const json_t *line)
 static bool on_line(const json_t *line, void *data)
 {
 	struct listing *listing = data;
-	if (json_object_get(line, "lost")) {
-		listing->lost += (uint64_t)ask_number(line, "lost");
-		if (listing->inspect.follow && !listing->inspect.json)
-			fprintf(stderr, "%lld more\n", (long long)ask_number(line, "lost"));
+	if (ask_lost(line)) {
+		if (listing->inspect.follow && listing->inspect.json)
+			print_json(listing, line);
 		return true;
 	}
 	if (!listing->inspect.follow && listing->rows >= listing->limit) {

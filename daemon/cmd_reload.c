@@ -2,7 +2,6 @@
 
 #include "daemon/cmd_reload.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,16 +128,11 @@ static void print_line(const json_t *line)
 	}
 }
 
-struct reading {
-	bool json;
-	bool complete; // its sum, which comes last, was there
-};
-
 static bool on_line(const json_t *line, void *data)
 {
-	struct reading *reading = data;
-	reading->complete |= json_object_get(line, "sum") != NULL;
-	if (reading->json) {
+	const bool *json = data;
+	ask_lost(line);
+	if (*json) {
 		json_dumpf(line, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
@@ -149,11 +143,8 @@ static bool on_line(const json_t *line, void *data)
 
 static int show_plan(bool json)
 {
-	struct reading reading = {.json = json};
 	struct error error;
-	int r = ask_feed(json_pack("{s:s}", "command", "plan"), 0, on_line, &reading, &error);
-	if (r == 0 && !reading.complete)
-		r = error_set(&error, EIO, "mutund ended the plan before it was complete");
+	int r = ask_feed(json_pack("{s:s}", "command", "plan"), 0, on_line, &json, &error);
 	return r < 0 ? ask_failed(&error) : COMMAND_DONE;
 }
 

@@ -388,7 +388,8 @@ static void print_routes(const json_t *result)
 
 static bool on_line(const json_t *line, void *data)
 {
-	json_array_append_new(data, json_copy((json_t *)line));
+	if (!ask_lost(line))
+		json_array_append_new(data, json_copy((json_t *)line));
 	return true;
 }
 

@@ -75,10 +75,8 @@ static void print_packet(const struct tracing *tracing, const json_t *line)
 static bool on_line(const json_t *line, void *data)
 {
 	struct tracing *tracing = data;
-	if (json_object_get(line, "lost")) {
-		fprintf(stderr, "%lld more\n", (long long)ask_number(line, "lost"));
+	if (ask_lost(line))
 		return true;
-	}
 	if (tracing->packets++ == 0)
 		tracing->first_ns = ask_number(line, "at_ns");
 	if (tracing->inspect.json) {

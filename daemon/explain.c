@@ -112,7 +112,7 @@ static void on_answer(const struct message_answer *answer, void *data)
 		put_verdict(explain->feed, explain->other, answer);
 	else
 		put_failure(explain->feed, explain->other, "its session is over");
-	feed_end(explain->feed);
+	feed_complete(explain->feed);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
@@ -122,7 +122,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 	(void)usec;
 	explain->inquiry = inquiry_free(explain->inquiry);
 	put_failure(explain->feed, explain->other, "it gave no answer");
-	feed_end(explain->feed);
+	feed_complete(explain->feed);
 	return 0;
 }
 
@@ -171,7 +171,7 @@ static void ask_other(struct explain *explain, const struct session *peer,
 	explain->inquiry = inquiry_free(explain->inquiry);
 	put_failure(explain->feed, explain->other,
 		    r == -EOPNOTSUPP ? "it does not know such questions" : strerror(-r));
-	feed_end(explain->feed);
+	feed_complete(explain->feed);
 }
 
 // An address of that family of the peer, or of ours in its tunnel.
@@ -254,14 +254,14 @@ static void answer(struct explain *explain, const struct message_question *quest
 		snprintf(here.why, sizeof(here.why), "what this node sends itself passes");
 	put_verdict(explain->feed, "here", &here);
 	if (!to) {
-		feed_end(explain->feed);
+		feed_complete(explain->feed);
 		return;
 	}
 	explain->other = strdup(to->identity);
 	if (explain->other)
 		ask_other(explain, to, question);
 	else
-		feed_end(explain->feed);
+		feed_complete(explain->feed);
 }
 
 int explain_open(struct engine *engine, const json_t *request, struct feed *feed,

@@ -63,6 +63,12 @@ bool feed_put(struct feed *feed, json_t *line)
 	return good;
 }
 
+void feed_complete(struct feed *feed)
+{
+	feed_put(feed, json_pack("{s:b}", "complete", 1));
+	feed_end(feed);
+}
+
 void feed_end(struct feed *feed)
 {
 	feed->ending = true;
@@ -94,5 +100,5 @@ void feed_fill(struct feed *feed)
 {
 	bool wants = feed->open && feed->source.more && !feed->ending;
 	if (wants && feed->out.size < FEED_LOW && !feed->source.more(feed, feed->source.data))
-		feed->ending = true;
+		feed_complete(feed);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An answer on the control socket that goes on, one JSON value a line, until it is complete or its client goes. What is waiting is
 // bounded: a table is written as fast as its reader takes it, while of things that happen a slow reader loses some, and is told
-// how many: {"lost": 12}.
+// how many: {"lost": 12}. Who has all has {"complete": true} as the last line: without it, the daemon stopped in the middle.
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +17,8 @@ struct error;
 struct feed;
 
 struct feed_source {
-	// There is room: puts some lines, for at most a few milliseconds. false: that was all. NULL: lines come when something happens.
+	// There is room: puts some lines, for at most a few milliseconds. false: that was all, and the end is said. NULL: lines come when
+	// something happens.
 	bool (*more)(struct feed *feed, void *data);
 	// The feed is over, the client gone or all said: the last call.
 	void (*gone)(void *data);
@@ -46,7 +47,9 @@ void feed_answer(struct feed *feed, json_t *result, const struct error *error);
 void feed_begin(struct feed *feed, bool (*more)(struct feed *feed, void *data));
 // Takes the line (NULL: out of memory). false: there is no room; it is lost, and counted.
 bool feed_put(struct feed *feed, json_t *line);
-// Nothing more is put.
+// That was all: the end is said.
+void feed_complete(struct feed *feed);
+// Nothing more is put, whatever is missing.
 void feed_end(struct feed *feed);
 
 // For the connection.

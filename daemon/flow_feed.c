@@ -180,7 +180,7 @@ static void put_refusals(struct flow_feed *flows)
 	json_array_foreach (list, i, line)
 		feed_put(flows->feed, json_incref(line));
 	json_decref(list);
-	feed_end(flows->feed);
+	feed_complete(flows->feed);
 }
 
 int flow_feed_open(struct engine *engine, const json_t *request, struct feed *feed,

@@ -206,17 +206,18 @@ static void put_sum(const struct plan *plan)
 static bool more(struct feed *feed, void *data)
 {
 	struct plan *plan = data;
-	(void)feed;
 	if (!plan->compared) {
 		plan->compared = !comparison_go_on(&plan->comparison);
 		return true;
 	}
 	if (guard_try(dataplane_guard(plan->engine->tunnel.dataplane), &plan->trial))
 		return true;
-	if (!plan->trial.failed) {
-		count_proofs(plan);
-		put_sum(plan);
+	if (plan->trial.failed) {
+		feed_end(feed);
+		return true;
 	}
+	count_proofs(plan);
+	put_sum(plan);
 	return false;
 }
 

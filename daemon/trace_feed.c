@@ -85,7 +85,7 @@ static void on_sighting(const struct sighting *sighting, void *data)
 		return;
 	feed_put(trace->feed, line_of(trace, sighting));
 	if (--trace->left == 0)
-		feed_end(trace->feed);
+		feed_complete(trace->feed);
 }
 
 static void on_gone(void *data)

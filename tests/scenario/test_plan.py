@@ -71,24 +71,45 @@ def test_plan(trio):
         gate.mutun("reload", "--plan")
 
 
-@pytest.mark.parametrize("words", [["--json"], []], ids=["JSON", "text"])
-def test_half_a_plan(tmp_path, words):
-    """A daemon that ends, or has no memory left, in the middle of a plan: what is missing is not taken for nothing."""
+def answered(tmp_path, lines, *words):
+    """What the tool makes of a daemon that says this and closes the connection."""
+    path = tmp_path / "socket"
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
+        listener.bind(str(path))
         listener.listen()
 
         def answer():
             with listener.accept()[0] as client:
                 client.recv(4096)
-                client.sendall(b'{"ok": true, "feed": true}\n{"link": {"name": "hq", "change": "ends"}}\n')
+                client.sendall("".join(json.dumps(line) + "\n" for line in ({"ok": True, "feed": True}, *lines)).encode())
 
         thread = threading.Thread(target=answer)
         thread.start()
-        done = subprocess.run([binary("mutun"), "--socket", tmp_path / "socket", "reload", "--plan", *words], capture_output=True,
-                              text=True, timeout=20)
+        done = subprocess.run([binary("mutun"), "--socket", path, *words], capture_output=True, text=True, timeout=20)
         thread.join()
-    assert done.returncode == 1 and "hq" in done.stdout and "before it was complete" in done.stderr, done
+    return done
+
+
+ANSWERS = {
+    "reload --plan": {"link": {"name": "hq", "change": "ends"}},
+    "routes": {"prefix": "10.1.0.0/16", "identity": "hq", "standby": False},
+    "flows": {"from": "hq", "to_address": "10.1.0.1", "target": "tcp 10.1.0.1:22"},
+    "flows --denied": {"from": "hq", "words": "hq: refused"},
+    "flows --follow": {"from": "hq", "event": "begun", "target": "tcp 10.1.0.1:22"},
+    "trace --count 5": {"from": "hq", "from_address": "10.1.0.1", "stages": [], "read": False},
+}
+
+
+@pytest.mark.parametrize("form", ["--json", ""], ids=["JSON", "text"])
+@pytest.mark.parametrize("command", ANSWERS)
+def test_half_an_answer(tmp_path, command, form):
+    """A daemon that ends, or has no memory left, in the middle of an answer: what is missing is not taken for nothing."""
+    words = *command.split(), *form.split()
+    done = answered(tmp_path, [ANSWERS[command]], *words)
+    assert done.returncode == 1 and "stopped in the middle" in done.stderr, done
+    done = answered(tmp_path, [{"lost": 3}, ANSWERS[command], {"complete": True}], *words)
+    assert done.returncode == 0 and "hq" in done.stdout and "3 lines are missing" in done.stderr, done
 
 
 def test_plan_of_links(trio):

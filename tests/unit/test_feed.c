@@ -67,6 +67,14 @@ static json_int_t take_number(const char *member)
 	return number;
 }
 
+static void expect_complete(void)
+{
+	json_t *line = take_line();
+	assert_true(json_is_true(json_object_get(line, "complete")));
+	json_decref(line);
+	assert_int_equal(feed.out.size, 0);
+}
+
 static bool put_number(json_int_t number)
 {
 	return feed_put(&feed, json_pack("{s:I}", "n", number));
@@ -124,9 +132,27 @@ static void a_table_waits_for_its_reader(void **state)
 		for (unsigned i = 0; i < 500 && feed.out.size > 0; i++)
 			assert_int_equal(take_number("n"), taken++);
 	}
-	while (feed.out.size > 0)
+	while (taken < 100000)
 		assert_int_equal(take_number("n"), taken++);
-	assert_int_equal(taken, 100000);
+	expect_complete();
+}
+
+static bool give_up(struct feed *asked, void *data)
+{
+	(void)data;
+	feed_end(asked);
+	return true;
+}
+
+// What is missing is not taken for nothing.
+static void only_a_complete_table_says_so(void **state)
+{
+	(void)state;
+	open_with(give_up);
+	feed_fill(&feed);
+	assert_true(feed.ending);
+	feed_fill(&feed);
+	assert_int_equal(feed.out.size, 0);
 }
 
 // Nothing is said before it is known whether there is anything to say.
@@ -187,6 +213,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_slow_reader_loses_lines_and_is_told, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_table_waits_for_its_reader, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_a_complete_table_says_so, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_takes_its_time_is_answered_later, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(what_takes_its_time_may_be_refused, set_up,
