@@ -42,6 +42,7 @@ struct client {
 	int fd;
 	struct ucred peer;
 	bool answered;
+	bool silent; // it has shut down its side, and may still read
 	struct buffer request, answer;
 	struct feed feed;
 };
@@ -64,6 +65,13 @@ static struct client *client_free(struct client *client)
 }
 
 // --- connections
+
+// For what else it may say, and for room to write. That it is gone comes by itself.
+static int await(const struct client *client, bool writes)
+{
+	uint32_t events = (client->silent ? 0 : EPOLLIN) | (writes ? EPOLLOUT : 0);
+	return sd_event_source_set_io_events(client->source, events);
+}
 
 static json_t *run(struct client *client, const json_t *body, struct error *error)
 {
@@ -93,7 +101,7 @@ static int answer(struct client *client, const json_t *request)
 		sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
 	if (client->feed.later) {
 		json_decref(result);
-		return sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLOUT);
+		return await(client, true);
 	}
 	if (!request)
 		error_set(&error, EINVAL, "the request is not a JSON object on one line");
@@ -152,7 +160,7 @@ static int write_feed(struct client *client)
 	feed_fill(feed);
 	if (feed->out.size > 0 || (feed->source.more && !feed->ending))
 		return 0;
-	return feed->ending ? 1 : sd_event_source_set_io_events(client->source, EPOLLIN);
+	return feed->ending ? 1 : await(client, false);
 }
 
 // 1: everything is out.
@@ -165,14 +173,15 @@ static int write_answer(struct client *client)
 	return write_feed(client);
 }
 
-// Whatever a client says while its answer goes on is nothing but a sign of life.
-static int read_on(const struct client *client)
+// Whatever a client says while its answer goes on is nothing but a sign of life. At the end of it, it may still listen: `nc -N`.
+static int read_on(struct client *client)
 {
 	uint8_t chunk[256];
 	ssize_t n = recv(client->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	return n == 0 ? -ECONNRESET : 0;
+	client->silent = n == 0;
+	return n == 0 ? await(client, true) : 0;
 }
 
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *data)
@@ -183,9 +192,11 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *da
 	int r = 0;
 	if (!client->answered)
 		r = read_request(client);
+	else if (revents & (EPOLLHUP | EPOLLERR))
+		r = -ECONNRESET;
 	else if (revents & EPOLLIN)
 		r = read_on(client);
-	if (r == 0 && client->answered && (revents & (EPOLLOUT | EPOLLHUP | EPOLLERR)))
+	if (r == 0 && client->answered && (revents & EPOLLOUT))
 		r = write_answer(client);
 	if (r != 0)
 		client_free(client);
@@ -196,7 +207,7 @@ static void on_feed(struct feed *feed)
 {
 	const struct client *client =
 		(const struct client *)((char *)feed - offsetof(struct client, feed));
-	sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLOUT);
+	await(client, true);
 }
 
 static int on_client_too_slow(sd_event_source *source, uint64_t usec, void *data)

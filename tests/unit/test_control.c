@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The socket alone, with one command: a table without an end.
+// The socket alone, with two commands: a table without an end, and an answer that takes its time.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +26,15 @@ static struct control *control;
 static char directory[64], path[96];
 static int clients[CLIENTS];
 static unsigned count, opened, refused;
+static bool takes_time;
+static struct feed *later;
+static unsigned farewells;
+
+static void on_gone(void *data)
+{
+	(void)data;
+	farewells++;
+}
 
 static bool more(struct feed *feed, void *data)
 {
@@ -43,6 +52,11 @@ json_t *request_run(const struct request *request, struct error *error)
 		return NULL;
 	}
 	opened++;
+	if (takes_time) {
+		later = request->feed;
+		feed_later(later, on_gone, NULL);
+		return NULL;
+	}
 	feed_open(request->feed, &source);
 	return json_true();
 }
@@ -50,7 +64,8 @@ json_t *request_run(const struct request *request, struct error *error)
 static int set_up(void **state)
 {
 	(void)state;
-	count = opened = refused = 0;
+	count = opened = refused = farewells = 0;
+	takes_time = false;
 	snprintf(directory, sizeof(directory), "/tmp/mutun-control-XXXXXX");
 	if (!mkdtemp(directory) || chmod(directory, 0755) < 0)
 		return -1;
@@ -103,11 +118,56 @@ static void who_only_looks_does_not_keep_out_who_may_act(void **state)
 	assert_int_equal(opened, 16);
 }
 
+// The loop until there is nothing to do, which must come.
+static void settle(void)
+{
+	unsigned turns = 0;
+	while (sd_event_run(event, 0) > 0)
+		assert_true(++turns < 100);
+}
+
+static void who_says_nothing_more_may_listen(void **state)
+{
+	char text[64];
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	takes_time = true;
+	assert_true(ask(0));
+	assert_int_equal(shutdown(clients[0], SHUT_WR), 0);
+	settle();
+	assert_int_equal(farewells, 0);
+	feed_answer(later, json_true(), NULL);
+	settle();
+	assert_int_equal(farewells, 1);
+	assert_true(recv(clients[0], text, sizeof(text), MSG_DONTWAIT) > 0);
+}
+
+static void who_is_gone_is_noticed(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	takes_time = true;
+	assert_true(ask(0));
+	assert_int_equal(shutdown(clients[0], SHUT_WR), 0);
+	settle();
+	close(clients[--count]);
+	settle();
+	assert_true(ask(0));
+	close(clients[--count]);
+	settle();
+	assert_int_equal(farewells, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(who_only_looks_does_not_keep_out_who_may_act,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_says_nothing_more_may_listen, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(who_is_gone_is_noticed, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
