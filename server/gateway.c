@@ -219,6 +219,8 @@ static void on_hello(struct guest *guest, const struct message_hello *hello, voi
 	if (r == 0)
 		r = member ? member_regrant(member, &grant, &error)
 			   : add_member(gateway, identity, &grant, &member, &error);
+	if (r == -EEXIST && member && regrant_wait(gateway->regrant))
+		r = 0;
 	if (r < 0) {
 		if (member)
 			remove_member(gateway, member, NULL);

@@ -14,10 +14,10 @@
 struct regrant {
 	struct regrant_tools tools;
 	sd_event_source *source;
-	size_t cursor; // of review_before()
-	bool waits;    // somebody does, in this round
-	bool last;     // the round
-	void (*done)(void *data);
+	size_t cursor;		  // of review_before()
+	bool waits;		  // somebody does, in this round
+	bool last;		  // the round
+	void (*done)(void *data); // NULL: it is over
 	void *data;
 };
 
@@ -26,10 +26,13 @@ static void end_round(struct regrant *regrant)
 	regrant->cursor = SIZE_MAX;
 	regrant->last = regrant->waits && !regrant->last;
 	regrant->waits = false;
-	if (regrant->last)
+	if (regrant->last) {
 		slices_go_on(regrant->source);
-	else
-		regrant->done(regrant->data);
+		return;
+	}
+	void (*done)(void *data) = regrant->done;
+	regrant->done = NULL;
+	done(regrant->data);
 }
 
 static int on_slice(sd_event_source *source, uint64_t usec, void *data)
@@ -77,4 +80,12 @@ void regrant_start(struct regrant *regrant, void (*done)(void *data), void *data
 	regrant->cursor = SIZE_MAX;
 	regrant->last = regrant->waits = false;
 	slices_go_on(regrant->source);
+}
+
+bool regrant_wait(struct regrant *regrant)
+{
+	if (!regrant->done || regrant->last)
+		return false;
+	regrant->waits = true;
+	return true;
 }

@@ -27,3 +27,5 @@ DEFINE_CLEANUP(struct regrant *, regrant_free);
 
 // Begins. `done` once, from the loop, unless regrant_free() is called before. Not before the one before is done.
 void regrant_start(struct regrant *regrant, void (*done)(void *data), void *data);
+// A member that has proved itself anew meanwhile waits for what another one has not given up yet. true: the last round is still to come.
+bool regrant_wait(struct regrant *regrant);

@@ -153,6 +153,26 @@ static void who_waits_has_a_second_round(void **state)
 	assert_int_equal(members[8].granted, 3);
 }
 
+static void who_comes_to_wait_meanwhile_has_one_too(void **state)
+{
+	(void)state;
+	assert_false(regrant_wait(regrant));
+	regrant_start(regrant, on_done, &members);
+	assert_true(regrant_wait(regrant));
+	run();
+	assert_int_equal(members[0].granted, 2);
+	assert_false(regrant_wait(regrant));
+	// In the last round it is too late.
+	done_count = 0;
+	members[MANY - 1].waits = true;
+	regrant_start(regrant, on_done, &members);
+	while (members[MANY - 1].granted < 4)
+		assert_true(sd_event_run(event, 1000000) > 0);
+	assert_false(regrant_wait(regrant));
+	run();
+	assert_int_equal(members[0].granted, 4);
+}
+
 static void nobody_is_forgotten_who_is_there_all_the_time(void **state)
 {
 	sd_event_source *source;
@@ -194,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(everybody_is_granted_once),
 		CASE(who_waits_has_a_second_round),
+		CASE(who_comes_to_wait_meanwhile_has_one_too),
 		CASE(nobody_is_forgotten_who_is_there_all_the_time),
 		CASE(it_may_end_before_it_is_done),
 	};
