@@ -69,29 +69,33 @@ static void *no_memory(struct config_reader *reader)
 
 // --- times
 
-// Each zone is loaded once. NULL: the host's, or it is wrong, which is told.
-static const struct zone *find_zone(struct config_reader *reader, const char *name,
+// Each zone is loaded once. No zone: the host's, or it is wrong, which is told.
+static struct config_zone find_zone(struct config_reader *reader, const char *name,
 				    const config_setting_t *at)
 {
 	static const struct setting setting = {.type = SETTING_ZONE};
 	struct config_policy *policy = &reader->config->policy;
+	struct config_zone zone = {0};
 	struct error error;
 	if (!name)
-		return NULL;
+		return zone;
 	for (unsigned i = 0; i < policy->zone_count; i++)
 		if (strcmp(policy->zones[i].name, name) == 0)
-			return policy->zones[i].zone;
-	struct config_zone zone = {.name = arena_text(policy->arena, name)};
+			return policy->zones[i];
+	zone.name = arena_text(policy->arena, name);
 	struct config_zone *grown =
 		reallocarray(policy->zones, policy->zone_count + 1, sizeof(*grown));
-	if (!zone.name || !grown)
-		return no_memory(reader);
-	policy->zones = grown;
+	if (grown)
+		policy->zones = grown;
+	if (!zone.name || !grown) {
+		no_memory(reader);
+		return (struct config_zone){0};
+	}
 	// A zone that is wrong is remembered, so that it is told once.
 	if (zone_load(name, &zone.zone, &error) < 0)
 		config_value_fault_element(reader, &setting, at, error.what);
 	policy->zones[policy->zone_count++] = zone;
-	return zone.zone;
+	return zone;
 }
 
 static void read_hours(struct config_reader *reader, const config_setting_t *array,
@@ -191,8 +195,10 @@ static void read_rule(struct config_reader *reader, struct config_names *names,
 	else
 		rule.to.any = true;
 	rule.services = config_names_services(names, deny ? deny : allow, &rule.service_count);
-	rule.zone = find_zone(reader, written->zone, config_setting_get_member(at, "zone"));
-	rule.zone_name = written->zone;
+	const struct config_zone zone =
+		find_zone(reader, written->zone, config_setting_get_member(at, "zone"));
+	rule.zone = zone.zone;
+	rule.zone_name = zone.name;
 	read_hours(reader, config_setting_get_member(at, "hours"), written, &rule);
 	if (written->expires)
 		rule.expires = config_trial_moment(reader, config_setting_get_member(at, "expires"),
