@@ -58,6 +58,7 @@ def test_tokens_that_are_no_good(place):
     run(binary("mutun"), "enrol-token", "revoke", place.pki.directory, revoked["id"])
     assert tokens(place)[revoked["id"]]["state"] == "revoked"
     eve.refused(revoked, "was revoked.*new token")
+    eve.fresh_source()
     wait_for("the token to expire", lambda: tokens(place)[expired["id"]]["state"] == "expired", 5)
     eve.refused(expired, "has expired.*new token")
     eve.refused(revoked | {"token": revoked["token"][:-30]}, "no enrolment token|identity")

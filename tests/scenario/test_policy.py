@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from lib.node import binary
-from lib.policy_model import Model
+from lib.policy_model import OWN, Model
 from lib import policy_random as make
 
 SEED = int(os.environ.get("MUTUN_POLICY_SEED", 1))
@@ -31,7 +31,8 @@ class Judge:
         peers = directory / "peers"
         peers.write_text("".join("\t".join((
             "link" if peer.link else "peer", peer.identity, peer.issuer or "-", "hardware" if peer.hardware else "-",
-            ",".join(peer.units) or "-", ",".join(peer.prefixes))) + "\n" for peer in make.PEERS))
+            ",".join(peer.units) or "-", ",".join(peer.prefixes))) + "\n" for peer in make.PEERS)
+                         + "\t".join(("own", "-", "-", "-", "-", ",".join(OWN))) + "\n")
         self.process = subprocess.Popen([binary("verdicts"), peers], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.names = self.process.stdout.readline().decode().split()
 

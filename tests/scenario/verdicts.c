@@ -3,7 +3,7 @@
 // them. For test_policy.py, which has a model beside it.
 //
 //   verdicts PEERS   a line for each session: "link" or "peer", identity, issuer ("-": none), "hardware" or "-", units (joined by
-//                 commas, "-": none), prefixes (likewise); separated by tabs
+//                 commas, "-": none), prefixes (likewise); separated by tabs. "own" in place of "peer": the node's own addresses
 //
 // From standard input, numbers big-endian:
 //   R size(16) path      from now on this policy; answer: 0, or 1, size (16), errors
@@ -32,6 +32,7 @@
 #include "tun/worker.h"
 
 #define SESSIONS_MAX 16u
+#define OWN_MAX	     8u
 #define FIELDS	     6u
 #define TEXT_MAX     4096
 #define PACKET_MAX   2048u
@@ -87,6 +88,16 @@ static void set_facts(struct subject *subject, char *fields[FIELDS])
 	subject_set_facts(subject, &facts);
 }
 
+static void set_own(struct judge *judge, char *rest)
+{
+	struct addr own[OWN_MAX];
+	struct prefix prefix;
+	unsigned count = 0;
+	for (char *text; (text = strsep(&rest, ",")); own[count++] = prefix.addr)
+		require(count < OWN_MAX && prefix_parse(text, &prefix) == 0, "own addresses");
+	require(guard_set_own(dataplane_guard(judge->dataplane), own, count) == 0, "own addresses");
+}
+
 static void add_session(struct judge *judge, char *line)
 {
 	char *fields[FIELDS];
@@ -94,6 +105,10 @@ static void add_session(struct judge *judge, char *line)
 	struct prefix prefix;
 	for (unsigned i = 0; i < FIELDS; i++)
 		require((fields[i] = strsep(&line, "\t\n")), "a session has too few fields");
+	if (strcmp(fields[0], "own") == 0) {
+		set_own(judge, fields[5]);
+		return;
+	}
 	bool link = strcmp(fields[0], "link") == 0;
 	require(judge->session_count < SESSIONS_MAX, "too many sessions");
 	require(session_new(judge->dataplane, link, fields[1], NULL, 25, &session) == 0, "session");

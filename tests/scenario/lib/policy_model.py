@@ -158,7 +158,8 @@ def judge_program(policy, rules, ends, protocol, port):
     return False, policy.reject, False
 
 
-PING = [Rule((["any"], ["any"]), ["icmp/echo-request"])]
+OWN = ("192.0.2.7", "fd20::5")  # addresses of the node itself
+PING = [Rule((["any"], list(OWN)), ["icmp/echo-request"])]
 
 
 def judge(policy, ends, protocol, port):
