@@ -27,6 +27,7 @@ struct owner {
 
 struct apply {
 	struct host *host;
+	struct guard *guard; // NULL: nobody is told
 	struct owner *owners;
 };
 
@@ -75,12 +76,7 @@ static const struct kind route_kind = {list_routes, add_route, host_route_remove
 
 static int compare(const void *a, const void *b)
 {
-	const struct prefix *x = a;
-	const struct prefix *y = b;
-	int order = (int)x->addr.family - (int)y->addr.family;
-	if (order == 0)
-		order = memcmp(x->addr.bytes, y->addr.bytes, sizeof(x->addr.bytes));
-	return order ? order : (int)x->length - (int)y->length;
+	return prefix_compare(a, b);
 }
 
 static int list_init(struct list *list, const struct prefix *prefixes, unsigned count)
@@ -235,11 +231,13 @@ static int add_missing(struct apply *apply, const struct kind *kind, const struc
 	return 0;
 }
 
-struct apply *apply_new(struct host *host)
+struct apply *apply_new(struct host *host, struct guard *guard)
 {
 	struct apply *apply = calloc(1, sizeof(*apply));
-	if (apply)
-		apply->host = host;
+	if (!apply)
+		return NULL;
+	apply->host = host;
+	apply->guard = guard;
 	return apply;
 }
 
@@ -247,6 +245,7 @@ struct apply *apply_free(struct apply *apply)
 {
 	if (!apply)
 		return NULL;
+	apply->guard = NULL; // which may be gone
 	while (apply->owners)
 		apply_clear(apply, apply->owners->name);
 	free(apply);
@@ -260,6 +259,24 @@ static void remove_old(struct apply *apply, const struct owner *old)
 		return;
 	remove_unwanted(apply, &route_kind, &old->routes, old->routes.count);
 	remove_unwanted(apply, &address_kind, &old->addresses, old->addresses.count);
+}
+
+// They are this node's own.
+static int tell_guard(const struct apply *apply)
+{
+	unsigned count = 0;
+	if (!apply->guard)
+		return 0;
+	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
+		count += owner->addresses.count;
+	_cleanup_(freep) struct addr *addresses = calloc(count + 1u, sizeof(*addresses));
+	if (!addresses)
+		return -ENOMEM;
+	count = 0;
+	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
+		for (unsigned i = 0; i < owner->addresses.count; i++)
+			addresses[count++] = owner->addresses.prefixes[i].addr;
+	return guard_set_own(apply->guard, addresses, count);
 }
 
 int apply_set(struct apply *apply, const char *name, const struct prefix *addresses,
@@ -283,7 +300,7 @@ int apply_set(struct apply *apply, const char *name, const struct prefix *addres
 	new->next = old ? old->next : NULL;
 	*at = take(new);
 	remove_old(apply, old);
-	return 0;
+	return tell_guard(apply) < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
 }
 
 bool apply_has_address(const struct apply *apply, const struct addr *addr)
@@ -303,19 +320,5 @@ void apply_clear(struct apply *apply, const char *name)
 		return;
 	*at = old->next;
 	remove_old(apply, old);
-}
-
-int apply_tell(const struct apply *apply, struct guard *guard)
-{
-	unsigned count = 0;
-	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
-		count += owner->addresses.count;
-	_cleanup_(freep) struct addr *addresses = calloc(count + 1u, sizeof(*addresses));
-	if (!addresses)
-		return -ENOMEM;
-	count = 0;
-	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
-		for (unsigned i = 0; i < owner->addresses.count; i++)
-			addresses[count++] = owner->addresses.prefixes[i].addr;
-	return guard_set_own(guard, addresses, count);
+	tell_guard(apply);
 }

@@ -13,8 +13,9 @@ struct error;
 struct guard;
 struct host;
 
-// Borrows the host. NULL: out of memory.
-struct apply *apply_new(struct host *host);
+// Borrows both. The guard is told all addresses that an owner wants, whenever they change: they are this node's own; NULL: nobody is told.
+// NULL: out of memory.
+struct apply *apply_new(struct host *host, struct guard *guard);
 // Takes everything back. Takes NULL, returns NULL.
 struct apply *apply_free(struct apply *apply);
 DEFINE_CLEANUP(struct apply *, apply_free);
@@ -29,5 +30,3 @@ int apply_set(struct apply *apply, const char *owner, const struct prefix *addre
 bool apply_has_address(const struct apply *apply, const struct addr *addr);
 // As apply_set() with nothing wanted.
 void apply_clear(struct apply *apply, const char *owner);
-// Tells the guard all addresses that an owner wants: they are this node's own. -ENOMEM.
-int apply_tell(const struct apply *apply, struct guard *guard);

@@ -242,8 +242,6 @@ static int enforce(struct pushed *pushed, struct error *error)
 {
 	int r = apply_set(pushed->apply, pushed->link, pushed->addresses, pushed->address_count,
 			  pushed->routes, pushed->route_count, error);
-	if (r == 0 && apply_tell(pushed->apply, dataplane_guard(pushed->dataplane)) < 0)
-		r = error_set(error, ENOMEM, "out of memory");
 	if (r == 0 &&
 	    dns_set(pushed->dns, pushed->link, &pushed->more, leads_everywhere(pushed)) < 0)
 		r = error_set(error, ENOMEM, "out of memory");
@@ -288,7 +286,6 @@ void pushed_clear(struct pushed *pushed)
 {
 	dns_clear(pushed->dns, pushed->link);
 	apply_clear(pushed->apply, pushed->link);
-	apply_tell(pushed->apply, dataplane_guard(pushed->dataplane));
 	set_mtu(pushed, pushed->mtu, NULL);
 	free(pushed->offered);
 	free(pushed->routes);

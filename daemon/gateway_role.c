@@ -170,18 +170,14 @@ static int apply_gateway(struct gateway_role *role, const struct config *config,
 		r = claim(role, &estate, config->link_count > 0);
 	if (r < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	r = apply_set(role->tools.apply, OWNER, estate.addresses, estate.address_count,
-		      estate.peers, estate.peer_count, error);
-	if (r == 0 && apply_tell(role->tools.apply, dataplane_guard(role->tools.dataplane)) < 0)
-		r = error_set(error, ENOMEM, "out of memory");
-	return r;
+	return apply_set(role->tools.apply, OWNER, estate.addresses, estate.address_count,
+			 estate.peers, estate.peer_count, error);
 }
 
 static void clear_gateway(struct gateway_role *role)
 {
 	claim(role, NULL, false);
 	apply_clear(role->tools.apply, OWNER);
-	apply_tell(role->tools.apply, dataplane_guard(role->tools.dataplane));
 }
 
 static int start_gateway(struct gateway_role *role, struct config *config,

@@ -78,7 +78,7 @@ int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *co
 	r = dataplane_new(&dataplane, &tunnel->dataplane, error);
 	if (r < 0)
 		return r;
-	tunnel->apply = apply_new(tunnel->host);
+	tunnel->apply = apply_new(tunnel->host, dataplane_guard(tunnel->dataplane));
 	tunnel->dns = dns_new(event, host_interface_index(tunnel->host), interface->name);
 	tunnel->claims = claims_new();
 	return tunnel->apply && tunnel->dns && tunnel->claims

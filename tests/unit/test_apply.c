@@ -41,7 +41,7 @@ static void scene_open(struct scene *scene, struct net *net)
 	};
 	scene->net = net;
 	scene->host = net_host(net);
-	scene->apply = apply_new(scene->host);
+	scene->apply = apply_new(scene->host, NULL);
 	assert_non_null(scene->apply);
 	scene->notices = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
 	assert_true(scene->notices >= 0);

@@ -39,7 +39,7 @@ static void set_up(struct net *net)
 	assert_non_null(pushed.claims);
 	assert_non_null(pushed.dns);
 	assert_int_equal(dataplane_new(&options, &pushed.dataplane, NULL), 0);
-	pushed.apply = apply_new(pushed.host);
+	pushed.apply = apply_new(pushed.host, dataplane_guard(pushed.dataplane));
 	assert_non_null(pushed.apply);
 }
 
