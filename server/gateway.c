@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/slices.h"
 #include "base/table.h"
 #include "pki/facts.h"
 #include "pki/tls.h"
@@ -30,7 +31,6 @@
 #define STATUS_RETRY_S	  1u // who has just started waits for his responder's first answer
 #define FULL_RETRY_S	  30u
 #define HANDSHAKE_THREADS 2u
-#define SLICE_NS	  5000000u
 
 struct gateway {
 	sd_event *event;
@@ -408,7 +408,7 @@ bool gateway_compare(const struct gateway *gateway, const struct gateway_options
 				  const struct grant_difference *difference, void *data),
 		     void *data)
 {
-	uint64_t until = clock_ns() + SLICE_NS;
+	uint64_t until = clock_ns() + SLICES_NS;
 	const struct member *member;
 	struct grant_difference difference;
 	do {

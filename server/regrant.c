@@ -9,8 +9,6 @@
 #include "base/slices.h"
 #include "server/review.h"
 
-#define SLICE_NS 5000000u
-
 struct regrant {
 	struct regrant_tools tools;
 	sd_event_source *source;
@@ -38,7 +36,7 @@ static void end_round(struct regrant *regrant)
 static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct regrant *regrant = data;
-	uint64_t until = clock_ns() + SLICE_NS;
+	uint64_t until = clock_ns() + SLICES_NS;
 	struct member *member;
 	(void)usec;
 	do {

@@ -16,8 +16,6 @@
 #include "server/member.h"
 #include "tun/session.h"
 
-#define SLICE_NS 5000000u
-
 enum stage { REVIEW_IDLE, REVIEW_JUDGE, REVIEW_END };
 
 struct review {
@@ -73,7 +71,7 @@ static void next_stage(struct review *review)
 static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct review *review = data;
-	uint64_t until = clock_ns() + SLICE_NS;
+	uint64_t until = clock_ns() + SLICES_NS;
 	(void)usec;
 	while (review->cursor > 0 && clock_ns() < until) {
 		struct member *member = review->members[--review->cursor];

@@ -19,7 +19,6 @@
 #include "pki/trust.h"
 #include "tun/connection.h"
 
-#define SLICE_NS   5000000u
 #define FAULTS_MAX 3u // lists of one channel whose signer is not known here
 // Messages of one peer that bring nothing and cost us all the same: at once, and in each second.
 #define IDLE_BURST 200u
@@ -128,7 +127,7 @@ static void tell(struct herald_line *line)
 static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct herald *herald = data;
-	uint64_t until = clock_ns() + SLICE_NS;
+	uint64_t until = clock_ns() + SLICES_NS;
 	(void)usec;
 	while (herald->cursor > 0 && clock_ns() < until)
 		tell(herald->lines[--herald->cursor]);

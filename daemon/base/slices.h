@@ -4,7 +4,11 @@
 // priority.
 #pragma once
 
+#include <stdint.h>
 #include <systemd/sd-event.h>
+
+// What one slice may take. Half of what the loop may do at once: others are there to have their turn.
+#define SLICES_NS UINT64_C(5000000)
 
 // Nothing is to be done yet. `slice` does some of it, and calls slices_go_on() where there is more. 0 or -errno.
 int slices_new(sd_event *event, sd_event_time_handler_t slice, void *data, sd_event_source **ret);
