@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "daemon/ask.h"
 #include "server/policy_diff.h"
 
 struct search {
@@ -63,22 +64,16 @@ void reach_done(struct reach *reach)
 	reach->changes = NULL;
 }
 
-static const char *text_of(const json_t *change, const char *member)
-{
-	const char *text = json_string_value(json_object_get(change, member));
-	return text ? text : "";
-}
-
 static void print_way(const json_t *change, char sign, const char *services)
 {
-	bool inbound = strcmp(text_of(change, "program"), "inbound") == 0;
+	bool inbound = strcmp(ask_text(change, "program"), "inbound") == 0;
 	if (*services)
 		printf("%c %s%s -> %s: %s\n", sign, inbound ? "inbound: " : "",
-		       text_of(change, "from"), text_of(change, "to"), services);
+		       ask_text(change, "from"), ask_text(change, "to"), services);
 }
 
 void reach_print(const json_t *change)
 {
-	print_way(change, '+', text_of(change, "gained"));
-	print_way(change, '-', text_of(change, "lost"));
+	print_way(change, '+', ask_text(change, "gained"));
+	print_way(change, '-', ask_text(change, "lost"));
 }
