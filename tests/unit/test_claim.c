@@ -8,14 +8,7 @@
 #include <cmocka.h>
 
 #include "client/claim.h"
-
-static struct prefix prefix_from(const char *text)
-{
-	struct prefix prefix;
-	if (prefix_parse(text, &prefix) < 0)
-		fail_msg("%s", text);
-	return prefix;
-}
+#include "unit/addr_fixture.h"
 
 static void assert_around(const struct claims *claims, bool of_peers, const char *text,
 			  const char *expected)

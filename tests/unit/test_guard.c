@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "tun/guard.h"
 #include "tun/rule.h"
+#include "unit/addr_fixture.h"
 
 #define PING	   (ICMP_ECHO << 8)
 #define FLOWS	   5000u
@@ -49,14 +50,6 @@ static int tear_down(void **state)
 	(void)state;
 	guard_done(&guard);
 	return 0;
-}
-
-static struct addr addr_from(const char *text)
-{
-	struct addr addr;
-	if (addr_parse(text, &addr) < 0)
-		fail_msg("%s", text);
-	return addr;
 }
 
 static bool lets_in_by(const struct filter *filter, const char *text)

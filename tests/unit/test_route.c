@@ -16,6 +16,7 @@
 #include "base/rcu.h"
 #include "tun/route.h"
 #include "tun/session.h"
+#include "unit/addr_fixture.h"
 
 #define SESSIONS  5u
 #define MODEL_MAX 4096u
@@ -30,18 +31,9 @@ struct model {
 	size_t count;
 };
 
-static struct prefix prefix_from(const char *text)
-{
-	struct prefix prefix;
-	if (prefix_parse(text, &prefix) < 0)
-		fail_msg("%s", text);
-	return prefix;
-}
-
 static struct session *look_up(const struct routes *routes, const char *text)
 {
-	struct addr addr;
-	assert_int_equal(addr_parse(text, &addr), 0);
+	struct addr addr = addr_from(text);
 	return route_lookup(routes, &addr);
 }
 

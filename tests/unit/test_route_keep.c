@@ -10,21 +10,13 @@
 
 #include "tun/route.h"
 #include "tun/session.h"
+#include "unit/addr_fixture.h"
 
 static struct session site, other, upstream = {.initiator = true};
 
-static struct prefix prefix_from(const char *text)
-{
-	struct prefix prefix;
-	if (prefix_parse(text, &prefix) < 0)
-		fail_msg("%s", text);
-	return prefix;
-}
-
 static struct session *look_up(const struct routes *routes, const char *text)
 {
-	struct addr addr;
-	assert_int_equal(addr_parse(text, &addr), 0);
+	struct addr addr = addr_from(text);
 	return route_lookup(routes, &addr);
 }
 
