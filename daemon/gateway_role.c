@@ -291,7 +291,7 @@ int gateway_role_compare(const struct gateway_role *role, const struct config *c
 		ret->options = gateway_options(role, config, terms);
 	}
 	ret->role = role;
-	ret->cursor = SIZE_MAX;
+	ret->cursor = GATEWAY_END;
 	ret->terms = take(terms);
 	return 0;
 }

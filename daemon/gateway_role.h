@@ -59,7 +59,7 @@ struct comparison {
 	const struct gateway_role *role;
 	struct gateway_options options;
 	struct terms *terms;
-	size_t cursor;
+	uint64_t cursor;
 };
 // The caller has said `each`. Borrows both until comparison_done(). -ENOMEM.
 int gateway_role_compare(const struct gateway_role *role, const struct config *config,

@@ -21,6 +21,8 @@ struct session;
 struct tls_context;
 struct witness;
 
+#define GATEWAY_END UINT64_MAX // a cursor over sessions that has not begun
+
 // Borrowed until the next gateway_reload() or gateway_free().
 struct gateway_options {
 	struct admit_options admit;
@@ -56,10 +58,10 @@ int gateway_reload(struct gateway *gateway, const struct gateway_options *option
 // Sessions that the change does not touch go on; those no longer admitted end; the others are told what is new. A few at a time; then
 // `done`, unless gateway_free() is called before. Not twice at once.
 void gateway_grant(struct gateway *gateway, void (*done)(void *data), void *data);
-// What the two would make of each session; changes nothing. A few milliseconds of it, from `*cursor` on; SIZE_MAX: from the begin. false:
-// that was all.
+// What the two would make of each session; changes nothing. A few milliseconds of it, from `*cursor` on; GATEWAY_END: from the begin.
+// false: that was all.
 bool gateway_compare(const struct gateway *gateway, const struct gateway_options *options,
-		     size_t *cursor,
+		     uint64_t *cursor,
 		     void (*each)(const struct session *session,
 				  const struct grant_difference *difference, void *data),
 		     void *data);
@@ -85,6 +87,11 @@ int gateway_ask(const struct gateway *gateway, const char *identity,
 void gateway_each(const struct gateway *gateway,
 		  void (*each)(struct session *session, const struct grant *grant, void *data),
 		  void *data);
+size_t gateway_count(const struct gateway *gateway);
+// The same for whoever takes them a few at a time: the session that began last before `*cursor`, which moves. Who comes meanwhile is left
+// out, who goes is not met. NULL: that was all. Both are borrowed until the loop goes on.
+const struct session *gateway_before(const struct gateway *gateway, uint64_t *cursor,
+				     const struct grant **ret_grant);
 // What peers said of the CA certificates that they trust: as declared_each().
 int gateway_each_declared(const struct gateway *gateway,
 			  int (*each)(const struct declared *declared, void *data), void *data);

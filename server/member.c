@@ -38,7 +38,7 @@ struct member {
 	bool told_begun; // the witness
 	bool is_cut;
 	enum bye_code code; // of that
-	size_t place;
+	uint64_t number;
 };
 
 static void arm(const struct member *member)
@@ -460,9 +460,9 @@ bool member_is_cut(const struct member *member, struct message_bye *ret)
 	return member->is_cut;
 }
 
-size_t *member_place(struct member *member)
+uint64_t *member_number(struct member *member)
 {
-	return &member->place;
+	return &member->number;
 }
 
 struct session *member_session(const struct member *member)

@@ -70,8 +70,8 @@ int member_judge(struct member *member, struct tls_context *context, bool whole,
 // It must go: its keys are dropped at once. The rest follows with member_free(), and `ret` is what to say then.
 void member_cut(struct member *member, enum bye_code code, const char *text);
 bool member_is_cut(const struct member *member, struct message_bye *ret);
-// Its place in the list of struct review, which alone writes it.
-size_t *member_place(struct member *member);
+// Its number in struct roster, which alone writes it.
+uint64_t *member_number(struct member *member);
 
 struct session *member_session(const struct member *member);   // borrowed
 const char *member_identity(const struct member *member);      // borrowed

@@ -2,17 +2,16 @@
 
 #include "server/regrant.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/slices.h"
-#include "server/review.h"
+#include "server/roster.h"
 
 struct regrant {
 	struct regrant_tools tools;
 	sd_event_source *source;
-	size_t cursor;		  // of review_before()
+	uint64_t cursor;	  // of roster_before()
 	bool waits;		  // somebody does, in this round
 	bool last;		  // the round
 	void (*done)(void *data); // NULL: it is over
@@ -21,7 +20,7 @@ struct regrant {
 
 static void end_round(struct regrant *regrant)
 {
-	regrant->cursor = SIZE_MAX;
+	regrant->cursor = ROSTER_END;
 	regrant->last = regrant->waits && !regrant->last;
 	regrant->waits = false;
 	if (regrant->last) {
@@ -40,7 +39,7 @@ static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 	struct member *member;
 	(void)usec;
 	do {
-		member = review_before(regrant->tools.review, &regrant->cursor);
+		member = roster_before(regrant->tools.roster, &regrant->cursor);
 		if (member && !regrant->tools.grant(member, regrant->last, regrant->tools.data))
 			regrant->waits = true;
 	} while (member && clock_ns() < until);
@@ -75,7 +74,7 @@ void regrant_start(struct regrant *regrant, void (*done)(void *data), void *data
 {
 	regrant->done = done;
 	regrant->data = data;
-	regrant->cursor = SIZE_MAX;
+	regrant->cursor = ROSTER_END;
 	regrant->last = regrant->waits = false;
 	slices_go_on(regrant->source);
 }

@@ -10,11 +10,11 @@
 
 struct member;
 struct regrant;
-struct review;
+struct roster;
 
 struct regrant_tools {
 	sd_event *event;	     // borrowed
-	const struct review *review; // the members; borrowed
+	const struct roster *roster; // borrowed
 	// The member may end. false: it waits for what another one has not given up yet; not so the `last` time.
 	bool (*grant)(struct member *member, bool last, void *data);
 	void *data;

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The members stand in an array without gaps, walked from its end. A member that comes meanwhile stands behind the cursor. One that goes
-// leaves its place to the last, which is then judged twice at worst.
-
 #include "server/review.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +10,7 @@
 #include "base/slices.h"
 #include "pki/tls.h"
 #include "server/member.h"
+#include "server/roster.h"
 #include "tun/session.h"
 
 enum stage { REVIEW_IDLE, REVIEW_JUDGE, REVIEW_END };
@@ -21,12 +18,9 @@ enum stage { REVIEW_IDLE, REVIEW_JUDGE, REVIEW_END };
 struct review {
 	struct review_tools tools;
 	sd_event_source *source;
-	struct member **members;
-	size_t count, capacity;
-
 	enum stage stage;
-	size_t cursor; // members before it are still to come
-	size_t cut;    // who wait for their end
+	uint64_t cursor; // of roster_before()
+	bool cut;	 // some wait for their end
 	struct tls_context *context;
 	bool whole;
 	char *reason;
@@ -41,7 +35,7 @@ static void judge(struct review *review, struct member *member)
 		return;
 	if (member_judge(member, review->context, review->whole, &code, &error) < 0) {
 		member_cut(member, code, error.what);
-		review->cut++;
+		review->cut = true;
 	} else if (review->reason) {
 		review->tools.keep(member, review->reason, review->tools.data);
 	}
@@ -58,11 +52,12 @@ static void end(struct review *review, struct member *member)
 
 static void next_stage(struct review *review)
 {
-	bool ends = review->stage == REVIEW_JUDGE && review->cut > 0;
+	bool ends = review->stage == REVIEW_JUDGE && review->cut;
 	review->stage = ends ? REVIEW_END : REVIEW_IDLE;
-	review->cursor = review->count;
+	review->cursor = ROSTER_END;
 	if (ends)
 		return;
+	review->cut = false;
 	review->context = tls_context_put(review->context);
 	free(take(review->reason));
 	review->whole = false;
@@ -72,15 +67,16 @@ static int on_slice(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct review *review = data;
 	uint64_t until = clock_ns() + SLICES_NS;
+	struct member *member;
 	(void)usec;
-	while (review->cursor > 0 && clock_ns() < until) {
-		struct member *member = review->members[--review->cursor];
-		if (review->stage == REVIEW_JUDGE)
+	do {
+		member = roster_before(review->tools.roster, &review->cursor);
+		if (member && review->stage == REVIEW_JUDGE)
 			judge(review, member);
-		else
+		else if (member)
 			end(review, member);
-	}
-	if (review->cursor == 0)
+	} while (member && clock_ns() < until);
+	if (!member)
 		next_stage(review);
 	if (review->stage != REVIEW_IDLE)
 		slices_go_on(source);
@@ -105,45 +101,8 @@ struct review *review_free(struct review *review)
 	sd_event_source_disable_unref(review->source);
 	tls_context_put(review->context);
 	free(review->reason);
-	free(review->members);
 	free(review);
 	return NULL;
-}
-
-int review_add(struct review *review, struct member *member)
-{
-	if (review->count == review->capacity) {
-		size_t capacity = review->capacity ? review->capacity * 2 : 64;
-		struct member **members =
-			reallocarray(review->members, capacity, sizeof(struct member *));
-		if (!members)
-			return -ENOMEM;
-		review->members = members;
-		review->capacity = capacity;
-	}
-	*member_place(member) = review->count;
-	review->members[review->count++] = member;
-	return 0;
-}
-
-void review_remove(struct review *review, struct member *member)
-{
-	size_t place = *member_place(member);
-	struct message_bye bye;
-	struct member *last = review->members[--review->count];
-	if (member_is_cut(member, &bye))
-		review->cut--;
-	review->members[place] = last;
-	*member_place(last) = place;
-	if (review->cursor > review->count)
-		review->cursor = review->count;
-}
-
-struct member *review_before(const struct review *review, size_t *cursor)
-{
-	if (*cursor > review->count)
-		*cursor = review->count;
-	return *cursor > 0 ? review->members[--*cursor] : NULL;
 }
 
 void review_start(struct review *review, struct tls_context *context, bool whole,
@@ -159,6 +118,6 @@ void review_start(struct review *review, struct tls_context *context, bool whole
 		review->reason = strdup(reason);
 	}
 	review->stage = REVIEW_JUDGE;
-	review->cursor = review->count;
+	review->cursor = ROSTER_END;
 	slices_go_on(review->source);
 }

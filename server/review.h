@@ -7,7 +7,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
@@ -15,10 +14,12 @@
 struct member;
 struct message_bye;
 struct review;
+struct roster;
 struct tls_context;
 
 struct review_tools {
-	sd_event *event; // borrowed
+	sd_event *event;	     // borrowed
+	const struct roster *roster; // borrowed; a new member has been judged already
 	// The member, whose keys are gone already, is taken down and freed.
 	void (*end)(struct member *member, const struct message_bye *bye, void *data);
 	// It may stay; `reason` as of review_start().
@@ -30,14 +31,6 @@ struct review_tools {
 struct review *review_new(const struct review_tools *tools);
 struct review *review_free(struct review *review); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct review *, review_free);
-
-// Who is judged; a new member has been judged already. -ENOMEM.
-int review_add(struct review *review, struct member *member);
-void review_remove(struct review *review, struct member *member);
-
-// Whoever walks over members in slices, as the review does: from the end, so that one who comes meanwhile is left out, and who takes the
-// place of one that went is looked at twice at worst. The member before `*cursor`, which moves; SIZE_MAX: begin. NULL: that was all.
-struct member *review_before(const struct review *review, size_t *cursor);
 
 // Begins, or begins anew. Takes a reference of the context. `whole`: as for member_judge(). `reason` (copied; NULL: none) is handed
 // on for those who stay.
