@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from lib.host import SLOW, Failed, sweep
+from lib.reports import Reports
 from lib.world import World
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
@@ -26,6 +27,20 @@ def bounded():
     signal.alarm(int(TEST_MAX_S * SLOW))
     yield
     signal.alarm(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_report():
+    """Set up before all else and torn down last: it sees what daemons report while they end."""
+    reports = Reports()
+    yield reports
+    reports.close()
+
+
+@pytest.fixture(autouse=True)
+def no_report(every_report):
+    yield
+    every_report.check()
 
 
 @pytest.fixture

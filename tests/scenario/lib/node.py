@@ -12,8 +12,7 @@ from pathlib import Path
 
 from lib.host import SLOW, Failed, run, wait_for, wait_until_gone
 
-REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer",
-           "WARNING: MemorySanitizer", "Assertion", "*** stack smashing", "*** buffer overflow")
+LAST_WORDS = ("runtime error:", "Assertion", "*** stack smashing", "*** buffer overflow")
 
 
 def binary(name):
@@ -176,12 +175,12 @@ class Node:
         self.process.send_signal(number)
 
     def check(self):
-        """What went wrong with this daemon, beyond what tests ask: sanitizer reports, unasked exits."""
+        """What went wrong with this daemon, beyond what tests ask; for sanitizers see lib/reports.py."""
         found = list(self.failures)
         if self.process is not None and self.process.poll() is not None \
                 and self.process.returncode not in (0, self.expected_exit):
             found.append(f"mutund on {self} ended with {self.process.returncode} by itself")
-        found += [f"log of {self}: {line}" for line in self.log().splitlines() if any(word in line for word in REPORTS)]
+        found += [f"log of {self}: {line}" for line in self.log().splitlines() if any(word in line for word in LAST_WORDS)]
         return found
 
     # log

@@ -147,7 +147,7 @@ class World:
         return [(f"log of mutund on {node}", node.tail(60)) for node in self.nodes if node.log_path.exists()]
 
     def close(self):
-        """Ends everything. Raises when a daemon did not end cleanly or a sanitizer had something to say."""
+        """Ends everything. Raises when a daemon did not end cleanly."""
         if self in World.alive:
             World.alive.remove(self)
         problems = []
