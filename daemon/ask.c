@@ -221,9 +221,33 @@ const char *ask_text(const json_t *object, const char *member)
 	return text ? text : "";
 }
 
+const char *ask_word(const json_t *object, const char *member)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+	return text ? text : "-";
+}
+
 json_int_t ask_number(const json_t *object, const char *member)
 {
 	return json_integer_value(json_object_get(object, member));
+}
+
+const char *ask_list(const json_t *object, const char *member, char *text, size_t size)
+{
+	size_t at = 0;
+	size_t i;
+	json_t *item;
+	text[0] = '\0';
+	json_array_foreach (json_object_get(object, member), i, item) {
+		int n = snprintf(text + at, size - at, "%s%s", at ? " " : "",
+				 json_string_value(item));
+		if (n < 0 || (size_t)n >= size - at) {
+			text[at] = '\0';
+			break;
+		}
+		at += (size_t)n;
+	}
+	return text;
 }
 
 const char *ask_bytes(json_int_t bytes, char *text, size_t size)

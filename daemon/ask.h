@@ -28,6 +28,9 @@ int ask_failed(const struct error *error);
 
 // Members of an answer, "" or 0 where there is none.
 const char *ask_text(const json_t *object, const char *member);
+const char *ask_word(const json_t *object, const char *member); // "-" where there is none
 json_int_t ask_number(const json_t *object, const char *member);
+// A list of texts, with spaces between them. Those that there is no room for are left out. Returns `text`.
+const char *ask_list(const json_t *object, const char *member, char *text, size_t size);
 // "12.3 MiB". Returns `text`.
 const char *ask_bytes(json_int_t bytes, char *text, size_t size);

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
+
+#define TURN_NS UINT64_C(3000000)
+#define ROOM	(FEED_BUFFER / 2) // bytes that wait, before the reader has its turn
 
 void feed_init(struct feed *feed, void (*woken)(struct feed *feed))
 {
@@ -61,6 +65,11 @@ bool feed_put(struct feed *feed, json_t *line)
 	feed->lost += !good;
 	feed->woken(feed);
 	return good;
+}
+
+bool feed_goes_on(const struct feed *feed, uint64_t begin_ns)
+{
+	return feed->out.size < ROOM && clock_ns() - begin_ns < TURN_NS;
 }
 
 void feed_complete(struct feed *feed)

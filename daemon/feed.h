@@ -47,6 +47,8 @@ void feed_answer(struct feed *feed, json_t *result, const struct error *error);
 void feed_begin(struct feed *feed, bool (*more)(struct feed *feed, void *data));
 // Takes the line (NULL: out of memory). false: there is no room; it is lost, and counted.
 bool feed_put(struct feed *feed, json_t *line);
+// For `more`: whether another line belongs into this turn, which began then (clock_ns()).
+bool feed_goes_on(const struct feed *feed, uint64_t begin_ns);
 // That was all: the end is said.
 void feed_complete(struct feed *feed);
 // Nothing more is put, whatever is missing.

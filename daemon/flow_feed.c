@@ -24,9 +24,7 @@
 #include "tun/rule.h"
 #include "tun/target.h"
 
-#define SLICE_NS      UINT64_C(3000000)
 #define SLICE_BUCKETS 256u
-#define ROOM	      (FEED_BUFFER / 2) // bytes that wait, before the reader has its turn
 #define WALK_US	      1000000u
 #define PAUSE_US      1000u
 
@@ -103,10 +101,10 @@ static void put_flow(const struct flow *flow, void *data)
 // A few milliseconds of the walk. false: it is complete.
 static bool walk(struct flow_feed *flows)
 {
-	uint64_t until = clock_ns() + SLICE_NS;
+	uint64_t begin = clock_ns();
 	const struct flows *table = guard_of(flows->engine)->flows;
 	bool left = true;
-	while (left && clock_ns() < until && flows->feed->out.size < ROOM)
+	while (left && feed_goes_on(flows->feed, begin))
 		left = flows_each(table, &flows->cursor, SLICE_BUCKETS,
 				  (uint32_t)(clock_ms() / 1000), put_flow, flows);
 	return left;

@@ -10,5 +10,4 @@ struct engine;
 
 // Each returns a new reference, NULL without memory.
 json_t *report_status(const struct engine *engine);
-json_t *report_sessions(const struct engine *engine);
 json_t *report_certificate(const struct engine *engine); // and when it is renewed

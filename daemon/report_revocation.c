@@ -3,18 +3,12 @@
 #include "daemon/report_revocation.h"
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "daemon/engine.h"
 #include "daemon/report_lists.h"
+#include "daemon/report_value.h"
 #include "daemon/revocation_role.h"
 #include "pki/denial_store.h"
 #include "pki/denials.h"
-
-static json_t *problem_or_null(const struct error *error)
-{
-	char text[ERROR_TEXT_MAX];
-	return error->code ? json_string(error_text(error, text, sizeof(text))) : json_null();
-}
 
 static json_t *denials_of(const struct denial_entry *entry)
 {
@@ -22,7 +16,7 @@ static json_t *denials_of(const struct denial_entry *entry)
 	return json_pack("{s:s,s:I,s:I,s:I,s:s,s:o}", "domain", denials_domain(entry->denials),
 			 "number", (json_int_t)denials_number(entry->denials), "time",
 			 (json_int_t)last, "age_s", (json_int_t)(clock_wall() - last), "source",
-			 entry->source, "problem", problem_or_null(&entry->problem));
+			 entry->source, "problem", report_problem(&entry->problem));
 }
 
 json_t *report_revocation(const struct engine *engine)
@@ -34,5 +28,5 @@ json_t *report_revocation(const struct engine *engine)
 		json_array_append_new(list, denials_of(entry));
 	return json_pack("{s:o,s:o,s:o}", "denials", list, "lists",
 			 report_lists(revocation_role_lists(role)), "problem",
-			 problem_or_null(revocation_role_problem(role)));
+			 report_problem(revocation_role_problem(role)));
 }

@@ -17,6 +17,7 @@
 #include "daemon/report_explain.h"
 #include "daemon/report_readiness.h"
 #include "daemon/route_feed.h"
+#include "daemon/session_feed.h"
 #include "daemon/trace_feed.h"
 #include "daemon/lookout.h"
 
@@ -122,13 +123,6 @@ static json_t *do_status(struct engine *engine, const json_t *request, struct er
 	return report_status(engine);
 }
 
-static json_t *do_sessions(struct engine *engine, const json_t *request, struct error *error)
-{
-	(void)request;
-	(void)error;
-	return report_sessions(engine);
-}
-
 static json_t *do_readiness(struct engine *engine, const json_t *request, struct error *error)
 {
 	(void)request;
@@ -164,7 +158,7 @@ static const struct command {
 	int (*start)(const struct request *request, struct error *error);
 } commands[] = {
 	{"status", .run = do_status},
-	{"sessions", .run = do_sessions},
+	{"sessions", .open = session_feed_open},
 	{"routes", .open = route_feed_open},
 	{"policy-explain", .run = do_policy_explain},
 	{"reload", .acts = true, .start = start_reload},

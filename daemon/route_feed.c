@@ -14,9 +14,6 @@
 #include "tun/route.h"
 #include "tun/session.h"
 
-#define SLICE_NS UINT64_C(3000000)
-#define ROOM	 (FEED_BUFFER / 2) // bytes that wait, before the reader has its turn
-
 struct route_feed {
 	const struct engine *engine;
 	size_t position;
@@ -26,11 +23,11 @@ static bool more(struct feed *feed, void *data)
 {
 	struct route_feed *walk = data;
 	const struct routes *routes = dataplane_routes(engine_tunnel(walk->engine)->dataplane);
-	uint64_t until = clock_ns() + SLICE_NS;
+	uint64_t begin = clock_ns();
 	struct session *session;
 	struct prefix prefix;
 	char text[PREFIX_TEXT_MAX];
-	while (feed->out.size < ROOM && clock_ns() < until) {
+	while (feed_goes_on(feed, begin)) {
 		if (!routes_at(routes, walk->position++, &prefix, &session))
 			return false;
 		bool standby = routes_owner(routes, &prefix) != session;
