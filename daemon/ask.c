@@ -66,7 +66,8 @@ static int send_request(int fd, json_t *request)
 	line[size] = '\n'; // in place of the NUL: the length says where it ends
 	ssize_t n = send(fd, line, size + 1, MSG_NOSIGNAL);
 	free(line);
-	return n == (ssize_t)size + 1 ? 0 : -EIO;
+	// Who is turned away at once is told why all the same.
+	return n == (ssize_t)size + 1 || (n < 0 && errno == EPIPE) ? 0 : -EIO;
 }
 
 static json_t *receive_answer(int fd)

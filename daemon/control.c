@@ -18,10 +18,14 @@
 
 #define REQUEST_MAX    4096u
 #define ANSWER_MAX     (64u << 20)
-#define CLIENTS_MAX    32u
-#define FEEDS_MAX      16u // of these
-#define FEEDS_LOOKING  8u  // as long as so many go on, also for who may only look
 #define CLIENT_LIFE_US 10000000u
+
+// How many there may be, of everybody; of those who may only look, so that they never keep out who may act; and of one of those.
+struct places {
+	unsigned all, looking, of_one;
+};
+static const struct places connection_places = {32, 24, 8};
+static const struct places feed_places = {16, 8, 4};
 
 struct control {
 	sd_event *event;
@@ -30,8 +34,6 @@ struct control {
 	char *path;
 	int fd;
 	struct client *clients;
-	unsigned client_count;
-	unsigned feed_count;
 };
 
 struct client {
@@ -52,8 +54,6 @@ static struct client *client_free(struct client *client)
 	*client->at = client->next;
 	if (client->next)
 		client->next->at = client->at;
-	client->control->client_count--;
-	client->control->feed_count -= client->feed.open;
 	feed_done(&client->feed);
 	sd_event_source_disable_unref(client->source);
 	sd_event_source_disable_unref(client->timer);
@@ -62,6 +62,29 @@ static struct client *client_free(struct client *client)
 	buffer_done(&client->answer);
 	free(client);
 	return NULL;
+}
+
+// --- who has a place
+
+static bool may_act(const struct ucred *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid();
+}
+
+// `feeds`: among those whose answer goes on.
+static bool has_place(const struct control *control, const struct ucred *peer, bool feeds)
+{
+	const struct places *places = feeds ? &feed_places : &connection_places;
+	unsigned all = 0, looking = 0, own = 0;
+	for (const struct client *client = control->clients; client; client = client->next) {
+		if (feeds && !client->feed.open)
+			continue;
+		all++;
+		looking += !may_act(&client->peer);
+		own += client->peer.uid == peer->uid;
+	}
+	return all < places->all &&
+	       (may_act(peer) || (looking < places->looking && own < places->of_one));
 }
 
 // --- connections
@@ -75,20 +98,17 @@ static int await(const struct client *client, bool writes)
 
 static json_t *run(struct client *client, const json_t *body, struct error *error)
 {
-	struct control *control = client->control;
-	bool may_act = client->peer.uid == 0 || client->peer.uid == geteuid();
+	const struct control *control = client->control;
 	struct request request = {
 		.engine = control->engine,
 		.body = body,
 		.feed = &client->feed,
-		.crowded = control->feed_count >= (may_act ? FEEDS_MAX : FEEDS_LOOKING),
-		.may_act = may_act,
+		.crowded = !has_place(control, &client->peer, true),
+		.may_act = may_act(&client->peer),
 		.uid = client->peer.uid,
 		.pid = client->peer.pid,
 	};
-	json_t *result = request_run(&request, error);
-	control->feed_count += client->feed.open;
-	return result;
+	return request_run(&request, error);
 }
 
 static int answer(struct client *client, const json_t *request)
@@ -218,27 +238,24 @@ static int on_client_too_slow(sd_event_source *source, uint64_t usec, void *data
 	return 0;
 }
 
-static void add_client(struct control *control, int fd)
+static void add_client(struct control *control, int fd, const struct ucred *peer)
 {
 	struct client *client = calloc(1, sizeof(*client));
-	socklen_t size = sizeof(client->peer);
 	if (!client) {
 		close(fd);
 		return;
 	}
 	client->control = control;
 	client->fd = fd;
+	client->peer = *peer;
 	client->next = control->clients;
 	client->at = &control->clients;
 	if (client->next)
 		client->next->at = &client->next;
 	control->clients = client;
-	control->client_count++;
 	buffer_init(&client->request, REQUEST_MAX, false);
 	buffer_init(&client->answer, ANSWER_MAX, false);
 	feed_init(&client->feed, on_feed);
-	client->peer.uid = (uid_t)-1;
-	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client->peer, &size);
 	int r = sd_event_add_io(control->event, &client->source, fd, EPOLLIN, on_client, client);
 	if (r >= 0)
 		r = sd_event_add_time_relative(control->event, &client->timer, CLOCK_MONOTONIC,
@@ -247,18 +264,30 @@ static void add_client(struct control *control, int fd)
 		client_free(client);
 }
 
+static void turn_away(int fd)
+{
+	static const char answer[] =
+		"{\"ok\": false, \"error\": \"too many ask already; try again soon\"}\n";
+	send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct control *control = data;
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
 	(void)source;
 	(void)revents;
 	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (client < 0)
 		return 0;
-	if (control->client_count >= CLIENTS_MAX)
-		close(client);
+	if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		peer.uid = (uid_t)-1;
+	if (has_place(control, &peer, false))
+		add_client(control, client, &peer);
 	else
-		add_client(control, client);
+		turn_away(client);
 	return 0;
 }
 

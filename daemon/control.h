@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control socket: one JSON object with a newline in, one out, then the connection closes. SO_PEERCRED decides: root and
-// the daemon's own user may do everything, others may look.
+// the daemon's own user may do everything, others may look. How many ask at a time is bounded, also for each of the others, who never
+// keep out root and the daemon's own user.
 //   {"command": "status"} -> {"ok": true, "result": {...}}
 // Some answers go on, a line each time something happens, until the client goes (daemon/feed.h): then the first line is
 //   {"ok": true, "feed": true}

@@ -19,7 +19,10 @@
 #include "daemon/request.h"
 
 #define NOBODY	65534u
-#define CLIENTS 20u
+#define OTHER	65533u
+#define THIRD	65532u
+#define FOURTH	65531u
+#define CLIENTS 50u
 
 static sd_event *event;
 static struct control *control;
@@ -83,12 +86,9 @@ static int tear_down(void **state)
 	return rmdir(directory);
 }
 
-// Whether there is one more feed now.
-static bool ask(uid_t uid)
+static int connect_as(uid_t uid)
 {
-	static const char line[] = "{\"command\": \"table\"}\n";
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	unsigned before = opened, asked = opened + refused;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0 && count < CLIENTS);
 	clients[count++] = fd;
@@ -97,6 +97,15 @@ static bool ask(uid_t uid)
 	int r = connect(fd, (const struct sockaddr *)&name, sizeof(name));
 	assert_int_equal(seteuid(0), 0);
 	assert_int_equal(r, 0);
+	return fd;
+}
+
+// Whether there is one more feed now.
+static bool ask(uid_t uid)
+{
+	static const char line[] = "{\"command\": \"table\"}\n";
+	unsigned before = opened, asked = opened + refused;
+	int fd = connect_as(uid);
 	assert_int_equal(send(fd, line, strlen(line), 0), (ssize_t)strlen(line));
 	while (opened + refused == asked)
 		assert_true(sd_event_run(event, UINT64_MAX) > 0);
@@ -124,6 +133,43 @@ static void settle(void)
 	unsigned turns = 0;
 	while (sd_event_run(event, 0) > 0)
 		assert_true(++turns < 100);
+}
+
+// How many connections that say nothing one user can have.
+static unsigned hold_all(uid_t uid)
+{
+	char text[128];
+	ssize_t size = -1;
+	unsigned held = 0;
+	while (size < 0) {
+		int fd = connect_as(uid);
+		settle();
+		size = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+		held += size < 0;
+	}
+	assert_non_null(memmem(text, (size_t)size, "too many", 8));
+	assert_int_equal(recv(clients[count - 1], text, sizeof(text), MSG_DONTWAIT), 0);
+	return held;
+}
+
+// Whatever they say, or do not say: each has a few places, all of them together have some, and root has its own.
+static void who_only_looks_does_not_hold_all_connections(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	takes_time = true;
+	assert_int_equal(hold_all(NOBODY), 8);
+	assert_int_equal(hold_all(OTHER), 8);
+	assert_int_equal(hold_all(THIRD), 8);
+	assert_int_equal(hold_all(FOURTH), 0);
+	assert_true(ask(0));
+	assert_int_equal(hold_all(0), 7);
+	// Who goes makes room.
+	close(clients[0]);
+	clients[0] = clients[--count];
+	settle();
+	assert_true(ask(0));
 }
 
 static void who_says_nothing_more_may_listen(void **state)
@@ -164,6 +210,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(who_only_looks_does_not_keep_out_who_may_act,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_only_looks_does_not_hold_all_connections,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_says_nothing_more_may_listen, set_up,
 						tear_down),
