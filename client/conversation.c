@@ -130,8 +130,11 @@ static int ensure_session(struct initiator *initiator, const char *identity)
 		connection_close(take(initiator->current), &bye);
 	if (session)
 		release_session(initiator, bye.code, bye.text);
-	return session_new(initiator->tools.dataplane, true, identity, NULL, 15,
-			   &initiator->session);
+	int r = session_new(initiator->tools.dataplane, true, identity, NULL, 15,
+			    &initiator->session);
+	if (r == 0)
+		session_set_stirred(initiator->session, initiator_tick, initiator);
+	return r;
 }
 
 static int push(struct initiator *initiator, const struct message_ready *ready, struct error *error)

@@ -184,14 +184,19 @@ void initiator_follow(struct initiator *initiator)
 	arm(initiator);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+void initiator_tick(void *data)
 {
 	struct initiator *initiator = data;
-	(void)source;
-	(void)usec;
 	follow_session(initiator, clock_ms());
 	follow_channel(initiator, clock_ms());
 	initiator_follow(initiator);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	initiator_tick(data);
 	return 0;
 }
 

@@ -46,3 +46,5 @@ struct initiator {
 
 // Sends what is due, dials what is wished, arms the timer: after every event.
 void initiator_follow(struct initiator *initiator);
+// Does all that is due, of the session and of the channel too. `data`: the initiator.
+void initiator_tick(void *data);

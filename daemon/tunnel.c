@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -51,6 +52,15 @@ static void choose_crypto(struct tunnel *tunnel, const struct config_interface *
 		seal_engine_name(choice->engine), choice->openssl_ns, choice->ipsec_mb_ns);
 }
 
+static int on_stirred(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	(void)source;
+	(void)fd;
+	(void)revents;
+	dataplane_take_stirred(data);
+	return 0;
+}
+
 int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *config,
 		 void (*network_changed)(void *data), void *data, struct error *error)
 {
@@ -78,6 +88,10 @@ int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *co
 	r = dataplane_new(&dataplane, &tunnel->dataplane, error);
 	if (r < 0)
 		return r;
+	r = sd_event_add_io(event, &tunnel->stirred, dataplane_stirred(tunnel->dataplane), EPOLLIN,
+			    on_stirred, tunnel->dataplane);
+	if (r < 0)
+		return error_set(error, -r, "cannot watch the sessions: %s", strerror(-r));
 	tunnel->apply = apply_new(tunnel->host, dataplane_guard(tunnel->dataplane));
 	tunnel->dns = dns_new(event, host_interface_index(tunnel->host), interface->name);
 	tunnel->claims = claims_new();
@@ -91,6 +105,7 @@ void tunnel_done(struct tunnel *tunnel)
 	claims_free(tunnel->claims);
 	dns_free(tunnel->dns);
 	apply_free(tunnel->apply);
+	sd_event_source_disable_unref(tunnel->stirred);
 	dataplane_free(tunnel->dataplane);
 	host_free(tunnel->host);
 }

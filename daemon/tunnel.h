@@ -20,6 +20,7 @@ struct tunnel {
 	struct apply *apply;
 	struct dns *dns;
 	struct claims *claims;
+	sd_event_source *stirred;  // sessions that were at rest
 	struct seal_choice crypto; // which library, and why
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "server/member.h"
+#include "server/member_state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,69 +11,51 @@
 #include "base/log.h"
 #include "pki/tls.h"
 #include "pki/verify.h"
-#include "server/grant.h"
-#include "tun/anchor.h"
 #include "tun/connection.h"
-#include "tun/dataplane.h"
 #include "tun/guard.h"
 #include "tun/herald.h"
 #include "tun/session.h"
 #include "tun/subject.h"
-#include "tun/witness.h"
 
-struct member {
-	struct member_tools tools;
-	struct session *session;
-	struct grant grant;
-	bool granted;			 // it is in force
-	uint8_t told[GRANT_DIGEST_SIZE]; // what the peer was told of it and of its routes
-	unsigned peer_mtu;		 // largest inner packet that it takes
-	struct connection *current;	 // NULL: lost, while the session goes on
-	struct connection *previous;	 // until the peer's last word on it
-	struct herald_line *line;	 // NULL: no herald
-	struct dialogue dialogue;
-	sd_event_source *timer;
-	char reason
-		[MESSAGE_TEXT_MAX]; // of the REAUTH that was sent; empty: none. Once it is cut or over: of that
-	bool told_begun; // the witness
-	bool is_cut;
-	enum bye_code code; // of that
-	uint64_t number;
-};
+// Of a thousand that rest, those whose time has nearly come are looked at together.
+#define ACCURACY_US	 1000u
+#define REST_ACCURACY_US 250000u
 
-static void arm(const struct member *member)
+void member_arm(const struct member *member)
 {
 	uint64_t at = session_deadline(member->session);
 	uint64_t told = member->current ? dialogue_deadline(&member->dialogue) : CLOCK_NEVER;
 	at = told < at ? told : at;
 	if (at == CLOCK_NEVER)
 		return;
+	sd_event_source_set_time_accuracy(
+		member->timer, session_rests(member->session) ? REST_ACCURACY_US : ACCURACY_US);
 	sd_event_source_set_time(member->timer, at * 1000);
 	sd_event_source_set_enabled(member->timer, SD_EVENT_ONESHOT);
 }
 
-static void over(struct member *member, enum bye_code code, const char *text)
+void member_over(struct member *member, enum bye_code code, const char *text)
 {
 	member->code = code;
 	snprintf(member->reason, sizeof(member->reason), "%.255s", text);
 	member->tools.over(member, member->tools.data);
 }
 
-static void end(struct member *member, enum bye_code code, const char *text)
+void member_end(struct member *member, enum bye_code code, const char *text)
 {
 	struct message_bye bye = {.code = code};
 	snprintf(bye.text, sizeof(bye.text), "%.255s", text);
 	log_info("session %s ends: %s", session_name(member->session), text);
 	if (member->current)
 		connection_close(take(member->current), &bye);
-	over(member, code, text);
+	member_over(member, code, text);
 }
 
-static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+static void tick(void *data)
 {
 	struct member *member = data;
-	(void)source;
-	(void)usec;
+	if (member->is_cut)
+		return;
 	dialogue_tick(&member->dialogue, member->current, clock_ms());
 	switch (session_tick(member->session, clock_ms())) {
 	case SESSION_NOTHING:
@@ -82,120 +64,24 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 		member_reauth(member, 0, "usage limit of the data keys");
 		break;
 	case SESSION_DEAD:
-		end(member, BYE_DEAD, "nothing was heard for too long");
-		return 0;
+		member_end(member, BYE_DEAD, "nothing was heard for too long");
+		return;
 	case SESSION_EXPIRED:
-		end(member, BYE_EXPIRED, "a certificate has expired");
-		return 0;
+		member_end(member, BYE_EXPIRED, "a certificate has expired");
+		return;
 	case SESSION_KEYS:
-		end(member, BYE_KEYS, "too many forged packets");
-		return 0;
+		member_end(member, BYE_KEYS, "too many forged packets");
+		return;
 	}
-	arm(member);
+	member_arm(member);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	tick(data);
 	return 0;
-}
-
-static void forget(struct member *member, struct connection *connection)
-{
-	if (connection == member->current)
-		member->current = NULL;
-	if (connection == member->previous)
-		member->previous = NULL;
-	connection_free(connection);
-}
-
-// The peer has moved on to a newer channel, and says what it sent in the epoch of this one.
-static void on_renewed(struct member *member, struct connection *connection,
-		       const struct message_bye *theirs)
-{
-	struct message_bye bye = {.code = BYE_RENEWED, .text = "a newer channel took over"};
-	session_switch(member->session);
-	session_peer_sent(member->session, theirs->sent, theirs->sent_count);
-	bye.sent_count = session_sent(member->session, bye.sent);
-	if (connection == member->previous)
-		member->previous = NULL;
-	connection_close(connection, &bye);
-}
-
-static void on_bye(struct member *member, struct connection *connection,
-		   const struct message_bye *bye)
-{
-	if (connection != member->current) {
-		on_renewed(member, connection, bye);
-		return;
-	}
-	log_info("session %s ends: the peer said %s: %s", session_name(member->session),
-		 bye_name(bye->code), bye->text);
-	over(member, bye->code, bye->text);
-}
-
-static void on_deny(struct member *member, const struct message_deny *deny)
-{
-	struct error error;
-	error_set(&error, EPROTO, "denials that cannot be read");
-	if (herald_line_heard(member->line, deny, &error) < 0)
-		end(member, BYE_PROTOCOL, error.what);
-}
-
-static void on_message(struct member *member, struct connection *connection,
-		       const struct message *message)
-{
-	struct message pong = {.type = MESSAGE_PONG, .ping = message->ping};
-	session_heard(member->session, clock_ms());
-	switch (message->type) {
-	case MESSAGE_PING:
-		connection_send(connection, &pong);
-		return;
-	case MESSAGE_PONG:
-		return;
-	case MESSAGE_BYE:
-		on_bye(member, connection, &message->bye);
-		return;
-	case MESSAGE_REAUTH: // the dialling side decides for itself when to prove identity again
-		return;
-	case MESSAGE_DENY:
-		on_deny(member, &message->deny);
-		return;
-	case MESSAGE_QUESTION:
-	case MESSAGE_ANSWER:
-		dialogue_heard(&member->dialogue, member->session, connection, message, clock_ms());
-		return;
-	case MESSAGE_HELLO:
-	case MESSAGE_READY:
-	case MESSAGE_CONFIG:
-	case MESSAGE_REFUSAL:
-		log_warning("session %s: %s out of turn", session_name(member->session),
-			    message_name(message->type));
-		end(member, BYE_PROTOCOL, "a message came out of turn");
-		return;
-	}
-}
-
-static void on_channel(struct connection *connection, const struct channel_event *event, void *data)
-{
-	struct member *member = data;
-	char text[ERROR_TEXT_MAX];
-	switch (event->type) {
-	case CHANNEL_NONE:
-	case CHANNEL_OPEN:
-	case CHANNEL_PACKET:
-	case CHANNEL_BYTES:
-		return;
-	case CHANNEL_MESSAGE:
-		on_message(member, connection, &event->message);
-		return;
-	case CHANNEL_FAILED:
-		log_info("session %s: channel lost: %s", session_name(member->session),
-			 error_text(connection_error(connection), text, sizeof(text)));
-		forget(member, connection);
-		return;
-	case CHANNEL_CLOSED:
-		if (connection == member->current)
-			log_info("session %s: the peer closed the channel",
-				 session_name(member->session));
-		forget(member, connection);
-		return;
-	}
 }
 
 int member_new(const struct member_tools *tools, const char *identity, const struct grant *grant,
@@ -216,7 +102,7 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 		r = -ENOMEM;
 	if (r == 0)
 		r = sd_event_add_time(tools->event, &member->timer, CLOCK_BOOTTIME, UINT64_MAX,
-				      1000, on_timer, member);
+				      ACCURACY_US, on_timer, member);
 	if (r < 0)
 		error_set(error, -r, "cannot make a session: %s", strerror(-r));
 	else
@@ -225,11 +111,12 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 		member_free(member, NULL);
 		return r;
 	}
+	session_set_stirred(member->session, tick, member);
 	*ret = member;
 	return 0;
 }
 
-static struct witness_news news_of(const struct member *member)
+struct witness_news member_news(const struct member *member)
 {
 	return (struct witness_news){
 		.session = member->session,
@@ -242,7 +129,7 @@ static struct witness_news news_of(const struct member *member)
 
 static void tell_over(const struct member *member, const struct message_bye *bye)
 {
-	struct witness_news news = news_of(member);
+	struct witness_news news = member_news(member);
 	if (!member->told_begun)
 		return;
 	if (bye) {
@@ -269,93 +156,6 @@ struct member *member_free(struct member *member, const struct message_bye *bye)
 	return NULL;
 }
 
-static const char *renewal_reason(const struct member *member, const struct verdict *now)
-{
-	const struct verdict *before = session_verdict(member->session);
-	if (!before)
-		return "start";
-	if (strcmp(verdict_serial(before), verdict_serial(now)) != 0)
-		return "certificate of the peer renewed";
-	return member->reason[0] ? member->reason : "the peer proved its identity again";
-}
-
-static void send_ready(const struct member *member, struct connection *connection, bool resumed,
-		       const struct session_keys *keys, const struct grant_routes *routes,
-		       uint16_t udp_port)
-{
-	struct message message = {.type = MESSAGE_READY};
-	struct message_ready *ready = &message.ready;
-	struct session_status status;
-	session_status(member->session, &status);
-	memcpy(ready->session, member->session->id, SESSION_ID_SIZE);
-	ready->resumed = resumed;
-	ready->index = member->session->index;
-	ready->epoch = keys->epoch;
-	ready->cipher = keys->cipher;
-	ready->lanes = dataplane_workers(member->tools.dataplane);
-	ready->mtu = keys->mtu;
-	memcpy(ready->addresses, member->grant.addresses,
-	       member->grant.address_count * sizeof(ready->addresses[0]));
-	ready->address_count = member->grant.address_count;
-	ready->routes = (struct prefix *)routes->prefixes;
-	ready->route_count = routes->count;
-	ready->keepalive_s = member->tools.keepalive_s;
-	ready->udp_port = udp_port;
-	ready->time = clock_wall();
-	ready->expires = status.expires;
-	ready->push = routes->push;
-	anchor_declare(channel_context(connection_channel(connection)), &ready->anchors);
-	ready->answers = true;
-	herald_say(member->tools.herald, &ready->denials);
-	connection_send(connection, &message);
-}
-
-int member_take_channel(struct member *member, struct connection *connection,
-			const struct message_hello *hello, const struct grant_routes *routes,
-			uint16_t udp_port, struct error *error)
-{
-	struct channel *channel = connection_channel(connection);
-	bool resumed = session_newest_epoch(member->session) > 0;
-	struct session_keys keys = {
-		.epoch = session_newest_epoch(member->session) + 1,
-		.cipher = hello->ciphers[0],
-		.remote_index = hello->index,
-		.peer_lanes = hello->lanes,
-		.mtu = grant_mtu(&member->grant, member->tools.mtu, hello->mtu),
-		.reason = renewal_reason(member, channel_verdict(channel)),
-	};
-	member->peer_mtu = hello->mtu;
-	struct endpoint peer = connection_peer(connection);
-	session_set_known_address(member->session, &peer.addr);
-	int r = grant_digest(&member->grant, routes, member->told);
-	if (r == 0)
-		r = session_install(member->session, channel, &keys, clock_ms());
-	if (r < 0)
-		return error_set(error, -r, "cannot derive keys: %s", strerror(-r));
-	log_info("session %s %s, epoch %u%s%s", session_name(member->session),
-		 resumed ? "goes on" : "begins", keys.epoch, resumed ? ": " : "",
-		 resumed ? keys.reason : "");
-	member->reason[0] = '\0';
-	connection_detach(connection);
-	r = connection_attach(connection, member->tools.event, on_channel, member);
-	if (r < 0)
-		return error_set(error, -r, "cannot watch the channel: %s", strerror(-r));
-	connection_free(member->previous);
-	member->previous = member->current;
-	member->current = connection;
-	session_heard(member->session, clock_ms());
-	send_ready(member, connection, resumed, &keys, routes, udp_port);
-	herald_line_open(member->line, &hello->denials);
-	member->dialogue.spoken = hello->answers;
-	if (!resumed) {
-		struct witness_news news = news_of(member);
-		witness_begun(member->tools.witness, &news);
-		member->told_begun = true;
-	}
-	arm(member);
-	return 0;
-}
-
 int member_regrant(struct member *member, const struct grant *grant, struct error *error)
 {
 	int r = grant_apply(member->granted ? &member->grant : NULL, grant, member->session, error);
@@ -377,7 +177,7 @@ int member_set_grant(struct member *member, const struct grant *grant,
 	memcpy(member->told, digest, sizeof(digest));
 	session_set_mtu(member->session, grant_mtu(grant, member->tools.mtu, member->peer_mtu),
 			clock_ms());
-	arm(member);
+	member_arm(member);
 	grant_say(grant, routes, grant_mtu(grant, member->tools.mtu, MESSAGE_MTU_MAX),
 		  &message.config);
 	connection_send(member->current, &message);
@@ -412,7 +212,7 @@ void member_refuse(struct member *member, const struct refusal *refusal)
 	if (member->is_cut)
 		return;
 	dialogue_refuse(&member->dialogue, refusal, clock_ms());
-	arm(member);
+	member_arm(member);
 }
 
 int member_ask(struct member *member, const struct message_question *question,
@@ -438,7 +238,7 @@ int member_judge(struct member *member, struct tls_context *context, bool whole,
 		return r;
 	session_set_verdict(member->session, verdict);
 	verdict_put(verdict);
-	arm(member);
+	member_arm(member);
 	return 0;
 }
 

@@ -18,12 +18,15 @@
 #include "tun/path.h"
 #include "tun/session.h"
 #include "tun/steer.h"
+#include "tun/stir.h"
 #include "tun/trace.h"
 #include "tun/worker.h"
 
 #define INDEX_SLOTS (1u << DATAPLANE_INDEX_BITS)
 #define INDEX_MASK  (INDEX_SLOTS - 1)
 #define INDEX_TRIES 256u
+static_assert(INDEX_SLOTS == STIR_SLOTS, "a session stirs by its slot");
+#define STIRRED_AT_ONCE 64u // words of up to 64 sessions
 #define DATAPLANE_OFFLOADS \
 	(OFFLOAD_BIT(OFFLOAD_JOIN) | OFFLOAD_BIT(OFFLOAD_SEGMENT) | OFFLOAD_BIT(OFFLOAD_GRO))
 
@@ -37,6 +40,7 @@ struct dataplane {
 	struct trace *trace;
 	bool scattered; // a peer\'s lanes arrive at sockets that the kernel chooses
 	_Atomic(struct path *) retired;
+	struct stir stir;
 	_Atomic(struct session *) index[INDEX_SLOTS];
 };
 
@@ -99,7 +103,9 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 	dataplane->options = *options;
 	dataplane->routes = routes_new();
 	dataplane->noted = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!dataplane->routes || dataplane->noted < 0 || guard_init(&dataplane->guard) < 0)
+	int r = stir_init(&dataplane->stir);
+	if (!dataplane->routes || dataplane->noted < 0 || r < 0 ||
+	    guard_init(&dataplane->guard) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < options->workers; i++) {
 		struct worker_options worker = {
@@ -109,11 +115,11 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 			.offloads = options->offloads & DATAPLANE_OFFLOADS,
 			.noted = dataplane->noted,
 		};
-		int r = worker_start(dataplane, &worker, &dataplane->workers[i]);
+		r = worker_start(dataplane, &worker, &dataplane->workers[i]);
 		if (r < 0)
 			return error_set(error, -r, "cannot start worker %u: %s", i, strerror(-r));
 	}
-	int r = open_dialling(dataplane, error);
+	r = open_dialling(dataplane, error);
 	if (r < 0)
 		return r;
 	*ret = take(dataplane);
@@ -130,6 +136,7 @@ struct dataplane *dataplane_free(struct dataplane *dataplane)
 	guard_done(&dataplane->guard);
 	routes_free(dataplane->routes);
 	closep(&dataplane->noted);
+	stir_done(&dataplane->stir);
 	trace_free(dataplane->trace);
 	free(dataplane);
 	return NULL;
@@ -343,6 +350,29 @@ bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
 	task->ecn = input->ecn;
 	task->size = input->size;
 	return worker_post(dataplane->workers[worker], task);
+}
+
+void dataplane_stir(struct dataplane *dataplane, const struct session *session)
+{
+	stir_set(&dataplane->stir, session->index & INDEX_MASK);
+}
+
+int dataplane_stirred(const struct dataplane *dataplane)
+{
+	return dataplane->stir.fd;
+}
+
+static void on_stirred(unsigned slot, void *data)
+{
+	struct dataplane *dataplane = data;
+	struct session *session = atomic_load(&dataplane->index[slot]);
+	if (session)
+		session_stirred(session);
+}
+
+void dataplane_take_stirred(struct dataplane *dataplane)
+{
+	stir_take(&dataplane->stir, STIRRED_AT_ONCE, on_stirred, dataplane);
 }
 
 void dataplane_retire_path(struct dataplane *dataplane, struct path *path)

@@ -83,6 +83,11 @@ void dataplane_probe_mtu(struct dataplane *dataplane, uint32_t index, size_t siz
 // Wakes worker number `worker` to take a datagram that another one received; copies it. false: its inbox is full.
 bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
 			 const struct ingress_input *input);
+// Sessions at rest that have packets again: any thread says which; the control thread calls session_stirred() of some of them, while
+// the descriptor is readable.
+void dataplane_stir(struct dataplane *dataplane, const struct session *session);
+int dataplane_stirred(const struct dataplane *dataplane);
+void dataplane_take_stirred(struct dataplane *dataplane);
 // Paths that workers replaced, freed at the next call of dataplane_collect() on the control thread, which also tends the flows
 // (guard_tend()): once a second.
 void dataplane_retire_path(struct dataplane *dataplane, struct path *path);

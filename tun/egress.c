@@ -107,7 +107,7 @@ enum drop egress_send(struct worker *worker, struct session *session, uint8_t *f
 	loss = drop != DROP_NONE ? drop : loss;
 	if (size <= CLAMP_SIZE_MAX)
 		clamp_mss(cut.packet, size, (unsigned)mtu, cut.partial);
-	atomic_store_explicit(&session->spoke_ms, worker->now_ms, memory_order_relaxed);
+	session_note(session, &session->spoke_ms, worker->now_ms);
 	if (cut.count > 1)
 		probe_batches(worker, session, path);
 	send_pieces(worker, session, epoch, path, &cut, loss != DROP_NONE);

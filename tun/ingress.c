@@ -249,8 +249,7 @@ static void count_packet(const struct arrival *arrival)
 	uint64_t bytes = atomic_load_explicit(&lane->bytes, memory_order_relaxed);
 	atomic_store_explicit(&lane->packets, packets + 1, memory_order_relaxed);
 	atomic_store_explicit(&lane->bytes, bytes + arrival->plain_size, memory_order_relaxed);
-	atomic_store_explicit(&arrival->session->received_ms, arrival->worker->now_ms,
-			      memory_order_relaxed);
+	session_note(arrival->session, &arrival->session->received_ms, arrival->worker->now_ms);
 }
 
 // Steps 4 to 8. The packet lies where join_place() wanted it.

@@ -7,12 +7,16 @@
 #define TICK_INITIATOR_MS 500u
 #define TICK_RESPONDER_MS 5000u
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static uint64_t dead_after(const struct liveness_facts *facts)
 {
-	uint64_t four_trips = 4 * facts->rtt_ns / 1000000;
 	if (facts->rtt_ns == 0)
 		return DEAD_UNMEASURED_MS;
-	return four_trips > DEAD_AFTER_MS ? four_trips : DEAD_AFTER_MS;
+	return later(4 * facts->rtt_ns / 1000000, DEAD_AFTER_MS);
 }
 
 void liveness_probing(struct liveness *liveness, uint64_t now_ms)
@@ -48,30 +52,53 @@ static enum liveness_wish tick_initiator(struct liveness *liveness,
 	return LIVENESS_PROBE;
 }
 
+static uint64_t let_go_ms(const struct liveness *liveness, const struct liveness_facts *facts)
+{
+	uint64_t heard = later(facts->heard_ms, liveness->channel_heard_ms);
+	return heard + LIVENESS_PERIODS * liveness->keepalive_ms;
+}
+
+// A path that was never measured is not left alone.
+static bool is_idle(const struct liveness_facts *facts, uint64_t now_ms)
+{
+	return now_ms >= later(facts->spoke_ms, facts->received_ms) + LIVENESS_REST_MS &&
+	       (facts->rtt_ns || facts->heard_ms == 0);
+}
+
 static enum liveness_wish tick_responder(struct liveness *liveness,
 					 const struct liveness_facts *facts, uint64_t now_ms)
 {
-	uint64_t heard = facts->heard_ms;
-	if (heard < liveness->channel_heard_ms)
-		heard = liveness->channel_heard_ms;
-	if (now_ms > heard + LIVENESS_PERIODS * liveness->keepalive_ms)
+	if (now_ms > let_go_ms(liveness, facts))
 		return LIVENESS_DEAD;
-	if (now_ms < liveness->probe_next_ms)
+	if (now_ms < liveness->probe_next_ms || is_idle(facts, now_ms))
 		return LIVENESS_NOTHING;
 	liveness->probe_next_ms = now_ms + liveness->keepalive_ms;
-	return LIVENESS_PROBE;
+	return facts->heard_ms ? LIVENESS_PROBE : LIVENESS_NOTHING;
 }
 
 enum liveness_wish liveness_tick(struct liveness *liveness, const struct liveness_facts *facts,
 				 uint64_t now_ms)
 {
-	return liveness->initiator ? tick_initiator(liveness, facts, now_ms)
-				   : tick_responder(liveness, facts, now_ms);
+	enum liveness_wish wish = liveness->initiator ? tick_initiator(liveness, facts, now_ms)
+						      : tick_responder(liveness, facts, now_ms);
+	liveness->rest_until_ms = 0;
+	if (wish != LIVENESS_DEAD && is_idle(facts, now_ms))
+		liveness->rest_until_ms = liveness->initiator
+						  ? liveness->probed_ms + liveness->keepalive_ms
+						  : let_go_ms(liveness, facts) + 1;
+	return wish;
+}
+
+bool liveness_rests(const struct liveness *liveness)
+{
+	return liveness->rest_until_ms && !liveness->probing_since_ms;
 }
 
 uint64_t liveness_deadline(const struct liveness *liveness, uint64_t now_ms)
 {
 	uint64_t next = now_ms + (liveness->initiator ? TICK_INITIATOR_MS : TICK_RESPONDER_MS);
 	bool probes = !liveness->initiator || liveness->probing_since_ms;
+	if (liveness_rests(liveness))
+		return liveness->rest_until_ms;
 	return probes && liveness->probe_next_ms < next ? liveness->probe_next_ms : next;
 }

@@ -4,13 +4,18 @@
 //
 // The initiator asks: with a probe when it has sent for ANSWER_WITHIN_MS without hearing anything, when a stream of packets
 // from the peer has stopped for SILENCE_MS (the peer may be sending to where a translation used to lead), and once in a keepalive
-// period, whatever it heard: the probe goes out on every lane, and one that is idle beside others keeps its translation. The responder keeps paths measured with a probe per period, and lets go after LIVENESS_PERIODS of silence.
+// period, whatever it heard: the probe goes out on every lane, and one that is idle beside others keeps its translation. The responder measures paths in use with a
+// probe per period, and lets go after LIVENESS_PERIODS of silence.
+//
+// A peer to and from which no inner packet went for LIVENESS_REST_MS is at rest: nothing is looked at but what has a time of its
+// own, until the owner sees such a packet again, and ticks at once.
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define LIVENESS_PERIODS 4u
+#define LIVENESS_REST_MS 5000u
 
 struct liveness {
 	bool initiator;
@@ -19,6 +24,7 @@ struct liveness {
 	uint64_t probe_next_ms;
 	uint64_t probed_ms;	   // the last probe
 	uint64_t channel_heard_ms; // last sign of life on a channel
+	uint64_t rest_until_ms;	   // at rest: when to tick again; 0: it is not
 };
 
 struct liveness_facts {
@@ -35,5 +41,7 @@ enum liveness_wish liveness_tick(struct liveness *liveness, const struct livenes
 				 uint64_t now_ms);
 // The owner sends a probe for a reason of its own.
 void liveness_probing(struct liveness *liveness, uint64_t now_ms);
+// Whether nothing needs to be looked at before the deadline, unless an inner packet goes or comes.
+bool liveness_rests(const struct liveness *liveness);
 // When to tick again at the latest.
 uint64_t liveness_deadline(const struct liveness *liveness, uint64_t now_ms);

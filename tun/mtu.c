@@ -5,13 +5,14 @@
 #include <stdio.h>
 
 // Of a path that loses one in five each way, so many large ones are lost beside small ones that are not once in a week.
-#define TRIES	   10u
-#define ANSWER_MS  250u // for the first and for the last try, or two round trips
-#define AGAIN_MS   100u // between the others, or one and a half
-#define CONFIRM_MS 1000u
-#define LOOK_MS	   2000u   // for large packets, where there were none
-#define RAISE_MS   60000u  // doubled each time
-#define RAISE_MAX  600000u // RFC 8899, 5.1.1
+#define TRIES	    10u
+#define ANSWER_MS   250u // for the first and for the last try, or two round trips
+#define AGAIN_MS    100u // between the others, or one and a half
+#define CONFIRM_MS  1000u
+#define LOOK_MS	    2000u   // for large packets, where there were none
+#define SILENT_MANY 8u	    // tries, in 10 s, that nothing at all came back of
+#define RAISE_MS    60000u  // doubled each time
+#define RAISE_MAX   600000u // RFC 8899, 5.1.1
 
 static unsigned smaller(unsigned a, unsigned b)
 {
@@ -151,6 +152,11 @@ void mtu_answered(struct mtu *mtu, unsigned size, uint64_t now_ms)
 	if (size == mtu->ceiling)
 		mtu->lost = 0;
 	halve(mtu, now_ms);
+}
+
+bool mtu_rests(const struct mtu *mtu)
+{
+	return mtu->probe == 0 || mtu->silent >= SILENT_MANY;
 }
 
 uint64_t mtu_deadline(const struct mtu *mtu)

@@ -50,6 +50,8 @@ void mtu_moved(struct mtu *mtu, uint64_t now_ms);
 unsigned mtu_tick(struct mtu *mtu, const struct mtu_facts *facts, uint64_t now_ms);
 // The peer got a probe of this size.
 void mtu_answered(struct mtu *mtu, unsigned size, uint64_t now_ms);
+// Whether there is nothing to ask until large packets go; or nobody answers, so that it can wait for a packet of theirs.
+bool mtu_rests(const struct mtu *mtu);
 // When to tick again at the latest.
 uint64_t mtu_deadline(const struct mtu *mtu);
 // "as agreed", "found by probing: 1400 did not arrive" ...: why `current` is what it is. Returns `text`.

@@ -22,8 +22,6 @@
 #include "tun/session_control.h"
 
 #define EXPORTER_LABEL "EXPORTER-mutun-data-1"
-#define UNSEEN_AGAIN_MS \
-	250u // an old epoch that the peer still sends with is looked at again after this
 
 static char *make_name(const char *identity, const uint8_t *id)
 {
@@ -91,8 +89,7 @@ static bool stop_sending(struct session *session, struct epoch *epoch)
 	return atomic_compare_exchange_strong(&session->tx, &epoch, NULL);
 }
 
-// Takes an epoch out of sight, waits for the workers, keeps its counts.
-static void retire(struct session *session, unsigned slot)
+void session_retire(struct session *session, unsigned slot)
 {
 	struct session_control *control = session->control;
 	struct epoch *epoch = atomic_exchange(&session->epochs[slot], NULL);
@@ -133,7 +130,7 @@ struct session *session_free(struct session *session)
 		return NULL;
 	if (session->control) {
 		for (unsigned i = 0; i < SESSION_EPOCHS; i++)
-			retire(session, i);
+			session_retire(session, i);
 	}
 	if (session->dataplane) {
 		struct routes *routes = dataplane_routes(session->dataplane);
@@ -162,7 +159,7 @@ void session_restart(struct session *session, const uint8_t *id, unsigned keepal
 	struct session_control *control = session->control;
 	char *name = make_name(session->identity, id);
 	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
-		retire(session, i);
+		session_retire(session, i);
 	memcpy(session->id, id, SESSION_ID_SIZE);
 	control->liveness.keepalive_ms = keepalive_s * 1000ull;
 	control->liveness.probing_since_ms = 0;
@@ -203,8 +200,7 @@ static uint64_t drain_ms(const struct session *session)
 	return drain < DRAIN_MAX_MS ? drain : DRAIN_MAX_MS;
 }
 
-// The renewal before has drained, or another one comes already: what was lost in it is known now.
-static void settle_renewal(struct session_control *control)
+void session_settle_renewal(struct session_control *control)
 {
 	if (!control->previous || control->renewal.complete)
 		return;
@@ -218,7 +214,7 @@ static void settle_renewal(struct session_control *control)
 static void begin_renewal(struct session *session, const char *reason, uint64_t now_ms)
 {
 	struct session_control *control = session->control;
-	settle_renewal(control);
+	session_settle_renewal(control);
 	control->previous = control->newest;
 	control->peer_sent_count = 0;
 	if (!control->previous)
@@ -255,7 +251,7 @@ int session_install(struct session *session, struct channel *channel,
 		return r;
 	}
 	unsigned slot = keys->epoch % SESSION_EPOCHS;
-	retire(session, slot);
+	session_retire(session, slot);
 	begin_renewal(session, keys->reason, now_ms);
 	control->newest = epoch;
 	control->installed_ms = now_ms;
@@ -358,108 +354,6 @@ int session_set_verdict(struct session *session, struct verdict *verdict)
 	session->control->verdict = verdict_get(verdict);
 	verdict_put(old);
 	return 0;
-}
-
-static void retire_drained(struct session *session, uint64_t now_ms)
-{
-	struct session_control *control = session->control;
-	// A peer that never got READY still sends with the old epoch: wait for it to show the new one.
-	bool wait = !epoch_seen(control->newest) && now_ms < control->installed_ms + UNSEEN_MAX_MS;
-	for (unsigned i = 0; i < SESSION_EPOCHS; i++) {
-		if (now_ms < control->retire_ms[i])
-			continue;
-		const struct epoch *epoch = atomic_load(&session->epochs[i]);
-		if (wait) {
-			control->retire_ms[i] = now_ms + UNSEEN_AGAIN_MS;
-			continue;
-		}
-		if (epoch == control->previous)
-			settle_renewal(control);
-		retire(session, i);
-	}
-}
-
-static bool is_dead(struct session *session, uint64_t now_ms)
-{
-	struct liveness_facts facts = {
-		.heard_ms = session_load(&session->heard_ms),
-		.spoke_ms = session_load(&session->spoke_ms),
-		.received_ms = session_load(&session->received_ms),
-		.rtt_ns = session_load(&session->rtt_ns),
-	};
-	switch (liveness_tick(&session->control->liveness, &facts, now_ms)) {
-	case LIVENESS_NOTHING:
-		return false;
-	case LIVENESS_PROBE:
-		dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
-		return false;
-	case LIVENESS_DEAD:
-		return true;
-	}
-	return false;
-}
-
-static void follow_mtu(struct session *session, uint64_t now_ms)
-{
-	struct mtu *mtu = &session->control->mtu;
-	char text[MTU_TEXT_MAX];
-	struct mtu_facts facts = {
-		.small_ms = session_load(&session->mtu_small_ms),
-		.large_ms = session_load(&session->large_ms),
-		.rtt_ns = session_load(&session->rtt_ns),
-	};
-	unsigned answered = atomic_exchange(&session->mtu_answered, 0);
-	if (answered)
-		mtu_answered(mtu, answered, now_ms);
-	if (atomic_exchange(&session->moved, false))
-		mtu_moved(mtu, now_ms);
-	unsigned size = mtu_tick(mtu, &facts, now_ms);
-	if (size)
-		dataplane_probe_mtu(session->dataplane, session->index, size);
-	if (atomic_exchange(&session->mtu, mtu->current) != mtu->current)
-		log_info("session %s: packets of up to %u bytes (%s)", session->control->name,
-			 mtu->current, mtu_reason(mtu, text));
-}
-
-enum session_event session_tick(struct session *session, uint64_t now_ms)
-{
-	struct session_control *control = session->control;
-	if (!control->newest)
-		return SESSION_NOTHING;
-	if (now_ms >= control->switch_ms)
-		session_switch(session);
-	retire_drained(session, now_ms);
-	follow_mtu(session, now_ms);
-	if (clock_wall() >= session_expires(control))
-		return SESSION_EXPIRED;
-	if (epoch_must_close(control->newest))
-		return SESSION_KEYS;
-	if (!control->rekey_said && epoch_wants_rekey(control->newest)) {
-		control->rekey_said = true;
-		return SESSION_REKEY;
-	}
-	return is_dead(session, now_ms) ? SESSION_DEAD : SESSION_NOTHING;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-uint64_t session_deadline(const struct session *session)
-{
-	const struct session_control *control = session->control;
-	uint64_t now_ms = clock_ms();
-	uint64_t next = liveness_deadline(&control->liveness, now_ms);
-	if (!control->newest)
-		return CLOCK_NEVER;
-	next = earlier(next, control->switch_ms);
-	next = earlier(next, mtu_deadline(&control->mtu));
-	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
-		next = earlier(next, control->retire_ms[i]);
-	int64_t left_s = (int64_t)(session_expires(control) - clock_wall());
-	next = earlier(next, now_ms + (left_s > 0 ? (uint64_t)left_s * 1000 : 0));
-	return next;
 }
 
 const struct credential *session_own(const struct session *session)

@@ -73,6 +73,9 @@ struct session {
 	_Atomic uint64_t rtt_ns;       // 0: not measured yet
 	_Atomic uint64_t drops[DROP_LAST + 1];
 
+	// Set by the control thread; the worker that has the first inner packet after that clears it, and says so.
+	_Atomic bool resting;
+
 	struct session_control *control; // the control thread's own
 };
 
@@ -165,9 +168,13 @@ void session_heard(struct session *session, uint64_t now_ms);
 // The old proof was judged again. -ENOMEM: nothing changed; not of the certificate that was known already.
 int session_set_verdict(struct session *session, struct verdict *verdict);
 
-// Does what is due; one event per call, SESSION_NOTHING when all is done.
+// Does what is due; one event per call, SESSION_NOTHING when all is done. A session without inner packets comes to rest: then the
+// deadline may be a minute away, and `stirred` is called, on the control thread, when there are packets again: tick then.
 enum session_event session_tick(struct session *session, uint64_t now_ms);
 uint64_t session_deadline(const struct session *session);
+bool session_rests(const struct session *session);
+void session_set_stirred(struct session *session, void (*stirred)(void *data), void *data);
+void session_stirred(struct session *session); // for dataplane.c
 void session_status(const struct session *session, struct session_status *ret);
 // What this node showed in the newest channel, and the peer accepted. As above.
 const struct credential *session_own(const struct session *session);
@@ -176,6 +183,17 @@ session_verdict(const struct session *session); // borrowed; NULL before the fir
 
 // "spiffe://corp.example/laptop/alice (3f9a1c02)": the way a session is always named in the log. Borrowed.
 const char *session_name(const struct session *session);
+
+void session_stir(struct session *session); // for session_note() alone
+
+// Workers: an inner packet went or came; `what` is one of the times above. The control thread may miss the first packet of
+// those that stir a session, if the other CPU has not seen yet that it rests; the next one is not missed.
+static inline void session_note(struct session *session, _Atomic uint64_t *what, uint64_t now_ms)
+{
+	atomic_store_explicit(what, now_ms, memory_order_relaxed);
+	if (atomic_load_explicit(&session->resting, memory_order_relaxed))
+		session_stir(session);
+}
 
 static inline void session_count_drop(struct session *session, enum drop drop)
 {

@@ -29,7 +29,14 @@ struct session_control {
 	unsigned renewals;
 	uint64_t renewals_lost;
 	bool rekey_said;
+	void (*stirred)(void *data); // NULL: nobody listens
+	void *stirred_data;
 };
+
+// Takes an epoch out of sight, waits for the workers, keeps its counts.
+void session_retire(struct session *session, unsigned slot);
+// The renewal before has drained, or another one comes already: what was lost in it is known now.
+void session_settle_renewal(struct session_control *control);
 
 static inline uint64_t session_load(const _Atomic uint64_t *value)
 {

@@ -246,10 +246,13 @@ bool worker_post(struct worker *worker, struct worker_task *task)
 		free(task);
 		return false;
 	}
-	task->next = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&worker->inbox, &task->next, task,
-						      memory_order_release, memory_order_relaxed))
-		continue;
-	wake(worker);
+	struct worker_task *newest = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
+	do
+		task->next = newest;
+	while (!atomic_compare_exchange_weak_explicit(&worker->inbox, &newest, task,
+						      memory_order_release, memory_order_relaxed));
+	// Whoever found it empty wakes the worker, which takes all there is.
+	if (!newest)
+		wake(worker);
 	return true;
 }

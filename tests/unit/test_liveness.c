@@ -23,7 +23,9 @@ struct world {
 	uint64_t broken_at;    // nothing arrives from then on
 	uint64_t answer_at;    // of the probe on its way; UINT64_MAX: none
 	uint64_t speaks_every; // inner packets; 0: silent
-	unsigned late_ms;      // of every tick
+	uint64_t asks_every;   // probes of the far end; 0: it does not ask
+	unsigned ticks;
+	unsigned late_ms; // of every tick
 };
 
 static struct world world_of(bool initiator, uint64_t rtt_ms, uint64_t speaks_every)
@@ -48,14 +50,20 @@ static uint64_t run(struct world *world, uint64_t until)
 	for (; world->now < until; world->now++) {
 		if (world->answer_at == world->now && world->now < world->broken_at)
 			world->facts.heard_ms = world->now;
+		if (world->asks_every && world->now % world->asks_every == 0 &&
+		    world->now < world->broken_at)
+			world->facts.heard_ms = world->now;
 		if (world->speaks_every && world->now % world->speaks_every == 0) {
 			world->facts.spoke_ms = world->now;
+			if (liveness_rests(&world->liveness))
+				tick = world->now;
 			// What is sent is acknowledged, as TCP does.
 			if (world->now < world->broken_at && world->rtt_ms < world->speaks_every)
 				world->facts.heard_ms = world->now;
 		}
 		if (world->now < tick)
 			continue;
+		world->ticks++;
 		switch (liveness_tick(&world->liveness, &world->facts, world->now)) {
 		case LIVENESS_NOTHING:
 			break;
@@ -124,12 +132,68 @@ static void a_responder_lets_go_after_four_periods(void **state)
 {
 	(void)state;
 	struct world world = world_of(false, 20, 0);
+	world.asks_every = KEEPALIVE_MS;
 	assert_int_equal(run(&world, FOREVER), 0);
 	world.broken_at = world.now;
 	uint64_t heard = world.facts.heard_ms;
 	uint64_t dead = run(&world, world.now + 200000);
 	assert_true(dead > heard + LIVENESS_PERIODS * KEEPALIVE_MS);
 	assert_true(dead <= heard + LIVENESS_PERIODS * KEEPALIVE_MS + 6000);
+}
+
+// Thousands of them cost a gateway next to nothing, and a laptop sleeps.
+static void a_peer_at_rest_is_left_alone(void **state)
+{
+	(void)state;
+	struct world gateway = world_of(false, 20, 0);
+	gateway.asks_every = KEEPALIVE_MS;
+	assert_int_equal(run(&gateway, 10000), 0);
+	uint64_t asked = gateway.answer_at;
+	assert_int_equal(run(&gateway, 1000 + FOREVER), 0);
+	assert_true(gateway.ticks <= FOREVER / (LIVENESS_PERIODS - 1) / KEEPALIVE_MS);
+	assert_int_equal(gateway.answer_at, asked); // it asks for nothing
+
+	struct world laptop = world_of(true, 20, 0);
+	assert_int_equal(run(&laptop, 1000 + FOREVER), 0);
+	// A probe per period, and a look at what became of it.
+	assert_in_range(laptop.ticks, FOREVER / KEEPALIVE_MS - 1, 3 * (FOREVER / KEEPALIVE_MS + 1));
+}
+
+static void a_path_that_was_never_measured_is(void **state)
+{
+	(void)state;
+	struct world world = world_of(false, 20, 0);
+	world.asks_every = KEEPALIVE_MS;
+	world.facts.rtt_ns = 0;
+	assert_int_equal(run(&world, 2 * KEEPALIVE_MS), 0);
+	assert_true(world.answer_at != UINT64_MAX);
+	// Where the peer never was, there is none.
+	world = world_of(false, 20, 0);
+	world.facts.rtt_ns = world.facts.heard_ms = 0;
+	assert_int_equal(run(&world, 2 * KEEPALIVE_MS), 0);
+	assert_int_equal(world.answer_at, UINT64_MAX);
+	assert_true(world.ticks < 5);
+}
+
+static void a_peer_that_rested_is_looked_after_again(void **state)
+{
+	(void)state;
+	for (uint64_t phase = 0; phase < 1000; phase += 7) {
+		struct world world = world_of(true, 1, 0);
+		assert_int_equal(run(&world, 40000 + phase), 0);
+		assert_true(liveness_rests(&world.liveness));
+		world.speaks_every = 20;
+		world.broken_at = world.now;
+		uint64_t dead = run(&world, world.now + 10000);
+		assert_true(dead != 0 && dead <= world.broken_at + 3000);
+	}
+	struct world gateway = world_of(false, 20, 0);
+	gateway.asks_every = KEEPALIVE_MS;
+	assert_int_equal(run(&gateway, 60000), 0);
+	gateway.speaks_every = 50;
+	assert_int_equal(run(&gateway, 60500), 0);
+	assert_false(liveness_rests(&gateway.liveness));
+	assert_true(gateway.answer_at != UINT64_MAX);
 }
 
 static void a_word_on_the_channel_is_a_sign_of_life(void **state)
@@ -187,6 +251,9 @@ int main(void)
 		cmocka_unit_test(a_far_gateway_is_given_its_time),
 		cmocka_unit_test(it_is_said_once_and_counts_anew),
 		cmocka_unit_test(a_responder_lets_go_after_four_periods),
+		cmocka_unit_test(a_peer_at_rest_is_left_alone),
+		cmocka_unit_test(a_path_that_was_never_measured_is),
+		cmocka_unit_test(a_peer_that_rested_is_looked_after_again),
 		cmocka_unit_test(a_word_on_the_channel_is_a_sign_of_life),
 		cmocka_unit_test(a_stream_that_stops_is_asked_after_once),
 		cmocka_unit_test(a_busy_peer_is_asked_once_in_a_period),
