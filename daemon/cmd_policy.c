@@ -177,6 +177,9 @@ static void print_explanation(const json_t *answer)
 		print_matched("from", json_object_get(answer, "from_matched"));
 		print_matched("to", json_object_get(answer, "to_matched"));
 		printf("         service: %s\n", ask_text(answer, "service_matched"));
+		if (json_is_true(json_object_get(answer, "only_own")) &&
+		    json_is_null(json_object_get(answer, "to_own")))
+			puts("         if that is an address of this node; what is behind it is refused");
 		next = json_object_get(answer, "next_rule");
 		printf("without: %s%s%s\n",
 		       strcmp(ask_text(answer, "next_verdict"), "allow") == 0 ? "allowed"

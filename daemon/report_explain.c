@@ -3,11 +3,13 @@
 #include "daemon/report_explain.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "client/apply.h"
 #include "daemon/config.h"
 #include "daemon/config_end.h"
 #include "daemon/engine.h"
@@ -39,6 +41,7 @@ struct explain {
 	const struct rules *rules;
 	struct side from, to;
 	struct rule_question question;
+	enum config_own to_own; // whether `to` is this node itself
 	time_t at;
 	bool running; // asked of a daemon, not of a file
 };
@@ -170,6 +173,25 @@ static int read_service(struct explain *explain, const json_t *request, struct e
 	return 0;
 }
 
+static bool is_known(const struct addr *addr)
+{
+	static const uint8_t unknown[16];
+	return memcmp(addr->bytes, unknown, sizeof(unknown)) != 0;
+}
+
+static void find_own(struct explain *explain, const struct engine *engine)
+{
+	const struct addr *to = &explain->to.addr;
+	explain->to_own = CONFIG_OWN_MAYBE;
+	if (is_known(to) && engine)
+		explain->to_own = apply_has_address(engine_tunnel(engine)->apply, to)
+					  ? CONFIG_OWN_YES
+					  : CONFIG_OWN_NO;
+	else if (is_known(to))
+		explain->to_own = config_end_own(explain->config, to);
+	explain->question.beyond = explain->to_own == CONFIG_OWN_NO;
+}
+
 static int read_question(struct explain *explain, const struct engine *engine,
 			 const json_t *request, struct error *error)
 {
@@ -190,6 +212,7 @@ static int read_question(struct explain *explain, const struct engine *engine,
 		r = read_service(explain, request, error);
 	if (r < 0)
 		return r;
+	find_own(explain, engine);
 	read_facts(&explain->from, request);
 	explain->question.from.peer = explain->from.identity ? &explain->from.peer : NULL;
 	explain->question.to.peer = explain->to.identity ? &explain->to.peer : NULL;
@@ -212,9 +235,10 @@ static json_t *rule_report(const struct explain *explain, uint32_t position)
 }
 
 // Which word of a side matched, and which entry of it.
-static json_t *word_report(const struct rules *rules, const struct rule_word *word)
+static json_t *word_report(const struct rules *rules, const struct rule_word *word, bool own)
 {
-	char name[POLICY_WORD_MAX] = "any", entry[POLICY_WORD_MAX] = "";
+	char name[POLICY_WORD_MAX], entry[POLICY_WORD_MAX] = "";
+	snprintf(name, sizeof(name), own ? "this node itself" : "any");
 	if (word->group != RULE_NONE) {
 		policy_group_text(rules, word->group, name);
 		policy_peer_text(&rules->groups[word->group].peers[word->peer], entry);
@@ -228,11 +252,10 @@ static json_t *word_report(const struct rules *rules, const struct rule_word *wo
 // An address that nothing is known of is left out, and so is, of a file, whether there is a session.
 static json_t *side_report(const struct side *side, bool running)
 {
-	static const uint8_t unknown[16];
 	char addr[ADDR_TEXT_MAX];
 	json_t *object = json_pack("{s:s?,s:o}", "identity", side->identity, "connected",
 				   running ? json_boolean(side->live) : json_null());
-	if (memcmp(side->addr.bytes, unknown, sizeof(unknown)) != 0)
+	if (is_known(&side->addr))
 		json_object_set_new(object, "address", json_string(addr_text(&side->addr, addr)));
 	json_t *units = json_array();
 	for (unsigned i = 0; i < side->peer.unit_count; i++)
@@ -266,6 +289,14 @@ static json_t *near_report(const struct explain *explain, const struct policy_ex
 	return array;
 }
 
+// Whether `to` is this node itself, which only some rules ask; null: it is not known.
+static json_t *own_report(const struct explain *explain)
+{
+	return explain->to_own == CONFIG_OWN_MAYBE
+		       ? json_null()
+		       : json_boolean(explain->to_own == CONFIG_OWN_YES);
+}
+
 static json_t *answer(const struct explain *explain, const struct policy_explanation *found)
 {
 	const struct rule_service asked = {.protocols = {explain->question.protocol},
@@ -275,20 +306,23 @@ static json_t *answer(const struct explain *explain, const struct policy_explana
 	unsigned count;
 	const struct rule *list = rules_of(explain->rules, explain->question.program, &count);
 	json_t *object = json_pack(
-		"{s:i,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:s,s:o,s:o}", "schema", REPORT_SCHEMA, "verdict",
-		verdict_text(&found->verdict), "program",
+		"{s:i,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o}", "schema", REPORT_SCHEMA,
+		"verdict", verdict_text(&found->verdict), "program",
 		explain->question.program == FILTER_INBOUND ? "inbound" : "rules", "service",
 		policy_service_text(&asked, service), "at",
 		when_text(explain->at, NULL, at, sizeof(at)), "from",
 		side_report(&explain->from, explain->running), "to",
-		side_report(&explain->to, explain->running), "rule",
+		side_report(&explain->to, explain->running), "to_own", own_report(explain), "rule",
 		rule_report(explain, found->verdict.rule), "next_verdict",
 		verdict_text(&found->next), "next_rule", rule_report(explain, found->next.rule),
 		"near", near_report(explain, found));
 	if (!object || found->verdict.rule >= count)
 		return object;
-	json_object_set_new(object, "from_matched", word_report(explain->rules, &found->why.from));
-	json_object_set_new(object, "to_matched", word_report(explain->rules, &found->why.to));
+	bool own = list[found->verdict.rule].own;
+	json_object_set_new(object, "only_own", json_boolean(own));
+	json_object_set_new(object, "from_matched",
+			    word_report(explain->rules, &found->why.from, false));
+	json_object_set_new(object, "to_matched", word_report(explain->rules, &found->why.to, own));
 	json_object_set_new(
 		object, "service_matched",
 		json_string(policy_service_text(

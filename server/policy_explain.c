@@ -23,7 +23,8 @@ static unsigned misses(const struct rules *rules, const struct rule *rule, bool 
 	const bool matches[] = {
 		[MISS_FROM] = rule_side_matches(rules, &rule->from, question->from.peer,
 						question->from.addr, NULL),
-		[MISS_TO] = rule_side_matches(rules, &rule->to, question->to.peer,
+		[MISS_TO] = !(rule->own && question->beyond) &&
+			    rule_side_matches(rules, &rule->to, question->to.peer,
 					      question->to.addr, NULL),
 		[MISS_SERVICE] = has_service(rule, question),
 		[MISS_TIME] = active,

@@ -145,6 +145,7 @@ void rules_judge(const struct rules *rules, const bool *const active[FILTER_PROG
 			const struct rule *rule = &list[i];
 			struct rule_why why;
 			if (rule->deny != (pass == 0) || (holds && !holds[i]) ||
+			    (rule->own && question->beyond) ||
 			    !rule_matches(rules, rule, question, &why))
 				continue;
 			*ret = rule_verdict(rule, list);

@@ -140,6 +140,7 @@ struct rule_question {
 	} from, to;
 	uint8_t protocol;
 	uint16_t port; // as in struct filter_question
+	bool beyond;   // it is known to go not to this node itself, but to what is behind it
 };
 
 // Why a rule matched.

@@ -152,6 +152,10 @@ def test_behind_a_router(world):
     assert answered(berlin.lan, gate.inner()) == 2
     said = gate.mutun("policy", "explain", "--from", gate.inner(), "--to", berlin.lan.inner4, "icmp/echo-request", check=False)
     assert "no rule allows it" in said.stdout, said
+    words = ("policy", "explain", "--from", gate.identity, "icmp", "--to")
+    assert "to: this node itself" in berlin.mutun(*words, berlin.inner()).stdout
+    said = berlin.mutun(*words, berlin.lan.inner4, check=False)
+    assert said.returncode == 1 and "but not to there" in said.stdout, said
     berlin.configure(policy={"inbound": [rule("any", "10.30.0.0/24")]})
     berlin.reload()
     assert answered(gate.host, berlin.lan.inner4) == 2 and answered(gate.host, berlin.inner()) == 0
