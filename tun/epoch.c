@@ -3,8 +3,13 @@
 #include "tun/epoch.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <string.h>
 #include <openssl/crypto.h>
+
+#include "tun/channel.h"
+
+#define EXPORTER_LABEL "EXPORTER-mutun-data-1"
 
 #define READ(field)		 atomic_load_explicit(&(field), memory_order_relaxed)
 #define WRITE(field, v)		 atomic_store_explicit(&(field), (v), memory_order_relaxed)
@@ -16,6 +21,26 @@ struct epoch *epoch_new(const struct epoch_options *options)
 	if (epoch)
 		epoch->options = *options;
 	return epoch;
+}
+
+int epoch_derive(const struct epoch_options *options, struct channel *channel,
+		 const uint8_t session[SESSION_ID_SIZE], struct epoch **ret)
+{
+	uint8_t context[SESSION_ID_SIZE + 4];
+	uint32_t number = htobe32(options->number);
+	struct epoch_options derived = *options;
+	memcpy(context, session, SESSION_ID_SIZE);
+	memcpy(context + SESSION_ID_SIZE, &number, sizeof(number));
+	int r = channel_export(channel, EXPORTER_LABEL, context, sizeof(context), derived.secret,
+			       sizeof(derived.secret));
+	struct epoch *epoch = r < 0 ? NULL : epoch_new(&derived);
+	OPENSSL_cleanse(&derived, sizeof(derived));
+	if (r < 0)
+		return r;
+	if (!epoch)
+		return -ENOMEM;
+	*ret = epoch;
+	return 0;
 }
 
 static struct lane_rx *lane_rx_free(struct lane_rx *lane)

@@ -16,6 +16,8 @@
 #include "tun/seal.h"
 #include "tun/window.h"
 
+struct channel;
+
 struct lane_tx {
 	struct seal *seal;
 	_Atomic uint64_t counter; // of the last packet sealed: all packets, link messages too
@@ -41,7 +43,7 @@ struct epoch_options {
 	uint32_t remote_index; // goes into the headers of what is sent
 	unsigned peer_lanes;   // lanes that the peer sends on, 1..PACKET_LANES_MAX
 	unsigned workers; // the peer's lane n arrives at worker n % workers; 0: that is not known
-	uint8_t secret[SEAL_SECRET_SIZE]; // RFC 8446, 7.5 with PROTOCOL.md's label and context
+	uint8_t secret[SEAL_SECRET_SIZE];
 };
 
 struct epoch {
@@ -63,6 +65,10 @@ struct epoch_mark {
 
 // Copies the options. NULL: out of memory.
 struct epoch *epoch_new(const struct epoch_options *options);
+// The same for the session of id `session`, with the secret that both ends of an open channel know (RFC 8446, 7.5, with
+// PROTOCOL.md's label and context); that of the options does not count. -ENOMEM, and what channel_export() returns.
+int epoch_derive(const struct epoch_options *options, struct channel *channel,
+		 const uint8_t session[SESSION_ID_SIZE], struct epoch **ret);
 struct epoch *epoch_free(struct epoch *epoch); // wipes; takes NULL, returns NULL
 
 // The lane that worker number `worker` sends on; for that worker alone. NULL: no memory.

@@ -205,27 +205,41 @@ static void take_answer(struct session *session, const struct link_message *mess
 	atomic_store_explicit(&session->rtt_ns, ns, memory_order_relaxed);
 }
 
+bool probe_reply(const struct link_message *message, size_t size, struct link_message *ret)
+{
+	struct link_message reply = {.number = message->number};
+	uint16_t arrived = htobe16((uint16_t)size);
+	memcpy(reply.token, message->token, sizeof(reply.token));
+	switch (message->type) {
+	case LINK_PROBE:
+		reply.type = LINK_ANSWER;
+		break;
+	case LINK_BATCH_PROBE:
+		reply.type = LINK_BATCH_ANSWER;
+		break;
+	case LINK_MTU_PROBE:
+		reply.type = LINK_MTU_ANSWER;
+		memcpy(reply.size, &arrived, sizeof(arrived));
+		break;
+	default:
+		return false;
+	}
+	*ret = reply;
+	return true;
+}
+
 enum drop probe_take(struct worker *worker, struct session *session,
 		     const struct datagram_peer *from, const uint8_t *plain, size_t size)
 {
-	struct link_message message;
+	struct link_message message, reply;
 	if (size < sizeof(message))
 		return DROP_MALFORMED;
 	memcpy(&message, plain, sizeof(message));
-	struct link_message answer = {.number = message.number};
-	memcpy(answer.token, message.token, sizeof(answer.token));
-	uint16_t arrived = htobe16((uint16_t)size);
+	if (probe_reply(&message, size, &reply)) {
+		send_message(worker, session, from, NULL, &reply, sizeof(reply));
+		return DROP_NONE;
+	}
 	switch (message.type) {
-	case LINK_PROBE:
-		answer.type = LINK_ANSWER;
-		break;
-	case LINK_BATCH_PROBE:
-		answer.type = LINK_BATCH_ANSWER;
-		break;
-	case LINK_MTU_PROBE:
-		answer.type = LINK_MTU_ANSWER;
-		memcpy(answer.size, &arrived, sizeof(arrived));
-		break;
 	case LINK_ANSWER:
 	case LINK_MTU_ANSWER:
 	case LINK_BATCH_ANSWER:
@@ -236,6 +250,4 @@ enum drop probe_take(struct worker *worker, struct session *session,
 	default:
 		return DROP_MALFORMED;
 	}
-	send_message(worker, session, from, NULL, &answer, sizeof(answer));
-	return DROP_NONE;
 }

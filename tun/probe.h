@@ -2,6 +2,9 @@
 // Link messages: what two workers tell each other beside inner packets (PROTOCOL.md, Link messages).
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "tun/datagram.h"
 #include "tun/packet.h"
 
@@ -22,3 +25,5 @@ void probe_batches(struct worker *worker, struct session *session, struct path *
 // Takes a message that came from `from`.
 enum drop probe_take(struct worker *worker, struct session *session,
 		     const struct datagram_peer *from, const uint8_t *plain, size_t size);
+// What a probe of `size` bytes is answered with. false: the message is no probe, and has no answer.
+bool probe_reply(const struct link_message *message, size_t size, struct link_message *ret);

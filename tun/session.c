@@ -2,11 +2,9 @@
 
 #include "tun/session.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 
 #include "base/clock.h"
@@ -20,8 +18,6 @@
 #include "tun/guard.h"
 #include "tun/path.h"
 #include "tun/session_control.h"
-
-#define EXPORTER_LABEL "EXPORTER-mutun-data-1"
 
 static char *make_name(const char *identity, const uint8_t *id)
 {
@@ -173,10 +169,6 @@ void session_restart(struct session *session, const uint8_t *id, unsigned keepal
 static int derive(const struct session *session, struct channel *channel,
 		  const struct session_keys *keys, struct epoch **ret)
 {
-	uint8_t context[SESSION_ID_SIZE + 4];
-	uint32_t number = htobe32(keys->epoch);
-	memcpy(context, session->id, SESSION_ID_SIZE);
-	memcpy(context + SESSION_ID_SIZE, &number, sizeof(number));
 	struct epoch_options options = {
 		.number = keys->epoch,
 		.cipher = keys->cipher,
@@ -185,13 +177,7 @@ static int derive(const struct session *session, struct channel *channel,
 		.peer_lanes = keys->peer_lanes,
 		.workers = dataplane_arrival_workers(session->dataplane, session->initiator),
 	};
-	int r = channel_export(channel, EXPORTER_LABEL, context, sizeof(context), options.secret,
-			       sizeof(options.secret));
-	if (r < 0)
-		return r;
-	*ret = epoch_new(&options);
-	OPENSSL_cleanse(&options, sizeof(options));
-	return *ret ? 0 : -ENOMEM;
+	return epoch_derive(&options, channel, session->id, ret);
 }
 
 static uint64_t drain_ms(const struct session *session)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many sessions on one gateway, for the benchmark. Each has an identity of its own, certified here and now by the gateway's
-// CA; it says HELLO, gets READY with its lease, and then pings on its channel as a node does that has nothing to send. There
-// are no data planes: to the gateway these are peers at rest.
+// CA; it says HELLO, gets READY with its lease, and then does what a node does that has nothing to send: once in a keepalive
+// period it pings on its channel and probes over UDP, and it answers the gateway's probes.
 //
 //   load CA-DIRECTORY DOMAIN COUNT ADDRESS:PORT
 //
 // The identities are spiffe://DOMAIN/load/0 and so on. It prints "COUNT sessions in N ms" once all are READY, and keeps
 // them until a signal ends it. It prints "COUNT told in N ms" once all were told of a denial, from the first to the last, and likewise
-// "COUNT revoked in N ms" once all were revoked. A session that is refused or lost otherwise ends it at once with exit status 1.
+// "COUNT revoked in N ms" once all were revoked. A session that is refused, or lost otherwise, or that gets no answers over UDP for
+// some periods ends it at once with exit status 1.
 
 #include <errno.h>
 #include <stdbool.h>
@@ -15,22 +16,33 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <openssl/pem.h>
 
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "bench/load_path.h"
 #include "pki/credential.h"
 #include "pki/tls.h"
 #include "pki/trust.h"
 #include "tun/connection.h"
+#include "tun/packet.h"
 #include "unit/pki_fixture.h"
 
 // The gateway lets a source have eight handshakes at once; a node at the same address needs room as well.
 #define AT_ONCE	  6u
 #define COUNT_MAX 60000ul
-#define TICK_US	  1000000u
 #define TEXT_MAX  512u
+
+// What is due within so much time goes together: for this process it is cheaper.
+#define TICK_US	 4000u	 // probes and answers
+#define PINGS_US 100000u // pings
+
+// A probe without an answer goes again so often, each time after PROBE_AGAIN_MS, as a node's does. A node gives up soon after; here
+// it is the next period's turn.
+#define PROBES_AGAIN   2u
+#define SILENT_PERIODS 3u
 
 struct peer {
 	struct load *load;
@@ -55,8 +67,10 @@ struct load {
 	struct endpoint gateway;
 	struct peer *peers;
 	unsigned count, dialled, ready;
-	unsigned keepalive_s;
-	unsigned turn; // whose ping comes next
+	struct load_path *paths;
+	uint64_t keepalive_ms;	  // 0: no READY yet
+	uint64_t turn, turn_us;	  // modulo count: whose period begins next, and when
+	uint64_t pinged, ping_us; // the same of the pings
 	uint64_t begin_ms;
 	struct wave told, over;
 };
@@ -128,6 +142,80 @@ static void make_peers(struct load *load, const char *domain)
 		};
 }
 
+// --- turns: every session has one in a keepalive period, evenly spread
+
+static uint64_t clock_us(void)
+{
+	return clock_ns() / 1000;
+}
+
+static unsigned number_of(const struct peer *peer)
+{
+	return (unsigned)(peer - peer->load->peers);
+}
+
+static void check_data_path(const struct load *load, unsigned number)
+{
+	uint64_t silent_ms = clock_ms() - load_path_heard_ms(load->paths, number);
+	char text[TEXT_MAX];
+	if (load_path_answered(load->paths, number) ||
+	    silent_ms < SILENT_PERIODS * load->keepalive_ms)
+		return;
+	snprintf(text, sizeof(text), "session %u has had no answer to its probes for %llu ms",
+		 number, (unsigned long long)silent_ms);
+	fail("data path", text);
+}
+
+static struct peer *peer_at(const struct load *load, uint64_t turn)
+{
+	struct peer *peer = &load->peers[turn % load->count];
+	return peer->ready ? peer : NULL;
+}
+
+static void take_turn(struct load *load)
+{
+	uint64_t behind = load->count * PROBE_AGAIN_MS / load->keepalive_ms;
+	struct peer *peer = peer_at(load, load->turn);
+	if (peer) {
+		check_data_path(load, number_of(peer));
+		load_path_probe(load->paths, number_of(peer));
+	}
+	for (unsigned i = 1; behind > 0 && i <= PROBES_AGAIN && load->turn >= i * behind; i++) {
+		peer = peer_at(load, load->turn - i * behind);
+		if (peer && !load_path_answered(load->paths, number_of(peer)))
+			load_path_probe(load->paths, number_of(peer));
+	}
+	load->turn++;
+}
+
+// Of those that had their turn since.
+static void send_pings(struct load *load)
+{
+	struct message ping = {.type = MESSAGE_PING};
+	for (; load->pinged < load->turn; load->pinged++) {
+		struct peer *peer = peer_at(load, load->pinged);
+		ping.ping.token = load->pinged;
+		if (peer)
+			connection_send(peer->connection, &ping);
+	}
+}
+
+static void take_turns(struct load *load)
+{
+	uint64_t now_us = clock_us();
+	if (load->keepalive_ms == 0)
+		load->turn_us = now_us;
+	while (load->turn_us < now_us) {
+		take_turn(load);
+		load->turn_us += load->keepalive_ms * 1000 / load->count;
+	}
+	load_path_run(load->paths);
+	if (now_us < load->ping_us)
+		return;
+	send_pings(load);
+	load->ping_us = now_us + PINGS_US;
+}
+
 // --- sessions
 
 static void say_hello(struct peer *peer)
@@ -143,15 +231,19 @@ static void say_hello(struct peer *peer)
 		.mtu = 1420,
 		.denials.said = true,
 	};
-	message.hello.index = (uint32_t)(peer - peer->load->peers) + 1;
+	message.hello.index = load_path_index(number_of(peer));
 	connection_send(peer->connection, &message);
 }
 
-static void on_ready(struct peer *peer, unsigned keepalive_s)
+static void on_ready(struct peer *peer, const struct message_ready *ready)
 {
 	struct load *load = peer->load;
+	int r = load_path_open(load->paths, number_of(peer), connection_channel(peer->connection),
+			       ready);
+	if (r < 0)
+		fail("cannot derive keys", strerror(-r));
 	peer->ready = true;
-	load->keepalive_s = keepalive_s;
+	load->keepalive_ms = ready->keepalive_s * 1000ull;
 	if (++load->ready == load->count) {
 		printf("%u sessions in %llu ms\n", load->count,
 		       (unsigned long long)(clock_ms() - load->begin_ms));
@@ -177,7 +269,7 @@ static void on_message(struct peer *peer, const struct message *message)
 	struct message pong = {.type = MESSAGE_PONG, .ping = message->ping};
 	switch (message->type) {
 	case MESSAGE_READY:
-		on_ready(peer, message->ready.keepalive_s);
+		on_ready(peer, &message->ready);
 		return;
 	case MESSAGE_PING:
 		connection_send(peer->connection, &pong);
@@ -220,6 +312,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 	case CHANNEL_CLOSED:
 		if (peer->revoked) {
 			peer->ready = false;
+			load_path_close(peer->load->paths, number_of(peer));
 			peer->connection = connection_free(connection);
 			return;
 		}
@@ -244,19 +337,31 @@ static int on_next(sd_event_source *source, void *data)
 	return 0;
 }
 
-// Every session once in a keepalive period, evenly spread.
-static int on_tick(sd_event_source *source, uint64_t usec, void *data)
+// Once all are there it sleeps between ticks, and what comes meanwhile waits: it costs little, and the gateway does not pay for waking what in life
+// is another machine.
+static int listen_until(struct load *load, uint64_t until_us)
 {
-	struct load *load = data;
-	struct message ping = {.type = MESSAGE_PING, .ping.token = usec};
-	unsigned due = load->keepalive_s ? load->count / load->keepalive_s + 1 : 0;
-	for (unsigned i = 0; i < due; i++) {
-		struct peer *peer = &load->peers[load->turn++ % load->count];
-		if (peer->ready)
-			connection_send(peer->connection, &ping);
-	}
-	sd_event_source_set_time(source, usec + TICK_US);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	bool resting = load->ready == load->count;
+	uint64_t now_us = clock_us();
+	int r;
+	if (resting && now_us < until_us)
+		usleep((useconds_t)(until_us - now_us));
+	do {
+		now_us = clock_us();
+		r = sd_event_run(load->event, now_us < until_us ? until_us - now_us : 0);
+	} while (resting ? r > 0 : r >= 0 && now_us < until_us);
+	return r;
+}
+
+static int run(struct load *load)
+{
+	int r;
+	do {
+		uint64_t until_us = clock_us() + TICK_US;
+		take_turns(load);
+		r = listen_until(load, until_us);
+	} while (r >= 0);
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -278,8 +383,7 @@ int main(int argc, char **argv)
 	make_peers(&load, argv[2]);
 	int r = sd_event_new(&load.event);
 	if (r >= 0)
-		r = sd_event_add_time_relative(load.event, NULL, CLOCK_MONOTONIC, TICK_US, 0,
-					       on_tick, &load);
+		r = load_path_new(&load.gateway, load.count, &load.paths);
 	if (r >= 0)
 		r = sd_event_add_defer(load.event, &load.next, on_next, &load);
 	if (r < 0)
@@ -287,5 +391,5 @@ int main(int argc, char **argv)
 	load.told.name = "told";
 	load.over.name = "revoked";
 	load.begin_ms = clock_ms();
-	return sd_event_loop(load.event) < 0;
+	return run(&load) < 0;
 }
