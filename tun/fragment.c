@@ -74,9 +74,10 @@ static uint8_t key_protocol(const struct inner *inner)
 	return inner->source.family == AF_INET ? inner->protocol : 0;
 }
 
+// Another worker's clock may be some milliseconds ahead of this one's.
 static bool is_live(const struct whole *whole, uint64_t now_ms)
 {
-	return whole->used && now_ms - whole->began_ms <= FRAGMENT_MS;
+	return whole->used && now_ms <= whole->began_ms + FRAGMENT_MS;
 }
 
 static struct whole *find(struct place *place, unsigned peer, const struct inner *inner,

@@ -27,9 +27,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char *directory, *path;
-static struct ca *ca;
-static struct est_server *server;
+// A service and its CA. Strangers have one of their own: what is still being signed for a node is not taken for theirs.
+struct place {
+	char *path;
+	struct ca *ca;
+	struct est_server *server;
+};
+
+static char *directory;
+static struct place nodes, strangers;
 static struct verdict *verdict;
 
 static void must(bool condition)
@@ -38,18 +44,32 @@ static void must(bool condition)
 		abort();
 }
 
+static void open_place(struct place *place, const char *name)
+{
+	place->path = fixture_path(directory, name);
+	must(ca_init(place->path, "corp.example", NULL) == 0);
+	must(ca_open(place->path, &place->ca, NULL) == 0);
+	must(est_server_new(place->path, NULL, &place->server, NULL) == 0);
+}
+
+static void close_place(struct place *place)
+{
+	est_server_free(place->server);
+	ca_close(place->ca);
+	fixture_directory_free(place->path);
+}
+
 static void tear_down(void)
 {
-	est_server_free(server);
 	verdict_put(verdict);
-	ca_close(ca);
-	fixture_directory_free(path);
+	close_place(&nodes);
+	close_place(&strangers);
 	fixture_directory_free(directory);
 }
 
 static void judge_node(void)
 {
-	char *bundle = fixture_path(path, "trust.crt");
+	char *bundle = fixture_path(nodes.path, "trust.crt");
 	struct trust_source source = {.domain = "corp.example", .path = bundle};
 	struct trust *trust = NULL;
 	EVP_PKEY *key = NULL;
@@ -61,10 +81,10 @@ static void judge_node(void)
 				  .not_before_s = -300,
 				  .key = key,
 				  .issued_by = "operator"};
-	must(ca_sign(ca, &subject, &leaf, NULL) == 0);
+	must(ca_sign(nodes.ca, &subject, &leaf, NULL) == 0);
 	must(trust_load(tls_library(), &source, 1, clock_wall(), &trust, NULL) == 0);
-	must(verify_chain(trust, leaf, ca_chain(ca), VERIFY_PEER_IS_CLIENT, clock_wall(), &verdict,
-			  NULL, NULL) == 0);
+	must(verify_chain(trust, leaf, ca_chain(nodes.ca), VERIFY_PEER_IS_CLIENT, clock_wall(),
+			  &verdict, NULL, NULL) == 0);
 	trust_put(trust);
 	X509_free(leaf);
 	EVP_PKEY_free(key);
@@ -74,11 +94,9 @@ static void judge_node(void)
 static void set_up(void)
 {
 	directory = fixture_directory();
-	path = fixture_path(directory, "ca");
-	must(ca_init(path, "corp.example", NULL) == 0);
-	must(ca_open(path, &ca, NULL) == 0);
+	open_place(&nodes, "nodes");
+	open_place(&strangers, "strangers");
 	judge_node();
-	must(est_server_new(path, NULL, &server, NULL) == 0);
 	atexit(tear_down);
 }
 
@@ -89,11 +107,12 @@ static int count_one(const struct record *record, void *data)
 	return 0;
 }
 
-static unsigned issued(void)
+static unsigned issued(const struct place *place)
 {
 	unsigned count = 0;
 
-	must(record_walk(ca_journal(ca), &(struct record_filter){0}, count_one, &count, NULL) == 0);
+	must(record_walk(ca_journal(place->ca), &(struct record_filter){0}, count_one, &count,
+			 NULL) == 0);
 	return count;
 }
 
@@ -130,17 +149,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int pair[2];
 
-	if (!server)
+	if (!directory)
 		set_up();
 	if (size < 2 || size > INPUT_MAX)
 		return 0;
 	bool known = data[0] == 'k';
 	struct est_caller caller = {.verdict = known ? verdict : NULL, .admitted = known};
-	unsigned before = issued();
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	must(est_server_add(server, pair[1], &caller) == 0);
+	must(est_server_add(known ? nodes.server : strangers.server, pair[1], &caller) == 0);
 	talk(pair[0], data + 1, size - 1);
 	close(pair[0]);
-	must(known || issued() == before);
+	must(issued(&strangers) == 0);
 	return 0;
 }

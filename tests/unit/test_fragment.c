@@ -155,6 +155,14 @@ static void time_runs_out(void **state)
 	assert_int_equal(give_at(1, 0, 800, false, NOW + FRAGMENT_MS + 1), DROP_NONE);
 }
 
+// Workers read the clock once per round: one may be behind another.
+static void a_clock_behind_is_no_expiry(void **state)
+{
+	(void)state;
+	assert_int_equal(give_at(1, 0, 800, false, NOW + 5), DROP_NONE);
+	assert_int_equal(give_at(1, 800, 1600, true, NOW), DROP_NONE);
+}
+
 static void holes_are_bounded(void **state)
 {
 	(void)state;
@@ -250,6 +258,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_packet_is_known_by_all_that_it_says, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(time_runs_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_behind_is_no_expiry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(holes_are_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ranges_are_what_a_map_of_units_says, set_up,
 						tear_down),
