@@ -12,6 +12,10 @@ SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 TEST_MAX_S = 120
 
 
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
+
+
 def pytest_sessionstart(session):
     if os.geteuid() != 0:
         pytest.exit("scenarios make network namespaces and need root", returncode=SKIPPED)

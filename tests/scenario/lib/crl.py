@@ -180,7 +180,7 @@ class Loop:
     def run(self):
         while not self.over.is_set():
             begin = time.monotonic()
-            ask(self.node, "routes")
+            ask(self.node, "status")
             self.slowest_ms = max(self.slowest_ms, 1000 * (time.monotonic() - begin))
             self.count += 1
             time.sleep(0.001)
