@@ -261,22 +261,30 @@ static void remove_old(struct apply *apply, const struct owner *old)
 	remove_unwanted(apply, &address_kind, &old->addresses, old->addresses.count);
 }
 
-// They are this node's own.
-static int tell_guard(const struct apply *apply)
+struct addr *apply_addresses(const struct apply *apply, unsigned *ret_count)
 {
 	unsigned count = 0;
-	if (!apply->guard)
-		return 0;
 	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
 		count += owner->addresses.count;
-	_cleanup_(freep) struct addr *addresses = calloc(count + 1u, sizeof(*addresses));
+	struct addr *addresses = calloc(count + 1u, sizeof(*addresses));
 	if (!addresses)
-		return -ENOMEM;
+		return NULL;
 	count = 0;
 	for (const struct owner *owner = apply->owners; owner; owner = owner->next)
 		for (unsigned i = 0; i < owner->addresses.count; i++)
 			addresses[count++] = owner->addresses.prefixes[i].addr;
-	return guard_set_own(apply->guard, addresses, count);
+	*ret_count = count;
+	return addresses;
+}
+
+// They are this node's own.
+static int tell_guard(const struct apply *apply)
+{
+	unsigned count;
+	if (!apply->guard)
+		return 0;
+	_cleanup_(freep) struct addr *addresses = apply_addresses(apply, &count);
+	return addresses ? guard_set_own(apply->guard, addresses, count) : -ENOMEM;
 }
 
 int apply_set(struct apply *apply, const char *name, const struct prefix *addresses,

@@ -28,5 +28,7 @@ int apply_set(struct apply *apply, const char *owner, const struct prefix *addre
 	      struct error *error);
 // Whether an owner wants this address, whatever its length.
 bool apply_has_address(const struct apply *apply, const struct addr *addr);
+// Those of all owners: a new array; NULL: out of memory.
+struct addr *apply_addresses(const struct apply *apply, unsigned *ret_count);
 // As apply_set() with nothing wanted.
 void apply_clear(struct apply *apply, const char *owner);

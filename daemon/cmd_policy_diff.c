@@ -78,6 +78,6 @@ int cmd_policy_diff(int argc, char **argv)
 		r = load(arguments.words[1], &new);
 	if (r)
 		return r;
-	r = reach_compare(old->policy.model, new->policy.model, at, UINT_MAX, &reach);
+	r = reach_compare(old->policy.model, new->policy.model, at, NULL, UINT_MAX, &reach);
 	return r < 0 ? refuse(ENOMEM, NULL, NULL) : print(&reach, at, arguments.json);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/clock.h"
 #include "base/job.h"
 #include "daemon/config.h"
@@ -23,11 +24,12 @@ static int load(struct draft *draft)
 static int compare(struct draft *draft)
 {
 	const struct rules *before = draft->before->policy.model;
+	const struct rule_net own = {.prefixes = draft->own, .prefix_count = draft->own_count};
 	char digest[POLICY_DIGEST_SIZE];
 	int r = policy_digest(before, digest);
 	if (r == 0 && strcmp(digest, draft->policy.digest) != 0)
 		r = reach_compare(before, draft->config->policy.model, draft->policy.at,
-				  draft->most, &draft->reach);
+				  own.prefix_count ? &own : NULL, draft->most, &draft->reach);
 	return r < 0 ? error_set(&draft->error, -r, "out of memory") : 0;
 }
 
@@ -41,6 +43,17 @@ static void run(struct job *job, void *data)
 				&draft->error);
 	if (r == 0 && draft->before && !atomic_load(&draft->unwanted) && !job_cancelled(job))
 		compare(draft);
+}
+
+static int copy_own(struct draft *draft, const struct draft_wish *wish)
+{
+	draft->own = calloc(wish->own_count + 1u, sizeof(*draft->own));
+	if (!draft->own)
+		return -ENOMEM;
+	draft->own_count = wish->own_count;
+	for (unsigned i = 0; i < wish->own_count; i++)
+		draft->own[i] = prefix_of(&wish->own[i]);
+	return 0;
 }
 
 static void leave(struct draft *draft)
@@ -82,7 +95,9 @@ int draft_new(sd_event *event, struct drafts *drafts, const struct draft_wish *w
 		.data = draft,
 		.urgent = true,
 	};
-	int r = draft->path ? job_new(event, &work, &draft->job) : -ENOMEM;
+	int r = draft->path ? copy_own(draft, wish) : -ENOMEM;
+	if (r == 0)
+		r = job_new(event, &work, &draft->job);
 	if (r < 0)
 		return error_set(error, -r, "cannot begin to read: %s", strerror(-r));
 	draft->drafts = drafts;
@@ -111,6 +126,7 @@ struct draft *draft_free(struct draft *draft)
 	reach_done(&draft->reach);
 	config_put(draft->config);
 	config_put(draft->before);
+	free(draft->own);
 	free(draft->path);
 	free(draft);
 	return NULL;

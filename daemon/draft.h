@@ -11,10 +11,12 @@
 #include "daemon/policy_role.h"
 #include "daemon/reach.h"
 
+struct addr;
 struct config;
 struct config_errors;
 struct draft;
 struct job;
+struct prefix;
 
 // Those whose jobs run. All zero: none.
 struct drafts {
@@ -23,10 +25,12 @@ struct drafts {
 };
 
 struct draft_wish {
-	const char *path;      // of the files; copied
-	struct config *config; // in place of them; a reference is taken. NULL: the files are read
-	struct config *before; // to compare policies with; a reference is taken. NULL: none
-	unsigned most;	       // changes that are kept then
+	const char *path;	// of the files; copied
+	struct config *config;	// in place of them; a reference is taken. NULL: the files are read
+	struct config *before;	// to compare policies with; a reference is taken. NULL: none
+	unsigned most;		// changes that are kept then
+	const struct addr *own; // this node's addresses at present; copied
+	unsigned own_count;
 	void (*done)(struct draft *draft, void *data); // on the loop; may call draft_free()
 	void *data;
 };
@@ -42,6 +46,8 @@ struct draft {
 	char *path;
 	struct config *before;
 	unsigned most;
+	struct prefix *own;
+	unsigned own_count;
 	struct job *job;
 	atomic_bool unwanted;
 	void (*done)(struct draft *draft, void *data); // NULL: nobody wants it any more

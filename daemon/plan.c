@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "client/apply.h"
 #include "daemon/client_role.h"
 #include "daemon/config.h"
 #include "daemon/credentials.h"
@@ -256,10 +257,16 @@ int plan_open(struct engine *engine, struct feed *feed, struct error *error)
 		return error_set(error, ENOMEM, "out of memory");
 	plan->engine = engine;
 	plan->feed = feed;
+	unsigned own_count;
+	_cleanup_(freep) struct addr *own = apply_addresses(engine->tunnel.apply, &own_count);
+	if (!own)
+		return error_set(error, ENOMEM, "out of memory");
 	const struct draft_wish wish = {
 		.path = engine->path,
 		.before = engine->config,
 		.most = PLAN_LIST_MAX,
+		.own = own,
+		.own_count = own_count,
 		.done = on_draft,
 		.data = plan,
 	};

@@ -30,12 +30,12 @@ static void on_change(const struct policy_change *change, void *data)
 }
 
 static int compare(const struct rules *old, const struct rules *new, enum filter_program program,
-		   time_t at, struct search *search)
+		   time_t at, const struct rule_net *own, struct search *search)
 {
 	static const char *const names[] = {[FILTER_RULES] = "rules", [FILTER_INBOUND] = "inbound"};
 	_cleanup_(policy_diff_freep) struct policy_diff *diff = NULL;
 	search->program = names[program];
-	int r = policy_diff_new(old, new, program, at, &diff);
+	int r = policy_diff_new(old, new, program, at, own, &diff);
 	if (r == 0)
 		r = policy_diff_each(diff, on_change, search);
 	if (r == 0)
@@ -43,14 +43,14 @@ static int compare(const struct rules *old, const struct rules *new, enum filter
 	return search->no_memory ? -ENOMEM : r;
 }
 
-int reach_compare(const struct rules *old, const struct rules *new, time_t at, unsigned most,
-		  struct reach *ret)
+int reach_compare(const struct rules *old, const struct rules *new, time_t at,
+		  const struct rule_net *own, unsigned most, struct reach *ret)
 {
 	struct reach reach = {.changes = json_array()};
 	struct search search = {.reach = &reach, .most = most};
 	int r = reach.changes ? 0 : -ENOMEM;
 	for (unsigned program = 0; r == 0 && program < FILTER_PROGRAMS; program++)
-		r = compare(old, new, (enum filter_program)program, at, &search);
+		r = compare(old, new, (enum filter_program)program, at, own, &search);
 	if (r == 0)
 		*ret = reach;
 	else

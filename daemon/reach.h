@@ -8,6 +8,7 @@
 #include <time.h>
 #include <jansson.h>
 
+struct rule_net;
 struct rules;
 
 struct reach {
@@ -16,10 +17,10 @@ struct reach {
 	bool cut;	 // it was too much to look at all: there may be more
 };
 
-// Of both programs, with the rules that hold at `at`; the first `most` changes are kept. Any thread (a job): fractions of a second, or
+// Of both programs, with the rules that hold at `at`, on a node that has these addresses (NULL: not known); the first `most` changes are kept. Any thread (a job): fractions of a second, or
 // some seconds (server/policy_diff.h). -ENOMEM.
-int reach_compare(const struct rules *old, const struct rules *new, time_t at, unsigned most,
-		  struct reach *ret);
+int reach_compare(const struct rules *old, const struct rules *new, time_t at,
+		  const struct rule_net *own, unsigned most, struct reach *ret);
 void reach_done(struct reach *reach);
 // On standard output, a line for what is gained and one for what is lost.
 void reach_print(const json_t *change);

@@ -286,10 +286,10 @@ static int start(struct policy_diff *diff)
 }
 
 int policy_diff_new(const struct rules *old, const struct rules *new, enum filter_program program,
-		    time_t at, struct policy_diff **ret)
+		    time_t at, const struct rule_net *own, struct policy_diff **ret)
 {
 	_cleanup_(policy_diff_freep) struct policy_diff *diff = calloc(1, sizeof(*diff));
-	int r = diff ? space_new(old, new, program, at, &diff->space) : -ENOMEM;
+	int r = diff ? space_new(old, new, program, at, own, &diff->space) : -ENOMEM;
 	if (r == 0)
 		r = start(diff);
 	if (r == 0)

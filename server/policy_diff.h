@@ -16,10 +16,11 @@ struct policy_change {
 	const char *gained, *lost; // services, "tcp/22, udp/53"; empty: none
 };
 
-// Of one program of both, with the rules that hold at `at`. Borrows both until policy_diff_free(). Returns a new diff. 10,000 rules
+// Of one program of both, with the rules that hold at `at`. `own` are the node's own addresses, NULL: not known. Borrows all until
+// policy_diff_free(). Returns a new diff. 10,000 rules
 // against the same with some changed take a fraction of a second, against quite others some seconds. -ENOMEM.
 int policy_diff_new(const struct rules *old, const struct rules *new, enum filter_program program,
-		    time_t at, struct policy_diff **ret);
+		    time_t at, const struct rule_net *own, struct policy_diff **ret);
 struct policy_diff *policy_diff_free(struct policy_diff *diff); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct policy_diff *, policy_diff_free);
 // Whether it was too much to look at all: then what is told is right, but there may be more.

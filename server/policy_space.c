@@ -8,19 +8,14 @@
 
 #include "base/table.h"
 #include "server/policy.h"
-#include "server/policy_words.h"
 #include "server/space_addr.h"
 #include "server/space_peer.h"
-
-// Positions of the words of one policy in the space.
-struct renamed {
-	unsigned *groups, *nets;
-};
+#include "server/space_word.h"
 
 struct building {
 	struct space *space;
-	struct table *words, *rules; // what is there already
-	struct renamed old, new;
+	struct table *rules; // what is there already
+	struct space_names old, new;
 	struct space_set all_services;
 	unsigned *scratch; // room for all services
 	bool *marks;	   // of services
@@ -28,134 +23,11 @@ struct building {
 
 static void building_done(struct building *building)
 {
-	table_free(building->words);
 	table_free(building->rules);
 	free(building->scratch);
 	free(building->marks);
-	free(building->old.groups);
-	free(building->old.nets);
-	free(building->new.groups);
-	free(building->new.nets);
-}
-
-// --- words
-
-static size_t text_size(const char *text)
-{
-	return text ? strlen(text) + 2 : 1;
-}
-
-static char *put_text(char *to, const char *text)
-{
-	*to++ = text != NULL;
-	return text ? stpcpy(to, text) + 1 : to;
-}
-
-// The entries of a group as bytes, so that equal ones are one word.
-static void *group_key(struct arena *arena, const struct rule_group *group, size_t *ret_size)
-{
-	size_t size = 1;
-	for (unsigned i = 0; i < group->peer_count; i++)
-		size += text_size(group->peers[i].identity) + text_size(group->peers[i].issuer) +
-			text_size(group->peers[i].unit) + 1;
-	char *key = arena_alloc(arena, size, 1), *to = key;
-	if (!key)
-		return NULL;
-	*to++ = 'g';
-	for (unsigned i = 0; i < group->peer_count; i++) {
-		to = put_text(to, group->peers[i].identity);
-		to = put_text(to, group->peers[i].issuer);
-		to = put_text(to, group->peers[i].unit);
-		*to++ = group->peers[i].hardware;
-	}
-	*ret_size = (size_t)(to - key);
-	return key;
-}
-
-static void *net_key(struct arena *arena, const struct rule_net *net, size_t *ret_size)
-{
-	const size_t each = sizeof(struct addr) + 1;
-	char *key = arena_alloc(arena, 1 + net->prefix_count * each, 1), *to = key;
-	if (!key)
-		return NULL;
-	*to++ = 'n';
-	for (unsigned i = 0; i < net->prefix_count; i++, to += each) {
-		memcpy(to, &net->prefixes[i].addr, sizeof(struct addr));
-		to[each - 1] = (char)net->prefixes[i].length;
-	}
-	*ret_size = (size_t)(to - key);
-	return key;
-}
-
-// The position of a word among those of its kind, at the end unless there is an equal one. -ENOMEM.
-static int intern(struct building *building, const void *key, size_t size, struct space_word *words,
-		  unsigned *count, unsigned *ret)
-{
-	const struct space_word *found = key ? table_find(building->words, key, size) : NULL;
-	*ret = found ? (unsigned)(found - words) : *count;
-	if (!key || found)
-		return key ? 0 : -ENOMEM;
-	return table_add(building->words, key, size, &words[(*count)++]);
-}
-
-static int add_groups(struct building *building, const struct rules *rules, unsigned *names)
-{
-	struct space *space = building->space;
-	char text[POLICY_WORD_MAX];
-	int r = 0;
-	for (unsigned i = 0; r == 0 && i < rules->group_count; i++) {
-		size_t size = 0;
-		const void *key = group_key(space->arena, &rules->groups[i], &size);
-		r = intern(building, key, size, space->groups, &space->group_count, &names[i]);
-		struct space_word *word = &space->groups[names[i]];
-		if (r < 0 || word->group)
-			continue;
-		word->group = &rules->groups[i];
-		word->name = arena_text(space->arena, policy_group_text(rules, i, text));
-		r = word->name ? 0 : -ENOMEM;
-	}
-	return r;
-}
-
-static int add_nets(struct building *building, const struct rules *rules, unsigned *names)
-{
-	struct space *space = building->space;
-	char text[POLICY_WORD_MAX];
-	int r = 0;
-	for (unsigned i = 0; r == 0 && i < rules->net_count; i++) {
-		size_t size = 0;
-		const void *key = net_key(space->arena, &rules->nets[i], &size);
-		r = intern(building, key, size, space->nets, &space->net_count, &names[i]);
-		struct space_word *word = &space->nets[names[i]];
-		if (r < 0 || word->net)
-			continue;
-		word->net = &rules->nets[i];
-		word->name = arena_text(space->arena, policy_net_text(rules, i, text));
-		r = word->name ? 0 : -ENOMEM;
-	}
-	return r;
-}
-
-static int make_words(struct building *building, const struct rules *old, const struct rules *new)
-{
-	struct space *space = building->space;
-	size_t groups = (size_t)old->group_count + new->group_count + 1;
-	size_t nets = (size_t)old->net_count + new->net_count + 1;
-	space->groups = arena_alloc(space->arena, groups, sizeof(*space->groups));
-	space->nets = arena_alloc(space->arena, nets, sizeof(*space->nets));
-	building->old.groups = calloc(groups, sizeof(unsigned));
-	building->old.nets = calloc(nets, sizeof(unsigned));
-	building->new.groups = calloc(groups, sizeof(unsigned));
-	building->new.nets = calloc(nets, sizeof(unsigned));
-	if (!space->groups || !space->nets || !building->old.groups || !building->old.nets ||
-	    !building->new.groups || !building->new.nets)
-		return -ENOMEM;
-	int r = add_groups(building, old, building->old.groups);
-	if (r == 0)
-		r = add_nets(building, old, building->old.nets);
-	if (r == 0)
-		r = add_groups(building, new, building->new.groups);
-	return r < 0 ? r : add_nets(building, new, building->new.nets);
+	space_names_done(&building->old);
+	space_names_done(&building->new);
 }
 
 // --- rules
@@ -179,7 +51,7 @@ static const unsigned *rename_words(struct arena *arena, const unsigned *words, 
 }
 
 static bool make_side(struct arena *arena, const struct rule_side *side,
-		      const struct renamed *names, struct space_side *ret)
+		      const struct space_names *names, struct space_side *ret)
 {
 	ret->any = side->any;
 	ret->group_count = side->group_count;
@@ -187,6 +59,17 @@ static bool make_side(struct arena *arena, const struct rule_side *side,
 	ret->groups = rename_words(arena, side->groups, side->group_count, names->groups);
 	ret->nets = rename_words(arena, side->nets, side->net_count, names->nets);
 	return ret->groups && ret->nets;
+}
+
+// What is for this node alone goes to its own addresses.
+static bool make_to(struct arena *arena, const struct rule *rule, const struct space_names *names,
+		    struct space_side *ret)
+{
+	if (!rule->own || !rule->to.any)
+		return make_side(arena, &rule->to, names, ret);
+	*ret = (struct space_side){.nets = arena_copy(arena, &names->own, 1, sizeof(names->own)),
+				   .net_count = 1};
+	return ret->nets;
 }
 
 // The first interval of a protocol that does not end before a port. `others` comes last, and is of no protocol.
@@ -305,7 +188,7 @@ static int add_rule(struct building *building, const struct space_rule *rule)
 static int add_rules(struct building *building, const struct rules *rules,
 		     enum filter_program program, time_t at, bool is_new)
 {
-	const struct renamed *names = is_new ? &building->new : &building->old;
+	const struct space_names *names = is_new ? &building->new : &building->old;
 	struct arena *arena = building->space->arena;
 	unsigned count;
 	const struct rule *list = rules_of(rules, program, &count);
@@ -315,7 +198,7 @@ static int add_rules(struct building *building, const struct rules *rules,
 		if (!policy_active(&list[i], at))
 			continue;
 		if (!make_side(arena, &list[i].from, names, &rule.from) ||
-		    !make_side(arena, &list[i].to, names, &rule.to) ||
+		    !make_to(arena, &list[i], names, &rule.to) ||
 		    !make_services(building, &list[i], &rule.services))
 			return -ENOMEM;
 		r = add_rule(building, &rule);
@@ -336,7 +219,7 @@ static int make_intervals(struct space *space, const struct rules *old, const st
 }
 
 static int build(struct building *building, const struct rules *old, const struct rules *new,
-		 enum filter_program program, time_t at)
+		 enum filter_program program, time_t at, const struct rule_net *own)
 {
 	struct space *space = building->space;
 	unsigned old_count, new_count;
@@ -344,7 +227,9 @@ static int build(struct building *building, const struct rules *old, const struc
 	rules_of(new, program, &new_count);
 	space->rules =
 		arena_alloc(space->arena, (size_t)old_count + new_count + 1, sizeof(*space->rules));
-	int r = space->rules ? make_words(building, old, new) : -ENOMEM;
+	int r = space->rules ? space_words_make(space, old, new, program, own, &building->old,
+						&building->new)
+			     : -ENOMEM;
 	if (r == 0)
 		r = make_intervals(space, old, new, program);
 	if (r == 0)
@@ -359,18 +244,17 @@ static int build(struct building *building, const struct rules *old, const struc
 }
 
 int space_new(const struct rules *old, const struct rules *new, enum filter_program program,
-	      time_t at, struct space **ret)
+	      time_t at, const struct rule_net *own, struct space **ret)
 {
 	_cleanup_(space_freep) struct space *space = calloc(1, sizeof(*space));
 	_cleanup_(building_done) struct building building = {.space = space};
 	if (!space)
 		return -ENOMEM;
 	space->arena = arena_new();
-	building.words = table_new();
 	building.rules = table_new();
-	if (!space->arena || !building.words || !building.rules)
+	if (!space->arena || !building.rules)
 		return -ENOMEM;
-	int r = build(&building, old, new, program, at);
+	int r = build(&building, old, new, program, at, own);
 	if (r < 0)
 		return r;
 	*ret = take(space);

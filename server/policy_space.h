@@ -64,9 +64,10 @@ struct space {
 	bool cut; // there are more kinds of peers than were looked at
 };
 
-// Of the rules of one program that hold at a time; the two may be one. Borrows both until space_free(). Returns a new space. -ENOMEM.
+// Of the rules of one program that hold at a time; the two may be one. `own` are the node's addresses; NULL: not known, and then none of
+// those that a rule names. Borrows all until space_free(). Returns a new space. -ENOMEM.
 int space_new(const struct rules *old, const struct rules *new, enum filter_program program,
-	      time_t at, struct space **ret);
+	      time_t at, const struct rule_net *own, struct space **ret);
 struct space *space_free(struct space *space); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct space *, space_free);
 

@@ -59,7 +59,7 @@ static void check(const struct rules *rules)
 	_cleanup_(filter_freep) struct filter *filter = NULL;
 	_cleanup_(policy_diff_freep) struct policy_diff *diff = NULL;
 	if (rules->rule_count > RULES_MAX || policy_compile(rules, NOW, &filter, NULL) < 0 ||
-	    policy_diff_new(&none, rules, FILTER_RULES, NOW, &diff) < 0)
+	    policy_diff_new(&none, rules, FILTER_RULES, NOW, NULL, &diff) < 0)
 		return;
 	ask(rules, filter, diff, "10.0.0.1", "10.20.0.5");
 	ask(rules, filter, diff, "fd00::1", "fd00::2");

@@ -157,6 +157,9 @@ def test_behind_a_router(world):
     said = berlin.mutun(*words, berlin.lan.inner4, check=False)
     assert said.returncode == 1 and "but not to there" in said.stdout, said
     berlin.configure(policy={"inbound": [rule("any", "10.30.0.0/24")]})
+    lines = [json.loads(line) for line in berlin.mutun("reload", "--plan", "--json").stdout.splitlines()]
+    reach = {(line["reach"]["to"], line["reach"]["lost"] != "") for line in lines if "reach" in line}
+    assert ("this node itself", True) in reach and ("10.30.0.0/24", False) in reach, reach
     berlin.reload()
     assert answered(gate.host, berlin.lan.inner4) == 2 and answered(gate.host, berlin.inner()) == 0
 

@@ -184,7 +184,7 @@ static void test_random(void **state)
 		unsigned seed = round, changes = 0;
 		struct rules old = random_rules(arena, &seed, NULL);
 		struct rules new = random_rules(arena, &seed, round % 3 ? &old : NULL);
-		assert_int_equal(policy_diff_new(&old, &new, FILTER_RULES, 1, &diff), 0);
+		assert_int_equal(policy_diff_new(&old, &new, FILTER_RULES, 1, NULL, &diff), 0);
 		assert_false(policy_diff_cut(diff));
 		compare(&old, &new, diff, &seed);
 		assert_int_equal(policy_diff_each(diff, count_change, &changes), 0);
@@ -207,13 +207,19 @@ static void say(const struct policy_change *change, void *data)
 		 change->to, change->gained, change->lost);
 }
 
-static void check_words(const struct rules *old, const struct rules *new, const char *expected)
+static void check_own(const struct rules *old, const struct rules *new, const struct rule_net *own,
+		      const char *expected)
 {
 	_cleanup_(policy_diff_freep) struct policy_diff *diff = NULL;
 	struct said said = {0};
-	assert_int_equal(policy_diff_new(old, new, FILTER_RULES, 1, &diff), 0);
+	assert_int_equal(policy_diff_new(old, new, FILTER_RULES, 1, own, &diff), 0);
 	assert_int_equal(policy_diff_each(diff, say, &said), 0);
 	assert_string_equal(said.text, expected);
+}
+
+static void check_words(const struct rules *old, const struct rules *new, const char *expected)
+{
+	check_own(old, new, NULL, expected);
 }
 
 static void test_words(void **state)
@@ -257,6 +263,37 @@ static void test_words(void **state)
 	check_words(&none, &third,
 		    "group:eng but not " D "eng-7 -> net:staging: +tcp/22 -\n" D
 		    "eng-7 -> net:staging but not host:wiki: +tcp/22 -\n");
+}
+
+// A rule that is for this node alone against one for everything, and one for a network in which it has an address, if that is known.
+static void test_own(void **state)
+{
+	static const struct prefix lan[] = {{{AF_INET, {10, 30}}, 16}};
+	static const struct prefix home[] = {{{AF_INET, {10, 30, 0, 1}}, 32},
+					     {{AF_INET6, {0xfd}}, 128}};
+	static const struct rule_net nets[] = {{"net:lan", lan, 1}};
+	static const struct rule_net own = {.prefixes = home, .prefix_count = 2};
+	static const unsigned zero[] = {0};
+	static const struct rule_service ssh = {.protocols = {6}, .first = 22, .last = 22};
+	const struct rule wide = {
+		.from.any = true, .to.any = true, .services = &ssh, .service_count = 1};
+	struct rule alone = wide, narrow = wide;
+	struct rules base = {.nets = nets, .net_count = 1, .rules = &alone, .rule_count = 1};
+	struct rules all = base, one = base;
+	(void)state;
+	alone.own = true;
+	narrow.to = (struct rule_side){.nets = zero, .net_count = 1};
+	all.rules = &wide;
+	one.rules = &narrow;
+	check_words(&base, &base, "");
+	check_words(&base, &all, "any -> anywhere but this node itself: +tcp/22 -\n");
+	check_words(&all, &base, "any -> anywhere but this node itself: + -tcp/22\n");
+	check_words(&base, &one, "any -> this node itself: + -tcp/22\nany -> net:lan: +tcp/22 -\n");
+	check_own(&base, &base, &own, "");
+	check_own(&base, &all, &own, "any -> anywhere but this node itself: +tcp/22 -\n");
+	check_own(
+		&base, &one, &own,
+		"any -> 10.30.0.0/16 without 10.30.0.1/32: +tcp/22 -\nany -> fd00::/128: + -tcp/22\n");
 }
 
 // --- classes of patterns
@@ -324,7 +361,8 @@ static void test_large(void **state)
 		unsigned changes = 0;
 		uint64_t begin = clock_ms();
 		assert_int_equal(
-			policy_diff_new(&before, i ? &empty : &after, FILTER_RULES, 1, &diff), 0);
+			policy_diff_new(&before, i ? &empty : &after, FILTER_RULES, 1, NULL, &diff),
+			0);
 		assert_int_equal(policy_diff_each(diff, count_change, &changes), 0);
 		print_message("%u changes, %llu ms\n", changes,
 			      (unsigned long long)(clock_ms() - begin));
@@ -336,9 +374,8 @@ static void test_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_random),
-		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_classes), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_words),	cmocka_unit_test(test_own),
 		cmocka_unit_test(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
