@@ -174,7 +174,7 @@ static struct peer *peer_at(const struct load *load, uint64_t turn)
 
 static void take_turn(struct load *load)
 {
-	uint64_t behind = load->count * PROBE_AGAIN_MS / load->keepalive_ms;
+	uint64_t behind = (uint64_t)load->count * PROBE_AGAIN_MS / load->keepalive_ms; // turns
 	struct peer *peer = peer_at(load, load->turn);
 	if (peer) {
 		check_data_path(load, number_of(peer));

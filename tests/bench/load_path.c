@@ -119,10 +119,14 @@ static void take_datagrams(struct load_path *paths)
 
 void load_path_run(struct load_path *paths)
 {
-	for (uint8_t slot = 0; slot < SOCKETS; slot++)
-		// Below 0: an ICMP error about what was sent.
-		while (datagram_receive(paths->fds[slot], slot, &paths->in) > 0)
+	for (uint8_t slot = 0; slot < SOCKETS; slot++) {
+		int n = DATAGRAM_BATCH;
+		while (n == DATAGRAM_BATCH) {
+			// Below 0: an ICMP error about what was sent.
+			n = datagram_receive(paths->fds[slot], slot, &paths->in);
 			take_datagrams(paths);
+		}
+	}
 	flush(paths);
 }
 
