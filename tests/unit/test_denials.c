@@ -38,8 +38,9 @@ static int set_up(void **state)
 	(void)state;
 	root = fixture_root("root");
 	mute = fixture_issue(root, &no_crl_sign);
-	issuing = fixture_intermediate(root, "issuing", DOMAIN, 0);
+	// In this order, so that the second one never outlives the issuing one.
 	second = fixture_intermediate(root, "second", DOMAIN, 0);
+	issuing = fixture_intermediate(root, "issuing", DOMAIN, 0);
 	narrow = fixture_intermediate(root, "narrow", "other.example", 0);
 	foreign_root = fixture_root("foreign");
 	foreign = fixture_intermediate(foreign_root, "foreign", DOMAIN, 0);

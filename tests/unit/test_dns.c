@@ -135,6 +135,15 @@ static void stop_service(void)
 	world.service = sd_bus_flush_close_unref(world.service);
 }
 
+static bool bus_listens(void)
+{
+	sd_bus *bus = NULL;
+	bool listens = sd_bus_open_system(&bus) >= 0;
+
+	sd_bus_unref(bus);
+	return listens;
+}
+
 static void start_bus(void)
 {
 	char path[64], address[80];
@@ -152,8 +161,7 @@ static void start_bus(void)
 		execlp("dbus-daemon", "dbus-daemon", option, "--nofork", "--nopidfile", NULL);
 		_exit(127);
 	}
-	snprintf(path, sizeof(path), "%s/bus", world.directory);
-	for (unsigned i = 0; i < ROUNDS && access(path, F_OK) < 0; i++) {
+	for (unsigned i = 0; i < ROUNDS && !bus_listens(); i++) {
 		if (waitpid(world.daemon, NULL, WNOHANG) > 0) {
 			world.daemon = 0;
 			skip(); // there is none here
