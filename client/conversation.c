@@ -18,6 +18,7 @@
 #include "tun/dataplane.h"
 #include "tun/herald.h"
 #include "tun/session.h"
+#include "tun/session_channel.h"
 #include "tun/witness.h"
 
 #define LINGER_MS 10000u // for the gateway's last word on an old channel
@@ -132,9 +133,11 @@ static int ensure_session(struct initiator *initiator, const char *identity)
 		release_session(initiator, bye.code, bye.text);
 	int r = session_new(initiator->tools.dataplane, true, identity, NULL, 15,
 			    &initiator->session);
-	if (r == 0)
-		session_set_stirred(initiator->session, initiator_tick, initiator);
-	return r;
+	if (r < 0)
+		return r;
+	session_set_stirred(initiator->session, initiator_tick, initiator);
+	session_channel_use(initiator->session, &initiator->current);
+	return 0;
 }
 
 static int push(struct initiator *initiator, const struct message_ready *ready, struct error *error)
@@ -223,6 +226,7 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 		initiator->told_begun = true;
 	}
 	session_probe(initiator->session, now);
+	session_channel_ready(initiator->session);
 	log_info("link %s: %s with %s, epoch %u%s%s", initiator->name,
 		 ready->resumed ? "session goes on" : "up", session_name(initiator->session),
 		 ready->epoch, ready->resumed ? ": " : "", ready->resumed ? initiator->reason : "");
@@ -443,8 +447,15 @@ void conversation_event(struct connection *connection, const struct channel_even
 	struct initiator *initiator = data;
 	switch (event->type) {
 	case CHANNEL_NONE:
-	case CHANNEL_PACKET:
 	case CHANNEL_BYTES:
+		return;
+	case CHANNEL_PACKET:
+		if (connection != initiator->next && initiator->session)
+			session_channel_take(initiator->session, event->packet, event->packet_size);
+		return;
+	case CHANNEL_ROOM:
+		if (initiator->session)
+			session_channel_ready(initiator->session);
 		return;
 	case CHANNEL_OPEN:
 		on_open(initiator, connection);

@@ -108,6 +108,9 @@ static void follow_session(struct initiator *initiator, uint64_t now)
 	switch (session_tick(initiator->session, now)) {
 	case SESSION_NOTHING:
 		return;
+	case SESSION_DOUBT:
+		initiator->ping_ms = now;
+		return;
 	case SESSION_REKEY:
 		initiator_reauth(initiator, "usage limit of the data keys");
 		return;

@@ -39,7 +39,9 @@ static void fill_session(struct libscols_line *row, const json_t *session)
 	char text[512];
 	scols_line_set_data(row, 0, ask_word(session, "identity"));
 	scols_line_set_data(row, 1, ask_list(session, "addresses", text, sizeof(text)));
-	scols_line_set_data(row, 2, ask_word(session, "endpoint"));
+	snprintf(text, sizeof(text), "%s %s", ask_word(session, "path"),
+		 ask_word(session, "endpoint"));
+	scols_line_set_data(row, 2, text);
 	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, ask_number(session, "epoch"));
 	scols_line_set_data(row, 3, text);
 	snprintf(text, sizeof(text), "%.2f ms", json_real_value(rtt));
@@ -51,7 +53,7 @@ static void fill_session(struct libscols_line *row, const json_t *session)
 
 static const struct kind sessions = {
 	.name = "sessions",
-	.columns = {"IDENTITY", "ADDRESSES", "ENDPOINT", "EPOCH", "RTT", "RECEIVED", "SENT",
+	.columns = {"IDENTITY", "ADDRESSES", "PATH", "EPOCH", "RTT", "RECEIVED", "SENT",
 		    "CERTIFICATE"},
 	.column_count = 8,
 	.fill = fill_session,

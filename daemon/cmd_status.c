@@ -88,6 +88,8 @@ static void print_session(const json_t *session)
 	putchar('\n');
 	printf("    path:        %s %s, ", ask_word(session, "path"),
 	       ask_word(session, "endpoint"));
+	if (json_is_string(json_object_get(session, "path_reason")))
+		printf("%s, ", ask_word(session, "path_reason"));
 	if (json_is_real(rtt))
 		printf("RTT %.2f ms", json_real_value(rtt));
 	else

@@ -214,7 +214,7 @@ static json_t *members_of(const struct witness_news *news)
 	json_t *members = audit_session(news->session);
 	session_status(news->session, &status);
 	json_object_set_new(members, "addresses", address_list(news));
-	if (status.has_path)
+	if (status.endpoint.addr.family != AF_UNSPEC)
 		json_object_set_new(members, "endpoint",
 				    json_string(endpoint_text(&status.endpoint, endpoint)));
 	return members;

@@ -57,6 +57,25 @@ static json_t *certificate(const struct verdict *verdict)
 	return object;
 }
 
+// NULL: packets go over UDP, or nowhere yet.
+static json_t *path_reason(const struct session_status *status, bool initiator)
+{
+	uint64_t now = clock_ms();
+	if (!status->in_channel)
+		return json_null();
+	if (!initiator)
+		return json_string("its packets come over TCP");
+	uint64_t left = status->udp_ask_ms > now ? status->udp_ask_ms - now : 0;
+	return json_sprintf("no answer over UDP, asked again in %u s", (unsigned)(left / 1000));
+}
+
+static const char *path_name(const struct session_status *status)
+{
+	if (!status->has_path)
+		return "none";
+	return status->in_channel ? "tcp" : "udp";
+}
+
 static json_t *session_report(const struct session *session, const char *link,
 			      const struct prefix *addresses, unsigned address_count,
 			      const struct prefix *routes, unsigned route_count)
@@ -75,10 +94,12 @@ static json_t *session_report(const struct session *session, const char *link,
 		session->initiator || route_count < NETWORKS_SHOWN ? route_count : NETWORKS_SHOWN;
 	json_object_set_new(object, "routes", prefixes(routes, shown));
 	json_object_set_new(object, "route_count", json_integer(route_count));
-	json_object_set_new(
-		object, "endpoint",
-		report_text(status.has_path ? endpoint_text(&status.endpoint, endpoint) : NULL));
-	json_object_set_new(object, "path", json_string(status.has_path ? "udp" : "none"));
+	json_object_set_new(object, "endpoint",
+			    report_text(status.endpoint.addr.family != AF_UNSPEC
+						? endpoint_text(&status.endpoint, endpoint)
+						: NULL));
+	json_object_set_new(object, "path", json_string(path_name(&status)));
+	json_object_set_new(object, "path_reason", path_reason(&status, session->initiator));
 	json_object_set_new(object, "mtu", json_integer(status.mtu));
 	json_object_set_new(object, "mtu_reason", json_string(status.mtu_reason));
 	json_object_set_new(object, "segments_singly", json_boolean(status.singly));

@@ -34,7 +34,8 @@ static const char *where_from(const struct trace_feed *trace, const struct note 
 	if (note->outbound || !session)
 		return NULL;
 	session_status(session, &status);
-	return status.has_path ? endpoint_text(&status.endpoint, text) : NULL;
+	return status.endpoint.addr.family != AF_UNSPEC ? endpoint_text(&status.endpoint, text)
+							: NULL;
 }
 
 // The stages that it passed, and the one that it did not.

@@ -15,6 +15,7 @@
 #include "tun/dataplane.h"
 #include "tun/host.h"
 #include "tun/offload.h"
+#include "tun/outlet.h"
 
 // By default one core is left to handshakes, control, and those who send and receive what the tunnel carries.
 static unsigned worker_count(const struct config *config)
@@ -61,6 +62,26 @@ static int on_stirred(sd_event_source *source, int fd, uint32_t revents, void *d
 	return 0;
 }
 
+static int on_outlet(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	(void)source;
+	(void)fd;
+	(void)revents;
+	outlet_run(dataplane_outlet(data), data);
+	return 0;
+}
+
+static int watch_dataplane(struct tunnel *tunnel, sd_event *event, struct error *error)
+{
+	struct dataplane *dataplane = tunnel->dataplane;
+	int r = sd_event_add_io(event, &tunnel->stirred, dataplane_stirred(dataplane), EPOLLIN,
+				on_stirred, dataplane);
+	if (r >= 0)
+		r = sd_event_add_io(event, &tunnel->outlet, outlet_fd(dataplane_outlet(dataplane)),
+				    EPOLLIN, on_outlet, dataplane);
+	return r < 0 ? error_set(error, -r, "cannot watch the sessions: %s", strerror(-r)) : 0;
+}
+
 int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *config,
 		 void (*network_changed)(void *data), void *data, struct error *error)
 {
@@ -88,10 +109,9 @@ int tunnel_start(struct tunnel *tunnel, sd_event *event, const struct config *co
 	r = dataplane_new(&dataplane, &tunnel->dataplane, error);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(event, &tunnel->stirred, dataplane_stirred(tunnel->dataplane), EPOLLIN,
-			    on_stirred, tunnel->dataplane);
+	r = watch_dataplane(tunnel, event, error);
 	if (r < 0)
-		return error_set(error, -r, "cannot watch the sessions: %s", strerror(-r));
+		return r;
 	tunnel->apply = apply_new(tunnel->host, dataplane_guard(tunnel->dataplane));
 	tunnel->dns = dns_new(event, host_interface_index(tunnel->host), interface->name);
 	tunnel->claims = claims_new();
@@ -106,6 +126,7 @@ void tunnel_done(struct tunnel *tunnel)
 	dns_free(tunnel->dns);
 	apply_free(tunnel->apply);
 	sd_event_source_disable_unref(tunnel->stirred);
+	sd_event_source_disable_unref(tunnel->outlet);
 	dataplane_free(tunnel->dataplane);
 	host_free(tunnel->host);
 }

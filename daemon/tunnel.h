@@ -17,6 +17,7 @@ struct host;
 struct tunnel {
 	struct host *host;
 	struct dataplane *dataplane;
+	sd_event_source *outlet; // what the workers have for channels
 	struct apply *apply;
 	struct dns *dns;
 	struct claims *claims;

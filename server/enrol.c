@@ -97,6 +97,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 	case CHANNEL_OPEN:
 	case CHANNEL_MESSAGE:
 	case CHANNEL_PACKET:
+	case CHANNEL_ROOM:
 		return; // not where HTTP is spoken
 	}
 }

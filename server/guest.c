@@ -78,6 +78,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 		return;
 	case CHANNEL_PACKET:
 	case CHANNEL_BYTES:
+	case CHANNEL_ROOM:
 		guest_refuse(guest, BYE_PROTOCOL, 0, "expected HELLO");
 		return;
 	case CHANNEL_CLOSED:

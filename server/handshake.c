@@ -161,6 +161,7 @@ static void on_event(struct connection *connection, const struct channel_event *
 	case CHANNEL_MESSAGE:
 	case CHANNEL_PACKET:
 	case CHANNEL_BYTES:
+	case CHANNEL_ROOM:
 		return; // not before CHANNEL_OPEN
 	}
 }

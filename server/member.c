@@ -15,6 +15,7 @@
 #include "tun/guard.h"
 #include "tun/herald.h"
 #include "tun/session.h"
+#include "tun/session_channel.h"
 #include "tun/subject.h"
 
 // Of a thousand that rest, those whose time has nearly come are looked at together.
@@ -59,6 +60,7 @@ static void tick(void *data)
 	dialogue_tick(&member->dialogue, member->current, clock_ms());
 	switch (session_tick(member->session, clock_ms())) {
 	case SESSION_NOTHING:
+	case SESSION_DOUBT:
 		break;
 	case SESSION_REKEY:
 		member_reauth(member, 0, "usage limit of the data keys");
@@ -112,6 +114,7 @@ int member_new(const struct member_tools *tools, const char *identity, const str
 		return r;
 	}
 	session_set_stirred(member->session, tick, member);
+	session_channel_use(member->session, &member->current);
 	*ret = member;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "tun/dataplane.h"
 #include "tun/herald.h"
 #include "tun/session.h"
+#include "tun/session_channel.h"
 
 static void forget(struct member *member, struct connection *connection)
 {
@@ -100,8 +101,13 @@ static void on_channel(struct connection *connection, const struct channel_event
 	switch (event->type) {
 	case CHANNEL_NONE:
 	case CHANNEL_OPEN:
-	case CHANNEL_PACKET:
 	case CHANNEL_BYTES:
+		return;
+	case CHANNEL_PACKET:
+		session_channel_take(member->session, event->packet, event->packet_size);
+		return;
+	case CHANNEL_ROOM:
+		session_channel_ready(member->session);
 		return;
 	case CHANNEL_MESSAGE:
 		on_message(member, connection, &event->message);
@@ -196,6 +202,7 @@ int member_take_channel(struct member *member, struct connection *connection,
 	member->current = connection;
 	session_heard(member->session, clock_ms());
 	send_ready(member, connection, resumed, &keys, routes, udp_port);
+	session_channel_ready(member->session);
 	herald_line_open(member->line, &hello->denials);
 	member->dialogue.spoken = hello->answers;
 	if (!resumed) {

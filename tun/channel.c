@@ -164,6 +164,16 @@ int channel_send(struct channel *channel, const struct message *message)
 	return r < 0 ? r : send_message(channel, message);
 }
 
+int channel_send_packets(struct channel *channel, const void *packets, size_t size, size_t segment)
+{
+	int r = check_sendable(channel);
+	buffer_consume(&channel->frame, channel->frame.size);
+	for (size_t at = 0; r == 0 && at < size; at += segment)
+		r = frame_put(&channel->frame, FRAME_PACKET, (const uint8_t *)packets + at,
+			      size - at < segment ? size - at : segment);
+	return r < 0 ? r : write_frame(channel);
+}
+
 int channel_send_packet(struct channel *channel, const void *packet, size_t size)
 {
 	int r = check_sendable(channel);

@@ -27,8 +27,9 @@ enum channel_event_type {
 	CHANNEL_MESSAGE, // event.message; release it with message_done()
 	CHANNEL_PACKET,	 // event.packet, borrowed until the next call into the channel
 	CHANNEL_BYTES,	 // the same, of a channel that speaks HTTP: what came, in any pieces
-	CHANNEL_CLOSED,	 // the peer closed in order, or the stream ended; nothing follows
-	CHANNEL_FAILED,	 // channel_error() says why; nothing follows
+	CHANNEL_ROOM, // of a connection: what waited to be sent has left, since connection_has_room() said no
+	CHANNEL_CLOSED, // the peer closed in order, or the stream ended; nothing follows
+	CHANNEL_FAILED, // channel_error() says why; nothing follows
 };
 
 struct channel_event {
@@ -62,6 +63,9 @@ void channel_output_done(struct channel *channel, size_t size); // `size` of the
 // -ENOMEM, and what message_encode() and frame_put() return.
 int channel_send(struct channel *channel, const struct message *message);
 int channel_send_packet(struct channel *channel, const void *packet, size_t size);
+// Packets of `segment` bytes each, the last maybe fewer, together at most CHANNEL_PACKETS_MAX bytes, in as few records as can be.
+#define CHANNEL_PACKETS_MAX (FRAME_MAX - 64 * FRAME_HEADER)
+int channel_send_packets(struct channel *channel, const void *packets, size_t size, size_t segment);
 // On a channel that speaks HTTP, of at most FRAME_MAX bytes. As above.
 int channel_send_bytes(struct channel *channel, const void *data, size_t size);
 // Says BYE (where that still works; `bye` may be NULL) and close_notify; output remains to be taken, and no event follows.

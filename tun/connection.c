@@ -29,6 +29,7 @@ struct connection {
 	sd_event *event;
 	sd_event_source *io, *timer, *later;
 	bool connecting;
+	bool wants_room; // CHANNEL_ROOM is to be told
 	bool over;	 // CHANNEL_CLOSED or CHANNEL_FAILED was told
 	bool last_words; // ... and the peer was told why
 	bool closing;	 // connection_close() took it
@@ -188,6 +189,24 @@ static bool receive(struct connection *connection)
 	return pump(connection);
 }
 
+bool connection_has_room(struct connection *connection)
+{
+	bool room = connection->event && !connection->connecting && !connection->over &&
+		    !has_output(connection);
+	connection->wants_room = !room;
+	return room;
+}
+
+// False: leave the connection alone.
+static bool tell_room(struct connection *connection)
+{
+	struct channel_event event = {.type = CHANNEL_ROOM};
+	if (!connection->wants_room || connection->over || has_output(connection))
+		return true;
+	connection->wants_room = false;
+	return deliver(connection, &event);
+}
+
 static bool finish_connect(struct connection *connection)
 {
 	int code = 0;
@@ -253,6 +272,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 		stays = receive(connection);
 	else
 		flush(connection);
+	if (stays)
+		stays = tell_room(connection);
 	if (stays)
 		rearm(connection);
 	return 0;
@@ -421,7 +442,8 @@ struct connection *connection_free(struct connection *connection)
 static int sent(struct connection *connection, int r)
 {
 	flush(connection);
-	rearm(connection);
+	if (connection->write_fault || has_output(connection))
+		rearm(connection);
 	// The channel failed: the handler hears of it from the loop.
 	if (r == -ENOTCONN && connection->event && !connection->over)
 		sd_event_source_set_enabled(connection->later, SD_EVENT_ONESHOT);
@@ -436,6 +458,12 @@ int connection_send(struct connection *connection, const struct message *message
 int connection_send_packet(struct connection *connection, const void *packet, size_t size)
 {
 	return sent(connection, channel_send_packet(connection->channel, packet, size));
+}
+
+int connection_send_packets(struct connection *connection, const void *packets, size_t size,
+			    size_t segment)
+{
+	return sent(connection, channel_send_packets(connection->channel, packets, size, segment));
 }
 
 int connection_send_bytes(struct connection *connection, const void *data, size_t size)

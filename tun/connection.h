@@ -3,6 +3,7 @@
 // handshakes run on the handshake threads, everything after CHANNEL_OPEN on the control thread.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -39,6 +40,10 @@ int connection_attach(struct connection *connection, sd_event *event, connection
 // As channel_send(); output is written at once or when the socket takes it.
 int connection_send(struct connection *connection, const struct message *message);
 int connection_send_packet(struct connection *connection, const void *packet, size_t size);
+int connection_send_packets(struct connection *connection, const void *packets, size_t size,
+			    size_t segment);
+// Whether nothing waits for the socket. If not, or where there is no loop, CHANNEL_ROOM comes once it is so.
+bool connection_has_room(struct connection *connection);
 int connection_send_bytes(struct connection *connection, const void *data, size_t size);
 // Sends BYE (`bye` may be NULL), stops delivering events, and frees the connection once the bytes are out and the peer has
 // closed, or after CONNECTION_LINGER_MS, or with its loop. Takes the connection. One that is detached, or still connecting,

@@ -50,8 +50,8 @@ uint8_t *datagram_room(const struct datagram_out *out, size_t size)
 
 static bool same_peer(const struct datagram_peer *a, const struct datagram_peer *b)
 {
-	return a->slot == b->slot && endpoint_equal(&a->remote, &b->remote) &&
-	       addr_equal(&a->local, &b->local);
+	return a->slot == b->slot && a->session == b->session &&
+	       endpoint_equal(&a->remote, &b->remote) && addr_equal(&a->local, &b->local);
 }
 
 static bool continues(const struct datagram_run *run, const struct datagram_peer *peer, uint8_t ecn,

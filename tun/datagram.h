@@ -19,7 +19,8 @@
 struct datagram_peer {
 	struct endpoint remote;
 	struct addr local; // source address to send from; AF_UNSPEC: the kernel chooses
-	uint8_t slot;	   // which of a worker's sockets
+	uint8_t slot;	   // which of a worker's sockets; DATAPLANE_CHANNEL: none
+	uint32_t session;  // whose channel it is then, by receiver index
 };
 
 // What was learned about the way to a peer; shared by all who send there.

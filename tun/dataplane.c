@@ -15,6 +15,7 @@
 #include "tun/host.h"
 #include "tun/ingress.h"
 #include "tun/note.h"
+#include "tun/outlet.h"
 #include "tun/path.h"
 #include "tun/session.h"
 #include "tun/steer.h"
@@ -37,6 +38,7 @@ struct dataplane {
 	struct worker *workers[PACKET_LANES_MAX];
 	struct endpoint listening[DATAPLANE_SLOTS]; // by slot; AF_UNSPEC: free
 	int noted;				    // eventfd
+	struct outlet *outlet;
 	struct trace *trace;
 	bool scattered; // a peer\'s lanes arrive at sockets that the kernel chooses
 	_Atomic(struct path *) retired;
@@ -103,8 +105,9 @@ int dataplane_new(const struct dataplane_options *options, struct dataplane **re
 	dataplane->options = *options;
 	dataplane->routes = routes_new();
 	dataplane->noted = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	dataplane->outlet = outlet_new();
 	int r = stir_init(&dataplane->stir);
-	if (!dataplane->routes || dataplane->noted < 0 || r < 0 ||
+	if (!dataplane->routes || dataplane->noted < 0 || !dataplane->outlet || r < 0 ||
 	    guard_init(&dataplane->guard) < 0)
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < options->workers; i++) {
@@ -137,6 +140,7 @@ struct dataplane *dataplane_free(struct dataplane *dataplane)
 	routes_free(dataplane->routes);
 	closep(&dataplane->noted);
 	stir_done(&dataplane->stir);
+	outlet_free(dataplane->outlet);
 	trace_free(dataplane->trace);
 	free(dataplane);
 	return NULL;
@@ -287,6 +291,11 @@ const struct trace *dataplane_trace(const struct dataplane *dataplane)
 	return dataplane->trace;
 }
 
+struct outlet *dataplane_outlet(struct dataplane *dataplane)
+{
+	return dataplane->outlet;
+}
+
 int dataplane_add_session(struct dataplane *dataplane, struct session *session)
 {
 	for (unsigned i = 0; i < INDEX_TRIES; i++) {
@@ -317,7 +326,7 @@ struct session *dataplane_find(struct dataplane *dataplane, uint32_t index)
 }
 
 static void post_link(struct worker *worker, uint32_t index, enum link_message_type type,
-		      size_t size)
+		      size_t size, bool by_udp)
 {
 	struct worker_task *task = calloc(1, sizeof(*task));
 	if (!task)
@@ -325,18 +334,24 @@ static void post_link(struct worker *worker, uint32_t index, enum link_message_t
 	task->link = type;
 	task->index = index;
 	task->size = size;
-	worker_post(worker, task);
+	task->by_udp = by_udp;
+	worker_post(worker, task, WORKER_INBOX_MAX);
+}
+
+void dataplane_ask_udp(struct dataplane *dataplane, uint32_t index)
+{
+	post_link(dataplane->workers[0], index, LINK_PROBE, 0, true);
 }
 
 void dataplane_probe_mtu(struct dataplane *dataplane, uint32_t index, size_t size)
 {
-	post_link(dataplane->workers[0], index, LINK_MTU_PROBE, size);
+	post_link(dataplane->workers[0], index, LINK_MTU_PROBE, size, false);
 }
 
 void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type)
 {
 	for (unsigned i = 0; i < dataplane->options.workers; i++)
-		post_link(dataplane->workers[i], index, type, 0);
+		post_link(dataplane->workers[i], index, type, 0, false);
 }
 
 bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
@@ -349,7 +364,10 @@ bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
 	task->peer = *input->peer;
 	task->ecn = input->ecn;
 	task->size = input->size;
-	return worker_post(dataplane->workers[worker], task);
+	task->handed_over = input->handed_over;
+	unsigned max = input->peer->slot == DATAPLANE_CHANNEL ? WORKER_INBOX_CHANNEL_MAX
+							      : WORKER_INBOX_MAX;
+	return worker_post(dataplane->workers[worker], task, max);
 }
 
 void dataplane_stir(struct dataplane *dataplane, const struct session *session)
@@ -429,6 +447,7 @@ static const char *const drop_names[] = {
 	[DROP_STATE] = "state",
 	[DROP_TTL] = "ttl",
 	[DROP_RATE] = "rate",
+	[DROP_CHANNEL] = "channel",
 };
 static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == DROP_LAST + 1, "a name for each");
 

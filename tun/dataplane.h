@@ -18,6 +18,7 @@ struct guard;
 struct host;
 struct ingress_input;
 struct note;
+struct outlet;
 struct path;
 struct session;
 struct trace;
@@ -27,7 +28,8 @@ struct worker;
 	18u // sockets per worker: two to dial from (IPv4, IPv6), the others to listen on
 #define DATAPLANE_DIAL_4     0u
 #define DATAPLANE_DIAL_6     1u
-#define DATAPLANE_INDEX_BITS 16u // slots of the index table; the other bits are random
+#define DATAPLANE_CHANNEL    DATAPLANE_SLOTS // in place of a socket: frames of the session's channel
+#define DATAPLANE_INDEX_BITS 16u	     // slots of the index table; the other bits are random
 
 struct dataplane_options {
 	struct host *host; // borrowed; has a TUN queue per worker
@@ -70,6 +72,9 @@ void dataplane_take_notes(struct dataplane *dataplane, unsigned max,
 void dataplane_set_trace(struct dataplane *dataplane, struct trace *trace);
 const struct trace *dataplane_trace(const struct dataplane *dataplane); // borrowed; NULL: none
 
+// What workers have to send in channels, for the control thread (tun/outlet.h). Borrowed.
+struct outlet *dataplane_outlet(struct dataplane *dataplane);
+
 // Index table. Adding chooses the session's index. -ENOSPC.
 int dataplane_add_session(struct dataplane *dataplane, struct session *session);
 void dataplane_remove_session(struct dataplane *dataplane, struct session *session);
@@ -80,7 +85,9 @@ struct session *dataplane_find(struct dataplane *dataplane, uint32_t index);
 void dataplane_send_link(struct dataplane *dataplane, uint32_t index, enum link_message_type type);
 // Asks one worker to send an MTU probe of `size` bytes of plaintext to that peer, and a small one on the same path.
 void dataplane_probe_mtu(struct dataplane *dataplane, uint32_t index, size_t size);
-// Wakes worker number `worker` to take a datagram that another one received; copies it. false: its inbox is full.
+// Asks one worker to ask for an answer over UDP, while packets go in the channel (session_channel.c).
+void dataplane_ask_udp(struct dataplane *dataplane, uint32_t index);
+// Wakes worker number `worker` to take a datagram that another one received, or that came in a channel; copies it. false: its inbox is full.
 bool dataplane_hand_over(struct dataplane *dataplane, unsigned worker,
 			 const struct ingress_input *input);
 // Sessions at rest that have packets again: any thread says which; the control thread calls session_stirred() of some of them, while

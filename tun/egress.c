@@ -7,7 +7,7 @@
 //   5 path_of        where its peer is
 //   6 terms_leave    how fast that peer may be, and what its prefixes are called there; then cut_piece, one packet of it
 //   7 egress_seal    number and seal, straight into the block to send
-//   8 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT)
+//   8 egress_flush   one call for all; runs of equal size to one peer leave in one piece (UDP_SEGMENT). What goes in a channel is handed over
 
 #include "tun/egress.h"
 
@@ -18,6 +18,7 @@
 #include "tun/clamp.h"
 #include "tun/cut.h"
 #include "tun/inner.h"
+#include "tun/outlet.h"
 #include "tun/pass.h"
 #include "tun/path.h"
 #include "tun/probe.h"
@@ -174,6 +175,14 @@ void egress_run(struct worker *worker)
 	egress_flush(worker);
 }
 
+static void send_runs(struct worker *worker, unsigned slot, unsigned from, unsigned to)
+{
+	int fd = atomic_load_explicit(&worker->sockets[slot], memory_order_acquire);
+	unsigned refused = fd >= 0 ? datagram_send(fd, &worker->out, from, to) : to - from;
+	if (refused)
+		atomic_fetch_add_explicit(&worker->drops[DROP_SEND], refused, memory_order_relaxed);
+}
+
 void egress_flush(struct worker *worker)
 {
 	struct datagram_out *out = &worker->out;
@@ -183,11 +192,10 @@ void egress_flush(struct worker *worker)
 		unsigned to = from + 1;
 		while (to < out->count && out->runs[to].peer.slot == slot)
 			to++;
-		int fd = atomic_load_explicit(&worker->sockets[slot], memory_order_acquire);
-		unsigned refused = fd >= 0 ? datagram_send(fd, out, from, to) : to - from;
-		if (refused)
-			atomic_fetch_add_explicit(&worker->drops[DROP_SEND], refused,
-						  memory_order_relaxed);
+		if (slot == DATAPLANE_CHANNEL)
+			outlet_put(worker, out, from, to);
+		else
+			send_runs(worker, slot, from, to);
 		from = to;
 	}
 	out->count = 0;

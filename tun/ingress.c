@@ -106,6 +106,19 @@ static bool same_peer(const struct datagram_peer *a, const struct datagram_peer 
 	return a->slot == b->slot && endpoint_equal(&a->remote, &b->remote);
 }
 
+// Whether a packet from elsewhere moves the path. Between UDP and the channel it is the initiator that chooses: nothing that comes moves
+// his own; and what he asks or answers over UDP while his packets go in the channel does not mean that they do not.
+static bool may_move(const struct arrival *arrival, const struct path *path)
+{
+	bool from_channel = arrival->peer->slot == DATAPLANE_CHANNEL;
+	if (!path || path_in_channel(path) == from_channel)
+		return true;
+	if (arrival->session->initiator)
+		return false;
+	bool link = arrival->plain_size && arrival->plain[0] >> 4 == 0;
+	return from_channel || !link || arrival->plain[0] == LINK_KEEPALIVE;
+}
+
 static void note_move(struct arrival *arrival)
 {
 	struct session *session = arrival->session;
@@ -139,7 +152,8 @@ static void note_peer(struct arrival *arrival)
 	struct path *path =
 		atomic_load_explicit(&session->paths[arrival->header.lane], memory_order_acquire);
 	if (!path || !same_peer(&path->peer, arrival->peer)) {
-		note_move(arrival);
+		if (may_move(arrival, path))
+			note_move(arrival);
 		return;
 	}
 	if (atomic_load_explicit(&path->doubted, memory_order_relaxed))
@@ -326,8 +340,10 @@ void ingress_datagram(struct worker *worker, const struct ingress_input *input)
 		drop = find_epoch(&arrival);
 	if (drop == DROP_NONE && arrival.lane->owner != worker->number) {
 		// Its window and context belong to another worker. A packet that was handed over once already met a new epoch.
+		struct ingress_input onward = *input;
+		onward.handed_over = true;
 		if (!input->handed_over &&
-		    dataplane_hand_over(worker->dataplane, arrival.lane->owner, input))
+		    dataplane_hand_over(worker->dataplane, arrival.lane->owner, &onward))
 			return;
 		drop = DROP_QUEUE;
 	}

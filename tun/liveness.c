@@ -14,9 +14,15 @@ static uint64_t later(uint64_t a, uint64_t b)
 
 static uint64_t dead_after(const struct liveness_facts *facts)
 {
+	uint64_t least = facts->in_channel ? DEAD_IN_CHANNEL_MS : DEAD_AFTER_MS;
 	if (facts->rtt_ns == 0)
-		return DEAD_UNMEASURED_MS;
-	return later(4 * facts->rtt_ns / 1000000, DEAD_AFTER_MS);
+		return later(least, DEAD_UNMEASURED_MS);
+	return later(4 * facts->rtt_ns / 1000000, least);
+}
+
+static uint64_t blocked_after(const struct liveness_facts *facts)
+{
+	return facts->rtt_ns ? dead_after(facts) : BLOCKED_UNMEASURED_MS;
 }
 
 void liveness_probing(struct liveness *liveness, uint64_t now_ms)
@@ -27,27 +33,41 @@ void liveness_probing(struct liveness *liveness, uint64_t now_ms)
 	liveness->probed_ms = now_ms;
 }
 
+// What is due while a probe is not answered.
+static enum liveness_wish judge_silence(struct liveness *liveness,
+					const struct liveness_facts *facts, uint64_t now_ms)
+{
+	uint64_t silent_ms = now_ms - liveness->probing_since_ms;
+	bool channel_lives =
+		!facts->in_channel && liveness->channel_heard_ms >= liveness->probing_since_ms;
+	enum liveness_wish wish = LIVENESS_NOTHING;
+	if (channel_lives && silent_ms >= blocked_after(facts))
+		wish = LIVENESS_BLOCKED;
+	else if (silent_ms >= dead_after(facts))
+		wish = LIVENESS_DEAD;
+	if (wish != LIVENESS_NOTHING) {
+		liveness->probing_since_ms = 0;
+		return wish;
+	}
+	if (now_ms < liveness->probe_next_ms)
+		return LIVENESS_NOTHING;
+	liveness_probing(liveness, now_ms);
+	return LIVENESS_DOUBT;
+}
+
 static enum liveness_wish tick_initiator(struct liveness *liveness,
 					 const struct liveness_facts *facts, uint64_t now_ms)
 {
 	if (liveness->probing_since_ms && facts->heard_ms >= liveness->probing_since_ms)
 		liveness->probing_since_ms = 0;
-	if (liveness->probing_since_ms) {
-		if (now_ms - liveness->probing_since_ms >= dead_after(facts)) {
-			liveness->probing_since_ms = 0;
-			return LIVENESS_DEAD;
-		}
-		if (now_ms < liveness->probe_next_ms)
-			return LIVENESS_NOTHING;
-	} else {
-		bool unanswered = facts->spoke_ms > facts->heard_ms &&
-				  now_ms >= facts->heard_ms + ANSWER_WITHIN_MS;
-		bool fell_silent = facts->received_ms > liveness->probed_ms &&
-				   now_ms >= facts->heard_ms + SILENCE_MS;
-		if (!unanswered && !fell_silent &&
-		    now_ms < liveness->probed_ms + liveness->keepalive_ms)
-			return LIVENESS_NOTHING;
-	}
+	if (liveness->probing_since_ms)
+		return judge_silence(liveness, facts, now_ms);
+	bool unanswered =
+		facts->spoke_ms > facts->heard_ms && now_ms >= facts->heard_ms + ANSWER_WITHIN_MS;
+	bool fell_silent =
+		facts->received_ms > liveness->probed_ms && now_ms >= facts->heard_ms + SILENCE_MS;
+	if (!unanswered && !fell_silent && now_ms < liveness->probed_ms + liveness->keepalive_ms)
+		return LIVENESS_NOTHING;
 	liveness_probing(liveness, now_ms);
 	return LIVENESS_PROBE;
 }

@@ -32,11 +32,19 @@ struct liveness_facts {
 	uint64_t spoke_ms;    // last inner packet sent
 	uint64_t received_ms; // last inner packet that came
 	uint64_t rtt_ns;      // 0: not measured yet
+	bool in_channel;      // packets go in the channel, not over UDP
 };
 
-enum liveness_wish { LIVENESS_NOTHING, LIVENESS_PROBE, LIVENESS_DEAD };
+enum liveness_wish {
+	LIVENESS_NOTHING,
+	LIVENESS_PROBE,
+	LIVENESS_DOUBT, // a probe, since the one before was not answered; and ask in the channel
+	LIVENESS_BLOCKED,
+	LIVENESS_DEAD,
+};
 
-// What is due now. LIVENESS_PROBE: the owner sends a probe; LIVENESS_DEAD is said once, then counting begins anew.
+// What is due now. LIVENESS_PROBE: the owner sends a probe. LIVENESS_BLOCKED: UDP does not get through, while the channel answers:
+// packets go in there from now on; LIVENESS_DEAD: neither is so. Each of them is said once, then counting begins anew.
 enum liveness_wish liveness_tick(struct liveness *liveness, const struct liveness_facts *facts,
 				 uint64_t now_ms);
 // The owner sends a probe for a reason of its own.

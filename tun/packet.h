@@ -55,8 +55,11 @@ enum packet_limits {
 		3,	      // bytes out per byte in, to an endpoint that has not answered a probe
 	PROBE_AGAIN_MS = 500, // an unanswered probe is repeated
 	DEAD_AFTER_MS = 1500, // of unanswered probes, or 4 x RTT where that is more
-	DEAD_UNMEASURED_MS = 4000, // the same while no RTT is known
-	ANSWER_WITHIN_MS = 500,	   // silence while sending, before a probe asks
+	DEAD_UNMEASURED_MS = 4000,    // the same while no RTT is known
+	BLOCKED_UNMEASURED_MS = 2500, // instead of the latter where the channel answers meanwhile
+	DEAD_IN_CHANNEL_MS =
+		6000, // at least, where packets go in the channel: TCP repeats what is lost
+	ANSWER_WITHIN_MS = 500, // silence while sending, before a probe asks
 	SILENCE_MS =
 		1000, // after packets of the peer, before a probe asks whether more should come
 	UNSEEN_MAX_MS = 30000, // an old epoch waits so long for the peer to show the new one
@@ -103,7 +106,8 @@ enum drop {
 	DROP_STATE,	 // no connection has such a packet at this point
 	DROP_TTL,	 // it has travelled far enough
 	DROP_RATE,	 // faster than the session may be
-	DROP_LAST = DROP_RATE,
+	DROP_CHANNEL,	 // in place of UDP, and the channel has not taken it in time
+	DROP_LAST = DROP_CHANNEL,
 };
 // "replay", "tag" ...: the word in status, logs and tests.
 const char *drop_name(enum drop drop);

@@ -6,7 +6,6 @@
 #include <openssl/rand.h>
 
 #include "pki/tls.h"
-#include "tun/dataplane.h"
 #include "tun/session.h"
 
 struct path *path_new(const struct datagram_peer *peer, bool confirmed)
@@ -35,7 +34,9 @@ void path_replace(struct session *session, unsigned lane, struct path *path)
 struct path *path_move(struct session *session, unsigned lane, const struct datagram_peer *peer,
 		       size_t size)
 {
-	struct path *path = path_new(peer, session_knows_address(session, &peer->remote.addr));
+	bool confirmed = peer->slot == DATAPLANE_CHANNEL ||
+			 session_knows_address(session, &peer->remote.addr);
+	struct path *path = path_new(peer, confirmed);
 	if (!path)
 		return NULL;
 	atomic_init(&path->in, size);

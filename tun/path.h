@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "tun/datagram.h"
+#include "tun/dataplane.h"
 
 struct epoch;
 struct session;
@@ -28,6 +29,12 @@ struct path {
 	uint64_t secret;
 	struct path *next; // in the list of the retired
 };
+
+// Whether it leads into the session's channel, and not over UDP.
+static inline bool path_in_channel(const struct path *path)
+{
+	return path->peer.slot == DATAPLANE_CHANNEL;
+}
 
 // A new path to `peer`; NULL: out of memory.
 struct path *path_new(const struct datagram_peer *peer, bool confirmed);

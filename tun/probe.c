@@ -72,10 +72,20 @@ void probe_send(struct worker *worker, struct session *session, enum link_messag
 	egress_flush(worker);
 }
 
+void probe_udp(struct worker *worker, struct session *session)
+{
+	struct path *path = atomic_load_explicit(&session->udp, memory_order_acquire);
+	if (!path)
+		return;
+	probe_path(worker, session, path);
+	egress_flush(worker);
+}
+
 void probe_mtu(struct worker *worker, struct session *session, size_t size)
 {
 	struct path *path = own_path(worker, session);
-	if (!path || size < sizeof(struct link_message) || size > PACKET_INNER_MAX)
+	if (!path || path_in_channel(path) || size < sizeof(struct link_message) ||
+	    size > PACKET_INNER_MAX)
 		return;
 	struct link_message message = message_of(LINK_MTU_PROBE, path->secret ^ clock_ns());
 	if (atomic_load_explicit(&path->confirmed, memory_order_relaxed)) {
@@ -140,7 +150,7 @@ static uint64_t judge_batches(struct session *session)
 void probe_batches(struct worker *worker, struct session *session, struct path *path)
 {
 	uint64_t next = atomic_load_explicit(&session->batch.next_ms, memory_order_relaxed);
-	if (worker->now_ms < next || !worker->out.segmentation ||
+	if (worker->now_ms < next || !worker->out.segmentation || path_in_channel(path) ||
 	    !atomic_load_explicit(&path->confirmed, memory_order_relaxed))
 		return;
 	// One of the workers does it.
@@ -160,17 +170,27 @@ void probe_batches(struct worker *worker, struct session *session, struct path *
 
 // --- answers
 
-// The path whose probe carried this token; NULL: none, or too long ago.
-static struct path *find_path(struct session *session, uint64_t token, uint64_t *ret_ns)
+// Whether a probe of this path carried the token, not too long ago.
+static bool is_answer(const struct path *path, uint64_t token, uint64_t *ret_ns)
 {
 	uint64_t now = clock_ns();
-	for (unsigned i = 0; i < PACKET_LANES_MAX; i++) {
-		struct path *path = atomic_load_explicit(&session->paths[i], memory_order_acquire);
-		uint64_t sent = path ? token ^ path->secret : UINT64_MAX;
-		if (sent > now || now - sent > RTT_MAX_NS)
-			continue;
-		*ret_ns = now - sent;
+	uint64_t sent = path ? token ^ path->secret : UINT64_MAX;
+	if (sent > now || now - sent > RTT_MAX_NS)
+		return false;
+	*ret_ns = now - sent;
+	return true;
+}
+
+// The path whose probe carried this token; NULL: none.
+static struct path *find_path(struct session *session, uint64_t token, uint64_t *ret_ns)
+{
+	struct path *path = atomic_load_explicit(&session->udp, memory_order_acquire);
+	if (is_answer(path, token, ret_ns))
 		return path;
+	for (unsigned i = 0; i < PACKET_LANES_MAX; i++) {
+		path = atomic_load_explicit(&session->paths[i], memory_order_acquire);
+		if (is_answer(path, token, ret_ns))
+			return path;
 	}
 	return NULL;
 }

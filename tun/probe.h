@@ -16,7 +16,9 @@ struct worker;
 void probe_path(struct worker *worker, struct session *session, struct path *path);
 // Sends a message to wherever this worker's packets go, at once. Not while a frame is at work.
 void probe_send(struct worker *worker, struct session *session, enum link_message_type type);
-// The same, with an MTU probe of `size` bytes and a small one behind it: what fills a queue loses the latter. An address that has not answered yet is asked whether it is
+// Asks over UDP while packets go in the channel.
+void probe_udp(struct worker *worker, struct session *session);
+// As probe_send(), with an MTU probe of `size` bytes and a small one behind it: what fills a queue loses the latter. An address that has not answered yet is asked whether it is
 // there, and no more: what gets lost on the way there says nothing of sizes.
 void probe_mtu(struct worker *worker, struct session *session, size_t size);
 // Runs of datagrams are about to leave on this path: finds out whether they arrive, now and then. A kernel or a driver that

@@ -43,6 +43,7 @@ static int control_new(bool initiator, const char *identity, const uint8_t *id,
 		.channel_heard_ms = clock_ms(),
 	};
 	control->switch_ms = CLOCK_NEVER;
+	control->waiting_end = &control->waiting;
 	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
 		control->retire_ms[i] = CLOCK_NEVER;
 	*ret = control;
@@ -135,8 +136,11 @@ struct session *session_free(struct session *session)
 		rcu_wait();
 		guard_leave(dataplane_guard(session->dataplane), session->subject);
 	}
+	if (session->control && session->dataplane)
+		session_channel_done(session);
 	for (unsigned i = 0; i < PACKET_LANES_MAX; i++)
 		free(atomic_load(&session->paths[i]));
+	free(atomic_load(&session->udp));
 	free(atomic_load(&session->known));
 	free(atomic_load(&session->translations));
 	if (session->control) {
@@ -287,17 +291,6 @@ void session_peer_sent(struct session *session, const uint64_t *sent, unsigned c
 	control->peer_sent_count = count;
 }
 
-void session_set_path(struct session *session, const struct datagram_peer *peer)
-{
-	const struct epoch *newest = session->control->newest;
-	unsigned lanes = newest ? newest->options.peer_lanes : 1;
-	for (unsigned i = 0; i < lanes; i++) {
-		struct path *path = path_new(peer, true);
-		if (path)
-			path_replace(session, i, path);
-	}
-}
-
 void session_set_known_address(struct session *session, const struct addr *addr)
 {
 	struct addr *copy = malloc(sizeof(*copy));
@@ -319,6 +312,7 @@ bool session_knows_address(const struct session *session, const struct addr *add
 void session_probe(struct session *session, uint64_t now_ms)
 {
 	liveness_probing(&session->control->liveness, now_ms);
+	detour_moved(&session->control->detour, now_ms);
 	mtu_moved(&session->control->mtu, now_ms);
 	dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
 }

@@ -56,6 +56,9 @@ struct session {
 	_Atomic(struct path *) paths[PACKET_LANES_MAX]; // by the peer's lane
 	_Atomic unsigned newest_lane;			// whose path was set last
 	_Atomic(struct addr *) known; // where the peer's TLS connection comes from
+	_Atomic(struct path *)
+		udp; // asked about while packets go in the channel; NULL: not, or its answer is the peer's to find
+	_Atomic size_t channel_bytes; // that wait for the channel (tun/outlet.h)
 
 	_Atomic(struct translations *) translations; // published; NULL: none
 	struct limit to_peer, from_peer;	     // rates: the control thread's
@@ -81,6 +84,7 @@ struct session {
 
 enum session_event {
 	SESSION_NOTHING,
+	SESSION_DOUBT,	 // a probe was not answered: ask in the channel whether that lives
 	SESSION_REKEY,	 // usage limit near: prove again soon
 	SESSION_DEAD,	 // the peer does not answer
 	SESSION_EXPIRED, // a certificate's time is over
@@ -103,8 +107,11 @@ struct session_status {
 	unsigned mtu; // and why
 	char mtu_reason[MTU_TEXT_MAX];
 	bool has_path;
-	struct endpoint endpoint;
-	bool singly; // see struct datagram_way
+	bool in_channel; // the path is the channel, not UDP
+	uint64_t
+		udp_ask_ms; // of an initiator: when it asks next whether UDP gets through; CLOCK_NEVER: its packets go over UDP
+	struct endpoint endpoint; // of the peer; AF_UNSPEC: there is no channel just now
+	bool singly;		  // see struct datagram_way
 	unsigned renewals;
 	uint64_t renewals_lost; // packets of the peer, in all of them
 	struct session_renewal renewal;

@@ -4,9 +4,14 @@
 
 #include "pki/credential.h"
 #include "pki/verify.h"
+#include "tun/backlog.h"
+#include "tun/detour.h"
 #include "tun/liveness.h"
 #include "tun/mtu.h"
 #include "tun/session.h"
+
+struct connection;
+struct parcel;
 
 struct session_control {
 	char *name;
@@ -31,7 +36,20 @@ struct session_control {
 	bool rekey_said;
 	void (*stirred)(void *data); // NULL: nobody listens
 	void *stirred_data;
+	struct connection *const *channel; // NULL: the owner has none
+	struct parcel *waiting;		   // for it, oldest first
+	struct parcel **waiting_end;
+	struct backlog backlog;	       // of those
+	struct detour detour;	       // the initiator's
+	struct datagram_peer udp_peer; // over UDP, where the initiator's packets go or would
+	bool in_channel;	       // of a responder: what was said of it last
 };
+
+// The other half of tun/session_channel.h: packets go in the channel from now on; what is due; all that waits is forgotten.
+void session_channel_enter(struct session *session, uint64_t now_ms);
+void session_channel_tick(struct session *session, uint64_t now_ms);
+uint64_t session_channel_deadline(const struct session *session, uint64_t now_ms);
+void session_channel_done(struct session *session);
 
 // Takes an epoch out of sight, waits for the workers, keeps its counts.
 void session_retire(struct session *session, unsigned slot);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <stdio.h>
+
 #include "tun/path.h"
+#include "tun/session_channel.h"
 #include "tun/session_control.h"
 
 time_t session_expires(const struct session_control *control)
@@ -23,8 +26,10 @@ void session_status(const struct session *session, struct session_status *ret)
 		.cipher = tx ? tx->options.cipher : CIPHER_AES_256_GCM,
 		.group = control->group,
 		.rtt_ns = session_load(&session->rtt_ns),
-		.mtu = control->mtu.current,
+		.mtu = atomic_load(&session->mtu),
 		.has_path = path != NULL,
+		.in_channel = path && path_in_channel(path),
+		.udp_ask_ms = detour_deadline(&control->detour),
 		.singly = atomic_load(&session->way.singly),
 		.renewals = control->renewals,
 		.renewals_lost = control->renewals_lost,
@@ -32,8 +37,13 @@ void session_status(const struct session *session, struct session_status *ret)
 		.expires = session_expires(control),
 		.verdict = control->verdict,
 	};
-	mtu_reason(&control->mtu, ret->mtu_reason);
-	if (path)
+	if (ret->in_channel)
+		snprintf(ret->mtu_reason, sizeof(ret->mtu_reason), "as agreed, over TCP");
+	else
+		mtu_reason(&control->mtu, ret->mtu_reason);
+	if (ret->in_channel)
+		ret->endpoint = session_channel_endpoint(session);
+	else if (path)
 		ret->endpoint = path->peer.remote;
 	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
 		session_add_totals(&ret->totals, atomic_load(&session->epochs[i]));

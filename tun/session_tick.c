@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tun/dataplane.h"
+#include "tun/session_channel.h"
 #include "tun/session_control.h"
 
 #define UNSEEN_AGAIN_MS \
@@ -28,24 +29,30 @@ static void retire_drained(struct session *session, uint64_t now_ms)
 	}
 }
 
-static bool is_dead(struct session *session, uint64_t now_ms)
+static enum session_event follow_liveness(struct session *session, uint64_t now_ms)
 {
 	struct liveness_facts facts = {
 		.heard_ms = session_load(&session->heard_ms),
 		.spoke_ms = session_load(&session->spoke_ms),
 		.received_ms = session_load(&session->received_ms),
 		.rtt_ns = session_load(&session->rtt_ns),
+		.in_channel = session_in_channel(session),
 	};
-	switch (liveness_tick(&session->control->liveness, &facts, now_ms)) {
+	enum liveness_wish wish = liveness_tick(&session->control->liveness, &facts, now_ms);
+	switch (wish) {
 	case LIVENESS_NOTHING:
-		return false;
+		return SESSION_NOTHING;
 	case LIVENESS_PROBE:
+	case LIVENESS_DOUBT:
 		dataplane_send_link(session->dataplane, session->index, LINK_PROBE);
-		return false;
+		return wish == LIVENESS_DOUBT ? SESSION_DOUBT : SESSION_NOTHING;
+	case LIVENESS_BLOCKED:
+		session_channel_enter(session, now_ms);
+		return SESSION_NOTHING;
 	case LIVENESS_DEAD:
-		return true;
+		return SESSION_DEAD;
 	}
-	return false;
+	return SESSION_NOTHING;
 }
 
 static void follow_mtu(struct session *session, uint64_t now_ms)
@@ -62,6 +69,10 @@ static void follow_mtu(struct session *session, uint64_t now_ms)
 		mtu_answered(mtu, answered, now_ms);
 	if (atomic_exchange(&session->moved, false))
 		mtu_moved(mtu, now_ms);
+	if (session_in_channel(session)) { // TCP carries all sizes
+		atomic_store(&session->mtu, mtu->ceiling);
+		return;
+	}
 	unsigned size = mtu_tick(mtu, &facts, now_ms);
 	if (size)
 		dataplane_probe_mtu(session->dataplane, session->index, size);
@@ -121,6 +132,7 @@ enum session_event session_tick(struct session *session, uint64_t now_ms)
 	if (now_ms >= control->switch_ms)
 		session_switch(session);
 	retire_drained(session, now_ms);
+	session_channel_tick(session, now_ms);
 	follow_mtu(session, now_ms);
 	if (clock_wall() >= session_expires(control))
 		return SESSION_EXPIRED;
@@ -131,10 +143,10 @@ enum session_event session_tick(struct session *session, uint64_t now_ms)
 		return SESSION_REKEY;
 	}
 	uint64_t before_ms = stirred_ms(session);
-	if (is_dead(session, now_ms))
-		return SESSION_DEAD;
-	rest(session, before_ms);
-	return SESSION_NOTHING;
+	enum session_event event = follow_liveness(session, now_ms);
+	if (event != SESSION_DEAD)
+		rest(session, before_ms);
+	return event;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -150,7 +162,8 @@ uint64_t session_deadline(const struct session *session)
 	if (!control->newest)
 		return CLOCK_NEVER;
 	next = earlier(next, control->switch_ms);
-	if (!session_rests(session))
+	next = earlier(next, session_channel_deadline(session, now_ms));
+	if (!session_rests(session) && !session_in_channel(session))
 		next = earlier(next, mtu_deadline(&control->mtu));
 	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
 		next = earlier(next, control->retire_ms[i]);

@@ -10,6 +10,8 @@
 
 #include "base/cleanup.h"
 
+// What waits in here cannot be dropped any more, and delays all that comes later.
+#define NOT_SENT_LOW	  32768
 #define USER_TIMEOUT_MS	  10000
 #define KEEPALIVE_IDLE_S  30
 #define KEEPALIVE_EVERY_S 10
@@ -25,6 +27,7 @@ static void set_options(int fd)
 		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
 		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S},
 		{IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
+		{IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW},
 	};
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		setsockopt(fd, options[i].level, options[i].name, &options[i].value,

@@ -63,6 +63,7 @@ enum trace_stage trace_stage_of(enum drop drop)
 	case DROP_CONGESTION:
 	case DROP_TTL:
 	case DROP_RATE:
+	case DROP_CHANNEL:
 		return TRACE_SENT;
 	}
 	return TRACE_SENT;

@@ -23,14 +23,23 @@
 #define EVENT_WAKE 101u
 #define EVENTS	   8
 
+static void run_link_task(struct worker *worker, const struct worker_task *task)
+{
+	struct session *session = dataplane_find(worker->dataplane, task->index);
+	if (!session)
+		return;
+	if (task->by_udp)
+		probe_udp(worker, session);
+	else if (task->link == LINK_MTU_PROBE)
+		probe_mtu(worker, session, task->size);
+	else
+		probe_send(worker, session, task->link);
+}
+
 static void run_task(struct worker *worker, const struct worker_task *task)
 {
 	if (task->link) {
-		struct session *session = dataplane_find(worker->dataplane, task->index);
-		if (session && task->link == LINK_MTU_PROBE)
-			probe_mtu(worker, session, task->size);
-		else if (session)
-			probe_send(worker, session, task->link);
+		run_link_task(worker, task);
 		return;
 	}
 	struct ingress_input input = {
@@ -38,7 +47,7 @@ static void run_task(struct worker *worker, const struct worker_task *task)
 		.size = task->size,
 		.peer = &task->peer,
 		.ecn = task->ecn,
-		.handed_over = true,
+		.handed_over = task->handed_over,
 	};
 	ingress_datagram(worker, &input);
 }
@@ -238,10 +247,9 @@ void worker_remove_socket(struct worker *worker, unsigned slot)
 	close(fd);
 }
 
-bool worker_post(struct worker *worker, struct worker_task *task)
+bool worker_post(struct worker *worker, struct worker_task *task, unsigned max)
 {
-	if (atomic_fetch_add_explicit(&worker->inbox_count, 1, memory_order_relaxed) >=
-	    WORKER_INBOX_MAX) {
+	if (atomic_fetch_add_explicit(&worker->inbox_count, 1, memory_order_relaxed) >= max) {
 		atomic_fetch_sub_explicit(&worker->inbox_count, 1, memory_order_relaxed);
 		free(task);
 		return false;

@@ -24,11 +24,15 @@ struct worker_task {
 	uint32_t index; // receiver index of the session
 	struct datagram_peer peer;
 	uint8_t ecn;
-	size_t size; // of the datagram, or of an MTU probe
+	bool by_udp;	  // a probe: wherever packets go now
+	bool handed_over; // by another worker
+	size_t size;	  // of the datagram, or of an MTU probe
 	uint8_t data[];
 };
 
 #define WORKER_INBOX_MAX 1024u
+#define WORKER_INBOX_CHANNEL_MAX \
+	512u // there may be so many before what came in a channel is refused
 
 struct worker {
 	struct dataplane *dataplane;
@@ -74,8 +78,8 @@ struct worker *worker_stop(struct worker *worker);
 int worker_add_socket(struct worker *worker, unsigned slot, int fd);
 void worker_remove_socket(struct worker *worker, unsigned slot);
 
-// Any thread. Takes the task; false (and the task is freed): the inbox is full.
-bool worker_post(struct worker *worker, struct worker_task *task);
+// Any thread. Takes the task; false (and the task is freed): `max` wait already.
+bool worker_post(struct worker *worker, struct worker_task *task, unsigned max);
 
 // An offload does not work here; status will say so.
 void worker_lacks(struct worker *worker, enum offload offload);

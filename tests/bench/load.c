@@ -302,6 +302,7 @@ static void on_channel(struct connection *connection, const struct channel_event
 	case CHANNEL_NONE:
 	case CHANNEL_PACKET:
 	case CHANNEL_BYTES:
+	case CHANNEL_ROOM:
 		return;
 	case CHANNEL_OPEN:
 		say_hello(peer);

@@ -176,6 +176,7 @@ static inline void on_peer_event(struct connection *connection, const struct cha
 	case CHANNEL_MESSAGE:
 	case CHANNEL_PACKET:
 	case CHANNEL_BYTES:
+	case CHANNEL_ROOM:
 		return;
 	}
 }

@@ -67,6 +67,10 @@ static uint64_t run(struct world *world, uint64_t until)
 		switch (liveness_tick(&world->liveness, &world->facts, world->now)) {
 		case LIVENESS_NOTHING:
 			break;
+		case LIVENESS_BLOCKED: // tests/unit/test_detour.c
+			fail();
+			break;
+		case LIVENESS_DOUBT:
 		case LIVENESS_PROBE:
 			if (world->answer_at == UINT64_MAX || world->answer_at < world->now)
 				world->answer_at = world->now + world->rtt_ms;
