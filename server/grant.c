@@ -42,7 +42,7 @@ static bool same_prefixes(const struct prefix *a, unsigned a_count, const struct
 	return a_count == b_count && (a_count == 0 || memcmp(a, b, a_count * sizeof(*a)) == 0);
 }
 
-// To make the table anew for each of thousands of sessions, of which none changes, would take long.
+// Thousands of sessions, of which most do not change, are asked with each reload.
 static bool same_routes(const struct grant *a, const struct grant *b)
 {
 	static const struct admit_peer nobody;

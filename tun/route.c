@@ -11,205 +11,271 @@
 #include "tun/lpm.h"
 #include "tun/session.h"
 
-// Of several with one prefix the first is in the snapshot: those with lower metrics stand before them.
-struct entry {
-	struct prefix prefix;
+// One of a session. Of those with one prefix, that with the lowest metric is first, and leads there.
+struct route {
 	struct session *session;
+	struct route *behind;  // of the same prefix
+	struct route *sibling; // of the same session
+	size_t at;	       // among all
 	unsigned metric;
+	struct prefix prefix;
+	bool leaves; // unless it turns out before the end of the call that it stays
 };
 
 struct routes {
-	_Atomic(struct lpm *) snapshot;
-	struct entry *entries;
+	struct lpm *table; // to sessions; the first route of a prefix is what this file keeps there
+	struct route **all;
 	size_t count;
 	size_t capacity;
-	_Atomic(struct lpm *) kept; // apart: each session that comes or goes makes a new snapshot
+	_Atomic(struct lpm *) kept; // apart: it changes with the configuration
 };
 
 struct routes *routes_new(void)
 {
-	return calloc(1, sizeof(struct routes));
+	_cleanup_(routes_freep) struct routes *routes = calloc(1, sizeof(*routes));
+	if (!routes)
+		return NULL;
+	routes->table = lpm_new(0);
+	return routes->table ? take(routes) : NULL;
 }
 
 struct routes *routes_free(struct routes *routes)
 {
 	if (!routes)
 		return NULL;
-	lpm_free(atomic_load(&routes->snapshot));
-	free(routes->entries);
+	for (size_t i = 0; i < routes->count; i++) {
+		routes->all[i]->session->routes = NULL;
+		free(routes->all[i]);
+	}
+	free(routes->all);
+	lpm_free(routes->table);
 	lpm_free(atomic_load(&routes->kept));
 	free(routes);
 	return NULL;
 }
 
+static struct route *first_of(const struct routes *routes, const struct prefix *prefix)
+{
+	struct prefix masked = prefix_masked(prefix);
+	return lpm_own(routes->table, &masked);
+}
+
 struct session *routes_owner(const struct routes *routes, const struct prefix *prefix)
 {
-	return lpm_exact(atomic_load(&routes->snapshot), prefix);
+	const struct route *first = first_of(routes, prefix);
+	return first ? first->session : NULL;
 }
 
-// Takes the table.
-static void publish(_Atomic(struct lpm *) *place, struct lpm *table)
+// --- those that are not in use yet, or not any more
+
+static void spare_free(struct route *spare)
 {
-	struct lpm *old = atomic_exchange(place, table);
-	rcu_wait();
-	lpm_free(old);
+	while (spare) {
+		struct route *route = spare;
+		spare = route->sibling;
+		free(route);
+	}
 }
 
-// Of the first `count` entries, with room for more. NULL: out of memory.
-static struct lpm *snapshot_new(const struct routes *routes, size_t count, size_t more)
+static int spare_new(size_t count, struct route **ret)
 {
-	struct lpm *snapshot = lpm_new(count + more);
-	for (size_t i = 0; snapshot && i < count; i++)
-		lpm_add(snapshot, &routes->entries[i].prefix, routes->entries[i].session);
-	return snapshot;
+	struct route *spare = NULL;
+	for (size_t i = 0; i < count; i++) {
+		struct route *route = calloc(1, sizeof(*route));
+		if (!route) {
+			spare_free(spare);
+			return -ENOMEM;
+		}
+		route->sibling = spare;
+		spare = route;
+	}
+	*ret = spare;
+	return 0;
 }
+
+static struct route *spare_take(struct route **spare)
+{
+	struct route *route = *spare;
+	*spare = route->sibling;
+	return route;
+}
+
+// --- into the table, and out of it
 
 static int reserve(struct routes *routes, size_t more)
 {
+	if (lpm_reserve(routes->table, more) < 0)
+		return -ENOMEM;
 	if (routes->count + more <= routes->capacity)
 		return 0;
 	size_t capacity = (routes->count + more) * 2;
-	struct entry *entries = reallocarray(routes->entries, capacity, sizeof(*entries));
-	if (!entries)
+	struct route **all = reallocarray(routes->all, capacity, sizeof(struct route *));
+	if (!all)
 		return -ENOMEM;
-	routes->entries = entries;
+	routes->all = all;
 	routes->capacity = capacity;
 	return 0;
 }
 
+// NULL: nobody has the prefix any more.
+static void set_first(struct routes *routes, const struct prefix *prefix, struct route *first)
+{
+	lpm_set(routes->table, prefix, first ? first->session : NULL, first);
+}
+
+// The session has another prefix. Takes the route, for which there is room.
+static void insert(struct routes *routes, struct route *route, const struct prefix *prefix,
+		   struct session *session, unsigned metric)
+{
+	struct route *before = first_of(routes, prefix);
+	*route = (struct route){
+		.session = session,
+		.sibling = session->routes,
+		.at = routes->count,
+		.metric = metric,
+		.prefix = prefix_masked(prefix),
+	};
+	session->routes = route;
+	routes->all[routes->count++] = route;
+	if (!before || before->metric > metric) {
+		route->behind = before;
+		set_first(routes, &route->prefix, route);
+		return;
+	}
+	while (before->behind && before->behind->metric <= metric)
+		before = before->behind;
+	route->behind = before->behind;
+	before->behind = route;
+}
+
+static void detach(struct routes *routes, struct route *route)
+{
+	struct route *before = first_of(routes, &route->prefix);
+	struct route *last = routes->all[--routes->count];
+	routes->all[route->at] = last;
+	last->at = route->at;
+	if (before == route) {
+		set_first(routes, &route->prefix, route->behind);
+		return;
+	}
+	while (before->behind != route)
+		before = before->behind;
+	before->behind = route->behind;
+}
+
+static void all_leave(const struct session *session)
+{
+	for (struct route *route = session->routes; route; route = route->sibling)
+		route->leaves = true;
+}
+
+// Those that leave. What came in their place is seen by all readers before they go.
+static void sweep(struct routes *routes, struct session *session)
+{
+	struct route **at = &session->routes;
+	while (*at && !(*at)->leaves)
+		at = &(*at)->sibling;
+	if (!*at)
+		return;
+	rcu_wait();
+	while (*at) {
+		struct route *route = *at;
+		if (!route->leaves) {
+			at = &route->sibling;
+			continue;
+		}
+		*at = route->sibling;
+		detach(routes, route);
+		free(route);
+	}
+	rcu_wait();
+}
+
+// --- what sessions have
+
 int routes_add(struct routes *routes, const struct prefix *prefixes, unsigned count,
 	       struct session *session)
 {
-	int r = reserve(routes, count);
-	_cleanup_(lpm_freep) struct lpm *snapshot = snapshot_new(routes, routes->count, count);
-	if (r < 0 || !snapshot)
-		return -ENOMEM;
-	size_t after = routes->count;
+	struct route *spare;
 	for (unsigned i = 0; i < count; i++) {
-		struct prefix prefix = prefix_masked(&prefixes[i]);
-		bool listed = lpm_exact(snapshot, &prefix) != NULL;
-		if (lpm_add(snapshot, &prefix, session) != session)
+		const struct session *owner = routes_owner(routes, &prefixes[i]);
+		if (owner && owner != session)
 			return -EEXIST;
-		if (!listed)
-			routes->entries[after++] =
-				(struct entry){.prefix = prefix, .session = session};
 	}
-	routes->count = after;
-	publish(&routes->snapshot, take(snapshot));
+	if (reserve(routes, count) < 0 || spare_new(count, &spare) < 0)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++)
+		if (!routes_owner(routes, &prefixes[i]))
+			insert(routes, spare_take(&spare), &prefixes[i], session, 0);
+	spare_free(spare);
 	return 0;
 }
 
-// `set`, which may be missing for want of memory, says what the list says.
-static bool kept(const struct prefix *prefix, const struct lpm *set, const struct prefix *keep,
-		 unsigned keep_count)
-{
-	if (set)
-		return lpm_exact(set, prefix) != NULL;
-	for (unsigned i = 0; i < keep_count; i++) {
-		struct prefix masked = prefix_masked(&keep[i]);
-		if (prefix_equal(prefix, &masked))
-			return true;
-	}
-	return false;
-}
-
-static struct lpm *set_new(const struct prefix *prefixes, unsigned count)
-{
-	struct lpm *set = lpm_new(count);
-	for (unsigned i = 0; set && i < count; i++) {
-		struct prefix masked = prefix_masked(&prefixes[i]);
-		lpm_add(set, &masked, set);
-	}
-	return set;
-}
-
-void routes_remove(struct routes *routes, const struct session *session, const struct prefix *keep,
+void routes_remove(struct routes *routes, struct session *session, const struct prefix *keep,
 		   unsigned keep_count)
 {
-	_cleanup_(lpm_freep) struct lpm *set = set_new(keep, keep_count);
-	size_t left = 0;
-	for (size_t i = 0; i < routes->count; i++) {
-		struct entry *entry = &routes->entries[i];
-		if (entry->session != session || kept(&entry->prefix, set, keep, keep_count))
-			routes->entries[left++] = *entry;
-	}
-	if (left == routes->count)
-		return;
-	routes->count = left;
-	// Without memory for a smaller copy there is none: the old one would lead into a session that is about to go.
-	publish(&routes->snapshot, snapshot_new(routes, left, 0));
-}
-
-static size_t place_of(const struct entry *entries, size_t count, unsigned metric)
-{
-	size_t at = 0;
-	while (at < count && entries[at].metric <= metric)
-		at++;
-	return at;
-}
-
-// Puts the list in its place among the entries, each prefix once. `set` holds them afterwards.
-static size_t insert_list(struct entry *entries, size_t count, struct session *session,
-			  const struct route_list *list, struct lpm *set)
-{
-	size_t at = place_of(entries, count, list->metric), more = 0;
-	memmove(entries + at + list->count, entries + at, (count - at) * sizeof(*entries));
-	for (unsigned i = 0; i < list->count; i++) {
-		struct prefix prefix = prefix_masked(&list->prefixes[i]);
-		if (lpm_exact(set, &prefix))
-			continue;
-		lpm_add(set, &prefix, session);
-		entries[at + more++] = (struct entry){prefix, session, list->metric};
-	}
-	memmove(entries + at + more, entries + at + list->count, (count - at) * sizeof(*entries));
-	return count + more;
+	all_leave(session);
+	for (unsigned i = 0; i < keep_count; i++)
+		for (struct route *route = first_of(routes, &keep[i]); route; route = route->behind)
+			if (route->session == session)
+				route->leaves = false;
+	sweep(routes, session);
 }
 
 // Whether somebody else has one of the prefixes with the same metric.
-static bool clashes(const struct entry *entries, size_t count, const struct session *session,
+static bool clashes(const struct routes *routes, const struct session *session,
 		    const struct route_list *list)
 {
-	_cleanup_(lpm_freep) struct lpm *set = set_new(list->prefixes, list->count);
-	for (size_t i = 0; i < count; i++)
-		if (entries[i].session != session && entries[i].metric == list->metric &&
-		    kept(&entries[i].prefix, set, list->prefixes, list->count))
+	for (unsigned i = 0; i < list->count; i++) {
+		const struct route *route = first_of(routes, &list->prefixes[i]);
+		while (route && (route->session == session || route->metric != list->metric))
+			route = route->behind;
+		if (route)
 			return true;
+	}
 	return false;
 }
 
-static size_t count_all(const struct route_list *lists, unsigned list_count)
+// Whether the session has the prefix, of a list before or with this metric: then that one stays.
+static bool stays(const struct routes *routes, const struct prefix *prefix,
+		  const struct session *session, unsigned metric)
 {
-	size_t count = 0;
-	for (unsigned i = 0; i < list_count; i++)
-		count += lists[i].count;
-	return count;
+	struct route *same = NULL;
+	for (struct route *route = first_of(routes, prefix); route; route = route->behind) {
+		if (route->session != session)
+			continue;
+		if (!route->leaves)
+			return true;
+		if (route->metric == metric)
+			same = route;
+	}
+	if (same)
+		same->leaves = false;
+	return same;
 }
 
 int routes_set(struct routes *routes, struct session *session, const struct route_list *lists,
 	       unsigned list_count)
 {
-	size_t room = routes->count + count_all(lists, list_count), count = 0;
-	_cleanup_(freep) struct entry *entries = calloc(room + 1, sizeof(*entries));
-	_cleanup_(lpm_freep) struct lpm *set = lpm_new(room);
-	_cleanup_(lpm_freep) struct lpm *snapshot = lpm_new(room);
-	if (!entries || !set || !snapshot)
-		return -ENOMEM;
-	for (size_t i = 0; i < routes->count; i++)
-		if (routes->entries[i].session != session)
-			entries[count++] = routes->entries[i];
+	struct route *spare;
+	size_t count = 0;
 	for (unsigned i = 0; i < list_count; i++) {
-		if (clashes(entries, count, session, &lists[i]))
+		if (clashes(routes, session, &lists[i]))
 			return -EEXIST;
-		count = insert_list(entries, count, session, &lists[i], set);
+		count += lists[i].count;
 	}
-	for (size_t i = 0; i < count; i++)
-		lpm_add(snapshot, &entries[i].prefix, entries[i].session);
-	struct entry *old = routes->entries;
-	routes->entries = take(entries);
-	routes->count = count;
-	routes->capacity = room + 1;
-	free(old);
-	publish(&routes->snapshot, take(snapshot));
+	if (reserve(routes, count) < 0 || spare_new(count, &spare) < 0)
+		return -ENOMEM;
+	all_leave(session);
+	for (unsigned i = 0; i < list_count; i++)
+		for (unsigned n = 0; n < lists[i].count; n++) {
+			const struct prefix *prefix = &lists[i].prefixes[n];
+			if (!stays(routes, prefix, session, lists[i].metric))
+				insert(routes, spare_take(&spare), prefix, session,
+				       lists[i].metric);
+		}
+	spare_free(spare);
+	sweep(routes, session);
 	return 0;
 }
 
@@ -222,7 +288,9 @@ int routes_keep(struct routes *routes, const struct prefix *prefixes, size_t cou
 		struct prefix prefix = prefix_masked(&prefixes[i]);
 		lpm_add(kept, &prefix, routes);
 	}
-	publish(&routes->kept, kept);
+	struct lpm *old = atomic_exchange(&routes->kept, kept);
+	rcu_wait();
+	lpm_free(old);
 	return 0;
 }
 
@@ -236,8 +304,8 @@ bool routes_at(const struct routes *routes, size_t position, struct prefix *ret,
 {
 	if (position >= routes->count)
 		return false;
-	*ret = routes->entries[position].prefix;
-	*ret_session = routes->entries[position].session;
+	*ret = routes->all[position]->prefix;
+	*ret_session = routes->all[position]->session;
 	return true;
 }
 
@@ -252,8 +320,7 @@ static bool is_kept(const struct routes *routes, const struct addr *addr, unsign
 struct session *route_lookup(const struct routes *routes, const struct addr *addr)
 {
 	unsigned length;
-	struct session *session = lpm_find_length(
-		atomic_load_explicit(&routes->snapshot, memory_order_acquire), addr, &length);
+	struct session *session = lpm_find_length(routes->table, addr, &length);
 	bool keeps = session && session->initiator && is_kept(routes, addr, length);
 	return keeps ? NULL : session;
 }

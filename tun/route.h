@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routes: prefix -> session, longest match (RFC 4632, 5.1). An immutable snapshot for the workers, published whole; the
-// control thread keeps the list it is built from.
+// Routes: prefix -> session, longest match (RFC 4632, 5.1). One table for the workers, in which the control thread changes what a
+// session brings or takes away, and nothing else: what that costs does not depend on how many others there are.
 #pragma once
 
 #include <stddef.h>
@@ -12,16 +12,15 @@ struct routes;
 struct session;
 
 struct routes *routes_new(void); // NULL: out of memory
-struct routes *
-routes_free(struct routes *routes); // no reader may be left; takes NULL, returns NULL
+// No reader may be left; the sessions of those that are left forget them. Takes NULL, returns NULL.
+struct routes *routes_free(struct routes *routes);
 DEFINE_CLEANUP(struct routes *, routes_free);
 
 // Control thread. The owner of a prefix already there stays: -EEXIST. `session` is borrowed until it is removed.
-// Publishes the new snapshot and waits for the readers of the old one.
 int routes_add(struct routes *routes, const struct prefix *prefixes, unsigned count,
 	       struct session *session);
-// Removes all routes of the session but those in `keep` (may be NULL), likewise.
-void routes_remove(struct routes *routes, const struct session *session, const struct prefix *keep,
+// Removes all routes of the session but those in `keep` (may be NULL), and waits for the readers.
+void routes_remove(struct routes *routes, struct session *session, const struct prefix *keep,
 		   unsigned keep_count);
 // What one session has: prefixes, and how it stands to other sessions with the same ones.
 struct route_list {
@@ -29,8 +28,8 @@ struct route_list {
 	unsigned count;
 	unsigned metric; // the lowest owns the prefix; when its session ends, the next does
 };
-// From now on exactly this is the session's, in one step. -EEXIST: another session has one of these prefixes with the same metric;
-// -ENOMEM. Then nothing has changed.
+// From now on exactly this is the session's. What it had before and has no more goes last, when all readers see what has come. -EEXIST:
+// another session has one of these prefixes with the same metric; -ENOMEM. Then nothing has changed.
 int routes_set(struct routes *routes, struct session *session, const struct route_list *lists,
 	       unsigned list_count);
 // The owner of exactly this prefix; NULL.
@@ -39,7 +38,7 @@ struct session *routes_owner(const struct routes *routes, const struct prefix *p
 // longer one, a shorter one does not lead into a link either. Copies them. -ENOMEM: nothing has changed.
 int routes_keep(struct routes *routes, const struct prefix *prefixes, size_t count);
 size_t routes_count(const struct routes *routes);
-// Those too that another session owns meanwhile, behind it. False past the end.
+// In no order; those too that another session owns meanwhile. False past the end. When one is removed, another one gets its position.
 bool routes_at(const struct routes *routes, size_t position, struct prefix *ret,
 	       struct session **ret_session);
 

@@ -23,6 +23,7 @@
 struct channel;
 struct credential;
 struct dataplane;
+struct route;
 struct path;
 struct subject;
 struct translations;
@@ -79,6 +80,7 @@ struct session {
 	// Set by the control thread; the worker that has the first inner packet after that clears it, and says so.
 	_Atomic bool resting;
 
+	struct route *routes;		 // the control thread's, and tun/route.c's alone
 	struct session_control *control; // the control thread's own
 };
 
