@@ -21,7 +21,9 @@
 #include "tun/session_channel.h"
 #include "tun/witness.h"
 
-#define LINGER_MS 10000u // for the gateway's last word on an old channel
+#define PING_PERIODS   4u
+#define PING_WITHIN_MS 60000u
+#define LINGER_MS      10000u // for the gateway's last word on an old channel
 
 void conversation_error(struct initiator *initiator, const struct error *error)
 {
@@ -188,6 +190,16 @@ static void give_up(struct initiator *initiator, const struct error *error)
 	link_failed(initiator->link, 0, clock_ms());
 }
 
+// Of the keepalive period. Probes on the data path say every period whether the gateway lives; the channel beside them is kept open,
+// and forgotten by no translation on the way.
+static uint64_t ping_every_ms(uint64_t keepalive_ms)
+{
+	uint64_t few = PING_PERIODS * keepalive_ms;
+	if (few > PING_WITHIN_MS)
+		few = PING_WITHIN_MS;
+	return few > keepalive_ms ? few : keepalive_ms;
+}
+
 static void on_ready(struct initiator *initiator, const struct message_ready *ready)
 {
 	uint64_t now = clock_ms();
@@ -213,8 +225,8 @@ static void on_ready(struct initiator *initiator, const struct message_ready *re
 	initiator->next = NULL;
 	linger(initiator, take(initiator->current), now);
 	initiator->current = connection;
-	initiator->keepalive_ms = ready->keepalive_s * 1000ull;
-	initiator->ping_ms = now + initiator->keepalive_ms;
+	initiator->ping_every_ms = ping_every_ms(ready->keepalive_s * 1000ull);
+	initiator->ping_ms = now + initiator->ping_every_ms;
 	initiator->pong_due_ms = CLOCK_NEVER;
 	initiator->last_error.code = 0;
 	link_ready(initiator->link, now);

@@ -148,7 +148,7 @@ static void follow_channel(struct initiator *initiator, uint64_t now)
 	}
 	if (now < initiator->ping_ms)
 		return;
-	initiator->ping_ms = now + initiator->keepalive_ms;
+	initiator->ping_ms = now + initiator->ping_every_ms;
 	if (connection_send(initiator->current, &ping) == 0 &&
 	    initiator->pong_due_ms == CLOCK_NEVER)
 		initiator->pong_due_ms = now + PONG_WITHIN_MS;

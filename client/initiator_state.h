@@ -32,7 +32,7 @@ struct initiator {
 	struct endpoint endpoint; // dialled last
 	uint64_t ping_ms;	  // when the next PING is due
 	uint64_t pong_due_ms;	  // CLOCK_NEVER: none is awaited
-	uint64_t keepalive_ms;
+	uint64_t ping_every_ms;
 
 	struct session *session;
 	struct herald_line *line; // NULL: no herald
