@@ -257,16 +257,14 @@ unsigned gateway_disconnect(struct gateway *gateway, const char *identity)
 
 unsigned gateway_reauth(struct gateway *gateway, const char *identity, const char *reason)
 {
-	uint64_t cursor = ROSTER_END;
-	unsigned count = 0;
-	struct member *member;
-	while ((member = roster_before(gateway->roster, &cursor))) {
-		if (identity && strcmp(identity, member_identity(member)) != 0)
-			continue;
-		member_reauth(member, identity ? 0 : gateway->options.reauth_within_s, reason);
-		count++;
+	if (!identity) {
+		review_start(gateway->review, gateway->context, false, reason);
+		return (unsigned)roster_count(gateway->roster);
 	}
-	return count;
+	struct member *member = roster_find(gateway->roster, identity);
+	if (member)
+		member_reauth(member, 0, reason);
+	return member != NULL;
 }
 
 void gateway_refuse(const struct gateway *gateway, const char *identity,

@@ -72,7 +72,7 @@ void gateway_set_context(struct gateway *gateway, struct tls_context *context, b
 			 const char *reason);
 // The number of sessions that it was (0 or 1).
 unsigned gateway_disconnect(struct gateway *gateway, const char *identity);
-// `identity` NULL: everybody. Returns the number asked.
+// `identity` NULL: everybody, soon, as after gateway_set_context(). Returns the number asked.
 unsigned gateway_reauth(struct gateway *gateway, const char *identity, const char *reason);
 
 // As member_refuse() and member_ask(), by identity; who is not there hears nothing (-ENOTCONN).
