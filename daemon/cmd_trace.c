@@ -30,7 +30,9 @@ static void print_stage(const json_t *line, const char *stage)
 	if (strcmp(stage, "received") == 0) {
 		bool out = strcmp(ask_text(line, "way"), "out") == 0;
 		const char *path = ask_text(line, "path");
-		printf("  received  %s%s%s\n", out ? "from the TUN device" : "over UDP",
+		bool tcp = strcmp(ask_text(line, "over"), "tcp") == 0;
+		const char *over = tcp ? "over TCP" : "over UDP";
+		printf("  received  %s%s%s\n", out ? "from the TUN device" : over,
 		       *path ? ", peer at " : "", path);
 	} else if (strcmp(stage, "source") == 0) {
 		printf("  source    %s belongs to %s\n", ask_text(line, "from_address"),

@@ -27,15 +27,19 @@ struct trace_feed {
 	bool begun;
 };
 
-static const char *where_from(const struct trace_feed *trace, const struct note *note, char *text)
+// Where a packet of a peer came from.
+static void add_path(const struct trace_feed *trace, const struct note *note, json_t *line)
 {
 	const struct session *session = dataplane_find(trace->dataplane, note->session_index);
 	struct session_status status;
+	char text[ENDPOINT_TEXT_MAX];
 	if (note->outbound || !session)
-		return NULL;
+		return;
 	session_status(session, &status);
-	return status.endpoint.addr.family != AF_UNSPEC ? endpoint_text(&status.endpoint, text)
-							: NULL;
+	json_object_set_new(line, "over", json_string(status.in_channel ? "tcp" : "udp"));
+	if (status.endpoint.addr.family != AF_UNSPEC)
+		json_object_set_new(line, "path",
+				    json_string(endpoint_text(&status.endpoint, text)));
 }
 
 // The stages that it passed, and the one that it did not.
@@ -56,8 +60,6 @@ static json_t *stages_of(const struct note *note)
 static json_t *line_of(const struct trace_feed *trace, const struct sighting *sighting)
 {
 	const struct note *note = sighting->note;
-	char endpoint[ENDPOINT_TEXT_MAX];
-	const char *path = where_from(trace, note, endpoint);
 	bool dropped = note->drop != DROP_NONE;
 	json_t *line = sighting_json(sighting);
 	if (!line)
@@ -67,8 +69,7 @@ static json_t *line_of(const struct trace_feed *trace, const struct sighting *si
 	json_object_set_new(line, "at_ns", json_integer((json_int_t)note->at_ns));
 	json_object_set_new(line, "read", json_boolean(note->read));
 	json_object_set_new(line, "way", json_string(note->outbound ? "out" : "in"));
-	if (path)
-		json_object_set_new(line, "path", json_string(path));
+	add_path(trace, note, line);
 	json_object_set_new(line, "stages", stages_of(note));
 	if (note->stage > TRACE_JUDGED)
 		json_object_set_new(line, "flow", json_string(note->hit ? "known" : "begun"));

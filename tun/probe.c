@@ -171,9 +171,8 @@ void probe_batches(struct worker *worker, struct session *session, struct path *
 // --- answers
 
 // Whether a probe of this path carried the token, not too long ago.
-static bool is_answer(const struct path *path, uint64_t token, uint64_t *ret_ns)
+static bool is_answer(const struct path *path, uint64_t token, uint64_t now, uint64_t *ret_ns)
 {
-	uint64_t now = clock_ns();
 	uint64_t sent = path ? token ^ path->secret : UINT64_MAX;
 	if (sent > now || now - sent > RTT_MAX_NS)
 		return false;
@@ -184,12 +183,13 @@ static bool is_answer(const struct path *path, uint64_t token, uint64_t *ret_ns)
 // The path whose probe carried this token; NULL: none.
 static struct path *find_path(struct session *session, uint64_t token, uint64_t *ret_ns)
 {
+	uint64_t now = clock_ns();
 	struct path *path = atomic_load_explicit(&session->udp, memory_order_acquire);
-	if (is_answer(path, token, ret_ns))
+	if (is_answer(path, token, now, ret_ns))
 		return path;
 	for (unsigned i = 0; i < PACKET_LANES_MAX; i++) {
 		path = atomic_load_explicit(&session->paths[i], memory_order_acquire);
-		if (is_answer(path, token, ret_ns))
+		if (is_answer(path, token, now, ret_ns))
 			return path;
 	}
 	return NULL;

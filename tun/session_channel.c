@@ -15,9 +15,9 @@
 #include "tun/path.h"
 #include "tun/session_control.h"
 
-#define LOOK_MS	   1000u // at whether a peer's packets still come in the channel
-#define TARGET_MS  20u	 // that packets may wait for the channel
-#define QUIET_MS   (DRAIN_MIN_MS + 2000u)
+#define LOOK_MS	   1000u		  // at whether a peer's packets still come in the channel
+#define TARGET_MS  20u			  // that packets may wait for the channel
+#define QUIET_MS   (DRAIN_MIN_MS + 2000u) // after new keys, without questions over UDP
 #define CHUNK_SIZE 16000u // bytes that are sent at once: one TLS record with the headers of frames
 
 void session_channel_use(struct session *session, struct connection *const *current)
