@@ -11,21 +11,17 @@
 #include "base/cleanup.h"
 
 // What waits in here cannot be dropped any more, and delays all that comes later.
-#define NOT_SENT_LOW	  32768
-#define USER_TIMEOUT_MS	  10000
-#define KEEPALIVE_IDLE_S  30
-#define KEEPALIVE_EVERY_S 10
+#define NOT_SENT_LOW	32768
+#define USER_TIMEOUT_MS 10000
 
-// Best effort: none of these can fail on a TCP socket.
+// Best effort: none of these can fail on a TCP socket. No SO_KEEPALIVE: together with TCP_USER_TIMEOUT the first probe that gets
+// lost ends the connection. Both ends ask for signs of life themselves.
 static void set_options(int fd)
 {
 	static const struct {
 		int level, name, value;
 	} options[] = {
 		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{SOL_SOCKET, SO_KEEPALIVE, 1},
-		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
-		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S},
 		{IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
 		{IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOT_SENT_LOW},
 	};
