@@ -79,6 +79,14 @@ static int compare(const void *a, const void *b)
 	return prefix_compare(a, b);
 }
 
+static bool is_sorted(const struct prefix *prefixes, unsigned count)
+{
+	unsigned i = 1;
+	while (i < count && compare(&prefixes[i - 1], &prefixes[i]) <= 0)
+		i++;
+	return i >= count;
+}
+
 static int list_init(struct list *list, const struct prefix *prefixes, unsigned count)
 {
 	*list = (struct list){.prefixes = calloc(count + 1u, sizeof(*prefixes))};
@@ -87,7 +95,8 @@ static int list_init(struct list *list, const struct prefix *prefixes, unsigned 
 	if (count == 0)
 		return 0;
 	memcpy(list->prefixes, prefixes, count * sizeof(*prefixes));
-	qsort(list->prefixes, count, sizeof(*prefixes), compare);
+	if (!is_sorted(prefixes, count))
+		qsort(list->prefixes, count, sizeof(*prefixes), compare);
 	for (unsigned i = 0; i < count; i++)
 		if (i == 0 || compare(&list->prefixes[i], &list->prefixes[i - 1]) != 0)
 			list->prefixes[list->count++] = list->prefixes[i];
@@ -130,6 +139,15 @@ static bool list_has(const struct list *list, const struct prefix *prefix)
 {
 	return list->count &&
 	       bsearch(prefix, list->prefixes, list->count, sizeof(*prefix), compare);
+}
+
+// The same for one prefix after the other, in order: `at` moves on in the list, NULL for an empty one.
+static bool list_follows(const struct list *list, unsigned *at, const struct prefix *prefix)
+{
+	int order = -1;
+	while (list && *at < list->count && (order = compare(&list->prefixes[*at], prefix)) < 0)
+		++*at;
+	return order == 0;
 }
 
 static bool is_wanted(const struct apply *apply, const struct kind *kind,
@@ -186,12 +204,11 @@ static struct owner **find_owner(struct apply *apply, const char *name)
 	return at;
 }
 
-// Whether this is a route that the owner has already, but with another address of its own.
-static bool source_changes(struct apply *apply, const struct kind *kind, const struct owner *owner,
-			   const struct prefix *prefix)
+// Whether a route that the owner had before comes from another address of its own now.
+static bool source_changes(const struct kind *kind, const struct owner *old,
+			   const struct owner *owner, const struct prefix *prefix)
 {
-	const struct owner *old = *find_owner(apply, owner->name);
-	if (kind != &route_kind || !old || !list_has(&old->routes, prefix))
+	if (kind != &route_kind || !old)
 		return false;
 	const struct addr *before = source_of(old, prefix->addr.family);
 	const struct addr *after = source_of(owner, prefix->addr.family);
@@ -204,9 +221,9 @@ static void restore_sources(struct apply *apply, const struct kind *kind, const 
 {
 	const struct owner *old = *find_owner(apply, owner->name);
 	struct error error;
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; old && i < count; i++) {
 		const struct prefix *prefix = &kind->list(owner)->prefixes[i];
-		if (source_changes(apply, kind, owner, prefix) &&
+		if (list_has(kind->list(old), prefix) && source_changes(kind, old, owner, prefix) &&
 		    kind->add(apply->host, prefix, old, &error) < 0)
 			complain(&error);
 	}
@@ -216,12 +233,15 @@ static void restore_sources(struct apply *apply, const struct kind *kind, const 
 static int add_missing(struct apply *apply, const struct kind *kind, const struct owner *owner,
 		       struct error *error)
 {
-	const struct list *list = kind->list(owner);
+	const struct owner *old = *find_owner(apply, owner->name);
+	const struct list *list = kind->list(owner), *had = old ? kind->list(old) : NULL;
+	unsigned at = 0;
 	for (unsigned i = 0; i < list->count; i++) {
-		if (is_wanted(apply, kind, &list->prefixes[i]) &&
-		    !source_changes(apply, kind, owner, &list->prefixes[i]))
+		const struct prefix *prefix = &list->prefixes[i];
+		if (list_follows(had, &at, prefix) ? !source_changes(kind, old, owner, prefix)
+						   : is_wanted(apply, kind, prefix))
 			continue;
-		int r = kind->add(apply->host, &list->prefixes[i], owner, error);
+		int r = kind->add(apply->host, prefix, owner, error);
 		if (r == 0)
 			continue;
 		remove_unwanted(apply, kind, list, i);
@@ -252,13 +272,25 @@ struct apply *apply_free(struct apply *apply)
 	return NULL;
 }
 
-// Routes go before the addresses that packets on them would come from.
-static void remove_old(struct apply *apply, const struct owner *old)
+static void remove_missing(struct apply *apply, const struct kind *kind, const struct owner *old,
+			   const struct owner *owner)
+{
+	const struct list *list = kind->list(old), *has = owner ? kind->list(owner) : NULL;
+	struct error error;
+	unsigned at = 0;
+	for (unsigned i = 0; i < list->count; i++)
+		if (!list_follows(has, &at, &list->prefixes[i]) &&
+		    take_back(apply, kind, &list->prefixes[i], &error) < 0)
+			complain(&error);
+}
+
+// What the owner, which may be gone, had before and has no more. Routes go before the addresses that packets on them would come from.
+static void remove_old(struct apply *apply, const struct owner *old, const struct owner *owner)
 {
 	if (!old)
 		return;
-	remove_unwanted(apply, &route_kind, &old->routes, old->routes.count);
-	remove_unwanted(apply, &address_kind, &old->addresses, old->addresses.count);
+	remove_missing(apply, &route_kind, old, owner);
+	remove_missing(apply, &address_kind, old, owner);
 }
 
 struct addr *apply_addresses(const struct apply *apply, unsigned *ret_count)
@@ -307,7 +339,7 @@ int apply_set(struct apply *apply, const char *name, const struct prefix *addres
 	_cleanup_(owner_freep) struct owner *old = *at;
 	new->next = old ? old->next : NULL;
 	*at = take(new);
-	remove_old(apply, old);
+	remove_old(apply, old, *at);
 	return tell_guard(apply) < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
 }
 
@@ -327,6 +359,6 @@ void apply_clear(struct apply *apply, const char *name)
 	if (!old)
 		return;
 	*at = old->next;
-	remove_old(apply, old);
+	remove_old(apply, old, NULL);
 	tell_guard(apply);
 }
