@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/job.h"
 #include "daemon/config.h"
+#include "daemon/terms.h"
 
 static int load(struct draft *draft)
 {
@@ -19,6 +20,14 @@ static int load(struct draft *draft)
 	else if (r < 0)
 		error_set(&draft->error, ENOMEM, "out of memory");
 	return r;
+}
+
+static int make_terms(struct draft *draft)
+{
+	if (!draft->config->gateway.enabled)
+		return 0;
+	draft->terms = terms_new(draft->config);
+	return draft->terms ? 0 : error_set(&draft->error, ENOMEM, "out of memory");
 }
 
 static int compare(struct draft *draft)
@@ -41,6 +50,8 @@ static void run(struct job *job, void *data)
 	if (r == 0)
 		r = policy_make(draft->config->policy.model, clock_wall(), &draft->policy,
 				&draft->error);
+	if (r == 0)
+		r = make_terms(draft);
 	if (r == 0 && draft->before && !atomic_load(&draft->unwanted) && !job_cancelled(job))
 		compare(draft);
 }
@@ -124,6 +135,7 @@ struct draft *draft_free(struct draft *draft)
 	policy_made_done(&draft->policy);
 	config_errors_free(draft->errors);
 	reach_done(&draft->reach);
+	terms_free(draft->terms);
 	config_put(draft->config);
 	config_put(draft->before);
 	free(draft->own);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A configuration that may come into force: its files read and checked, its policy tried and made into a filter. All of that takes time
-// and nobody else, so it is done on a job; what comes of it is judged and adopted on the loop.
+// A configuration that may come into force: its files read and checked, its policy tried and made into a filter, its sites and clients
+// listed as the gateway wants them. All of that takes time and nobody else, so it is done on a job; what comes of it is judged and adopted on the loop.
 #pragma once
 
 #include <stdatomic.h>
@@ -16,6 +16,7 @@ struct config;
 struct config_errors;
 struct draft;
 struct job;
+struct terms;
 struct prefix;
 
 // Those whose jobs run. All zero: none.
@@ -40,6 +41,7 @@ struct draft {
 	struct error error;	      // code 0: here is
 	struct config *config;	      // what was wished for
 	struct policy_made policy;    // of it
+	struct terms *terms;	      // of it; NULL: no gateway
 	struct config_errors *errors; // of the files; NULL: none, or out of memory
 	struct reach reach;	      // what its policy changes; nothing where it is the same
 

@@ -199,7 +199,7 @@ static int start_gateway(struct engine *engine, struct error *error)
 	int r = gateway_role_new(&tools, &engine->gateway_role, error);
 	if (r < 0)
 		return r;
-	return gateway_role_set(engine->gateway_role, engine->config,
+	return gateway_role_set(engine->gateway_role, engine->config, NULL,
 				credentials_context(engine->credentials, TLS_SERVER), error);
 }
 

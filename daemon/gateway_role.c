@@ -89,57 +89,6 @@ static struct gateway_options gateway_options(const struct gateway_role *role,
 	};
 }
 
-// What is whose, as this gateway wants it.
-struct estate {
-	struct prefix addresses[LEASE_POOLS_MAX]; // its own
-	unsigned address_count;
-	struct prefix *peers; // pools, networks and fixed addresses of peers
-	unsigned peer_count;
-	struct prefix *behind; // networks behind it
-	unsigned behind_count;
-};
-
-static void estate_done(struct estate *estate)
-{
-	free(estate->peers);
-	free(estate->behind);
-}
-
-static void add_all(struct prefix *list, unsigned *count, const struct prefix *more,
-		    unsigned more_count)
-{
-	for (unsigned i = 0; i < more_count; i++)
-		list[(*count)++] = more[i];
-}
-
-static int estate_init(struct estate *estate, const struct config_gateway *gateway,
-		       const struct terms *terms)
-{
-	size_t peers = terms->pool_count, behind = gateway->route_count;
-	for (unsigned i = 0; i < gateway->peer_count; i++)
-		peers += gateway->peers[i].network_count + gateway->peers[i].address_count;
-	for (unsigned i = 0; i < gateway->profile_count; i++)
-		behind += terms->profiles[i].route_count;
-	estate->peers = calloc(peers + 1, sizeof(*estate->peers));
-	estate->behind = calloc(behind + 1, sizeof(*estate->behind));
-	if (!estate->peers || !estate->behind)
-		return -ENOMEM;
-	for (unsigned i = 0; i < terms->pool_count; i++)
-		estate->addresses[i] = lease_gateway_address(&terms->pools[i]);
-	estate->address_count = terms->pool_count;
-	add_all(estate->peers, &estate->peer_count, terms->pools, terms->pool_count);
-	for (unsigned i = 0; i < gateway->peer_count; i++) {
-		const struct config_peer *peer = &gateway->peers[i];
-		add_all(estate->peers, &estate->peer_count, peer->networks, peer->network_count);
-		add_all(estate->peers, &estate->peer_count, peer->addresses, peer->address_count);
-	}
-	add_all(estate->behind, &estate->behind_count, gateway->routes, gateway->route_count);
-	for (unsigned i = 0; i < gateway->profile_count; i++)
-		add_all(estate->behind, &estate->behind_count, terms->profiles[i].routes,
-			terms->profiles[i].route_count);
-	return 0;
-}
-
 // Only links could take something away.
 static int claim(struct gateway_role *role, const struct estate *estate, bool links)
 {
@@ -164,14 +113,11 @@ static int claim(struct gateway_role *role, const struct estate *estate, bool li
 static int apply_gateway(struct gateway_role *role, const struct config *config,
 			 const struct terms *terms, struct error *error)
 {
-	_cleanup_(estate_done) struct estate estate = {0};
-	int r = estate_init(&estate, &config->gateway, terms);
-	if (r == 0)
-		r = claim(role, &estate, config->link_count > 0);
-	if (r < 0)
+	const struct estate *estate = &terms->estate;
+	if (claim(role, estate, config->link_count > 0) < 0)
 		return error_set(error, ENOMEM, "out of memory");
-	return apply_set(role->tools.apply, OWNER, estate.addresses, estate.address_count,
-			 estate.peers, estate.peer_count, error);
+	return apply_set(role->tools.apply, OWNER, estate->addresses, estate->address_count,
+			 estate->peers, estate->peer_count, error);
 }
 
 static void clear_gateway(struct gateway_role *role)
@@ -180,23 +126,18 @@ static void clear_gateway(struct gateway_role *role)
 	apply_clear(role->tools.apply, OWNER);
 }
 
-static int start_gateway(struct gateway_role *role, struct config *config,
-			 struct tls_context *context, struct error *error)
+static int start_gateway(struct gateway_role *role, const struct config *config,
+			 const struct terms *terms, struct tls_context *context,
+			 struct error *error)
 {
-	_cleanup_(terms_freep) struct terms *terms = terms_new(config);
-	if (!terms)
-		return error_set(error, ENOMEM, "out of memory");
 	struct gateway_options options = gateway_options(role, config, terms);
 	int r = apply_gateway(role, config, terms, error);
 	if (r == 0)
 		r = gateway_new(role->tools.event, role->tools.dataplane, &options, context,
 				&role->gateway, error);
-	if (r < 0) {
+	if (r < 0)
 		clear_gateway(role);
-		return r;
-	}
-	set_basis(role, config, take(terms));
-	return 0;
+	return r;
 }
 
 static void stop_gateway(struct gateway_role *role)
@@ -207,21 +148,16 @@ static void stop_gateway(struct gateway_role *role)
 	clear_gateway(role);
 }
 
-static int reload_gateway(struct gateway_role *role, struct config *config, struct error *error)
+static int reload_gateway(struct gateway_role *role, const struct config *config,
+			  const struct terms *terms, struct error *error)
 {
-	_cleanup_(terms_freep) struct terms *terms = terms_new(config);
-	if (!terms)
-		return error_set(error, ENOMEM, "out of memory");
 	struct gateway_options options = gateway_options(role, config, terms);
 	int r = apply_gateway(role, config, terms, error);
 	if (r == 0)
 		r = gateway_reload(role->gateway, &options, error);
-	if (r < 0) {
+	if (r < 0)
 		apply_gateway(role, role->now.config, role->now.terms, NULL);
-		return r;
-	}
-	set_basis(role, config, take(terms));
-	return 0;
+	return r;
 }
 
 int gateway_role_new(const struct gateway_role_tools *tools, struct gateway_role **ret,
@@ -252,15 +188,34 @@ struct gateway_role *gateway_role_free(struct gateway_role *role)
 	return NULL;
 }
 
-int gateway_role_set(struct gateway_role *role, struct config *config, struct tls_context *context,
-		     struct error *error)
+static void warn_of(const struct terms *terms)
 {
+	unsigned left_out = announce_left_out(terms->announce);
+	if (left_out)
+		log_warning("the networks of %u sites are not pushed to others: more than %u "
+			    "routes; cover them by a wider prefix in gateway.routes",
+			    left_out, MESSAGE_ROUTES_MAX);
+}
+
+int gateway_role_set(struct gateway_role *role, struct config *config, struct terms *terms,
+		     struct tls_context *context, struct error *error)
+{
+	_cleanup_(terms_freep) struct terms *made = terms;
 	if (!config->gateway.enabled) {
 		stop_gateway(role);
 		return 0;
 	}
-	return role->gateway ? reload_gateway(role, config, error)
-			     : start_gateway(role, config, context, error);
+	if (!made)
+		made = terms_new(config);
+	if (!made)
+		return error_set(error, ENOMEM, "out of memory");
+	int r = role->gateway ? reload_gateway(role, config, made, error)
+			      : start_gateway(role, config, made, context, error);
+	if (r < 0)
+		return r;
+	warn_of(made);
+	set_basis(role, config, take(made));
+	return 0;
 }
 
 static void on_granted(void *data)
@@ -280,20 +235,14 @@ void gateway_role_grant(struct gateway_role *role, void (*done)(void *data), voi
 		on_granted(role);
 }
 
-int gateway_role_compare(const struct gateway_role *role, const struct config *config,
-			 struct comparison *ret)
+void gateway_role_compare(const struct gateway_role *role, const struct config *config,
+			  struct terms *terms, struct comparison *ret)
 {
-	_cleanup_(terms_freep) struct terms *terms = NULL;
-	if (config->gateway.enabled) {
-		terms = terms_new(config);
-		if (!terms)
-			return -ENOMEM;
+	if (terms)
 		ret->options = gateway_options(role, config, terms);
-	}
 	ret->role = role;
-	ret->cursor = GATEWAY_END;
-	ret->terms = take(terms);
-	return 0;
+	ret->cursor = SIZE_MAX;
+	ret->terms = terms;
 }
 
 bool comparison_go_on(struct comparison *comparison)

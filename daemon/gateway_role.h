@@ -44,9 +44,10 @@ struct gateway_role *gateway_role_free(struct gateway_role *role); // takes NULL
 DEFINE_CLEANUP(struct gateway_role *, gateway_role_free);
 
 // Starts, changes or stops the gateway as `config` wants it, of which it takes a reference. On failure what was in force before
-// stays so. Sessions that go on keep what they have until gateway_role_grant(), which is to follow before the next one.
-int gateway_role_set(struct gateway_role *role, struct config *config, struct tls_context *context,
-		     struct error *error);
+// stays so. Sessions that go on keep what they have until gateway_role_grant(), which is to follow before the next one. Takes the terms of
+// the configuration, on failure too; NULL: makes them.
+int gateway_role_set(struct gateway_role *role, struct config *config, struct terms *terms,
+		     struct tls_context *context, struct error *error);
 // A few sessions at a time; then `done`, at once where there is nothing to do, not at all where gateway_role_free() is called before.
 void gateway_role_grant(struct gateway_role *role, void (*done)(void *data), void *data);
 
@@ -61,9 +62,10 @@ struct comparison {
 	struct terms *terms;
 	uint64_t cursor;
 };
-// The caller has said `each`. Borrows both until comparison_done(). -ENOMEM.
-int gateway_role_compare(const struct gateway_role *role, const struct config *config,
-			 struct comparison *ret);
+// The caller has said `each`. Takes the terms of the configuration, NULL where no gateway is wanted; borrows the rest until
+// comparison_done().
+void gateway_role_compare(const struct gateway_role *role, const struct config *config,
+			  struct terms *terms, struct comparison *ret);
 bool comparison_go_on(struct comparison *comparison); // false: that was the last slice
 void comparison_done(struct comparison *comparison);  // also of one that is all zero
 

@@ -115,8 +115,9 @@ static int compare_roles(struct plan *plan)
 	const struct engine *engine = plan->engine;
 	const struct config *config = plan->draft->config;
 	plan->comparison = (struct comparison){.each = on_session, .data = plan};
-	int r = gateway_role_compare(engine->gateway_role, config, &plan->comparison);
-	return r < 0 ? r : client_role_compare(engine->client_role, config, on_link, plan);
+	gateway_role_compare(engine->gateway_role, config, take(plan->draft->terms),
+			     &plan->comparison);
+	return client_role_compare(engine->client_role, config, on_link, plan);
 }
 
 static void count_proofs(struct plan *plan)

@@ -33,22 +33,25 @@ struct reload {
 // --- to adopt
 
 // Where no gateway is wanted any more, its sessions end when nothing can fail any more: none of them could be given back.
-static int set_gateway(struct engine *engine, struct config *config, struct error *error)
+static int set_gateway(struct engine *engine, struct draft *draft, struct config *config,
+		       struct error *error)
 {
 	const char *reason;
 	struct tls_context *context = credentials_context(engine->credentials, TLS_SERVER);
 	bool stops = !config->gateway.enabled;
-	int r = stops ? 0 : gateway_role_set(engine->gateway_role, config, context, error);
+	int r = stops ? 0
+		      : gateway_role_set(engine->gateway_role, config, take(draft->terms), context,
+					 error);
 	if (r < 0)
 		return r;
 	r = credentials_reload(engine->credentials, &config->node, &reason, error);
 	if (r < 0) {
 		if (!stops)
-			gateway_role_set(engine->gateway_role, engine->config, context, NULL);
+			gateway_role_set(engine->gateway_role, engine->config, NULL, context, NULL);
 		return r;
 	}
 	if (stops)
-		gateway_role_set(engine->gateway_role, config, NULL, NULL);
+		gateway_role_set(engine->gateway_role, config, NULL, NULL, NULL);
 	if (reason)
 		engine_credentials_changed(engine, reason);
 	return 0;
@@ -56,7 +59,8 @@ static int set_gateway(struct engine *engine, struct config *config, struct erro
 
 // What can fail comes first; from credentials_reload() on, parts borrow of `config`. The policy comes before what sessions are granted:
 // who gets more is judged by the new rules from the first packet on.
-static int reload_parts(struct engine *engine, struct config *config, struct error *error)
+static int reload_parts(struct engine *engine, struct draft *draft, struct config *config,
+			struct error *error)
 {
 	int r = config_reloadable(engine->config, config, error);
 	if (r == 0)
@@ -65,7 +69,7 @@ static int reload_parts(struct engine *engine, struct config *config, struct err
 		r = revocation_role_prepare(engine->revocation_role, config, error);
 	if (r < 0)
 		return r;
-	r = set_gateway(engine, config, error);
+	r = set_gateway(engine, draft, config, error);
 	if (r < 0) {
 		revocation_role_prepare(engine->revocation_role, engine->config, NULL);
 		return r;
@@ -77,10 +81,11 @@ static int reload_parts(struct engine *engine, struct config *config, struct err
 	return 0;
 }
 
-// Takes the configuration, whose policy is prepared, on failure too: then the one before stays in force.
-static int adopt(struct engine *engine, struct config *config, struct error *error)
+// Takes the draft's configuration, whose policy is prepared, on failure too: then the one before stays in force.
+static int adopt(struct engine *engine, struct draft *draft, struct error *error)
 {
-	int r = reload_parts(engine, config, error);
+	struct config *config = take(draft->config);
+	int r = reload_parts(engine, draft, config, error);
 	if (r < 0) {
 		policy_role_drop(engine->policy_role);
 		config_put(config);
@@ -197,7 +202,7 @@ static void on_ready(int r, void *data)
 	if (r < 0)
 		policy_role_drop(engine->policy_role);
 	else
-		r = adopt(engine, take(reload->draft->config), &reload->error);
+		r = adopt(engine, reload->draft, &reload->error);
 	if (r < 0 ? confirm_s > 0 : reload->back)
 		engine_forget_pending(engine);
 	gateway_role_grant(engine->gateway_role, on_granted, reload);

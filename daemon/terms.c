@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "daemon/config.h"
 #include "daemon/config_space.h"
 #include "tun/translate.h"
@@ -16,6 +15,8 @@ struct terms *terms_free(struct terms *terms)
 	for (unsigned i = 0; terms->peers && i < terms->peer_count; i++)
 		free((void *)terms->peers[i].translations);
 	announce_free(terms->announce);
+	free(terms->estate.peers);
+	free(terms->estate.behind);
 	free(terms->peers);
 	free(terms->profiles);
 	free(terms->groups);
@@ -132,11 +133,53 @@ static bool make_profiles(struct terms *terms, const struct config *all)
 	return true;
 }
 
+static void add_all(struct prefix *list, unsigned *count, const struct prefix *more,
+		    unsigned more_count)
+{
+	for (unsigned i = 0; i < more_count; i++)
+		list[(*count)++] = more[i];
+}
+
+static int compare(const void *a, const void *b)
+{
+	return prefix_compare(a, b);
+}
+
+static bool make_estate(struct terms *terms, const struct config_gateway *gateway)
+{
+	struct estate *estate = &terms->estate;
+	size_t peers = terms->pool_count, behind = gateway->route_count;
+	for (unsigned i = 0; i < gateway->peer_count; i++)
+		peers += gateway->peers[i].network_count + gateway->peers[i].address_count;
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		behind += terms->profiles[i].route_count;
+	estate->peers = calloc(peers + 1, sizeof(*estate->peers));
+	estate->behind = calloc(behind + 1, sizeof(*estate->behind));
+	if (!estate->peers || !estate->behind)
+		return false;
+	for (unsigned i = 0; i < terms->pool_count; i++)
+		estate->addresses[i] = lease_gateway_address(&terms->pools[i]);
+	estate->address_count = terms->pool_count;
+	add_all(estate->peers, &estate->peer_count, terms->pools, terms->pool_count);
+	for (unsigned i = 0; i < gateway->peer_count; i++) {
+		const struct config_peer *peer = &gateway->peers[i];
+		add_all(estate->peers, &estate->peer_count, peer->networks, peer->network_count);
+		add_all(estate->peers, &estate->peer_count, peer->addresses, peer->address_count);
+	}
+	qsort(estate->peers, estate->peer_count, sizeof(*estate->peers), compare);
+	add_all(estate->behind, &estate->behind_count, gateway->routes, gateway->route_count);
+	for (unsigned i = 0; i < gateway->profile_count; i++)
+		add_all(estate->behind, &estate->behind_count, terms->profiles[i].routes,
+			terms->profiles[i].route_count);
+	return true;
+}
+
 struct terms *terms_new(const struct config *config)
 {
 	const struct config_gateway *gateway = &config->gateway;
 	_cleanup_(terms_freep) struct terms *terms = calloc(1, sizeof(*terms));
-	if (!terms || !make_peers(terms, gateway) || !make_profiles(terms, config))
+	if (!terms || !make_peers(terms, gateway) || !make_profiles(terms, config) ||
+	    !make_estate(terms, gateway))
 		return NULL;
 	struct announce_options options = {
 		.pools = terms->pools,
@@ -147,11 +190,5 @@ struct terms *terms_new(const struct config *config)
 		.peer_count = terms->peer_count,
 	};
 	terms->announce = announce_new(&options, MESSAGE_ROUTES_MAX);
-	if (!terms->announce)
-		return NULL;
-	if (announce_left_out(terms->announce))
-		log_warning("the networks of %u sites are not pushed to others: more than %u "
-			    "routes; cover them by a wider prefix in gateway.routes",
-			    announce_left_out(terms->announce), MESSAGE_ROUTES_MAX);
-	return take(terms);
+	return terms->announce ? take(terms) : NULL;
 }

@@ -8,6 +8,16 @@
 
 struct config;
 
+// What is whose, as the gateway wants it.
+struct estate {
+	struct prefix addresses[LEASE_POOLS_MAX]; // its own
+	unsigned address_count;
+	struct prefix *peers; // pools, networks and fixed addresses of peers, sorted
+	unsigned peer_count;
+	struct prefix *behind; // networks behind it
+	unsigned behind_count;
+};
+
 struct terms {
 	struct admit_peer *peers;
 	unsigned peer_count;
@@ -19,9 +29,11 @@ struct terms {
 	unsigned group_count;
 	struct profile common;
 	struct announce *announce;
+	struct estate estate;
 };
 
-// Borrows the configuration until terms_free(). Returns a new object; NULL: out of memory. What cannot be announced is said in the log.
+// Borrows the configuration until terms_free(). Returns a new object; NULL: out of memory. Takes its time where there are thousands of
+// networks; any thread may.
 struct terms *terms_new(const struct config *config);
 struct terms *terms_free(struct terms *terms); // takes NULL, returns NULL
 DEFINE_CLEANUP(struct terms *, terms_free);

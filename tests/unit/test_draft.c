@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "daemon/draft.h"
+#include "daemon/terms.h"
 #include "unit/config_text.h"
 
 #define RULE(service) "{ from = [\"any\"]; to = [\"any\"]; allow = [\"" service "\"]; }"
@@ -100,6 +101,27 @@ static void has_all_that_the_files_say(void **state)
 	assert_null(world.draft->errors);
 }
 
+// In order, so that nobody has to sort them when they come into force.
+static void has_what_the_gateway_makes_of_it(void **state)
+{
+	static const char *const wanted[] = {"10.30.0.0/16", "10.90.0.0/16", "10.95.0.0/16"};
+	char text[PREFIX_TEXT_MAX];
+	(void)state;
+	write_file(NODE GATEWAY "sites = ( { identity = \"spiffe://corp.example/site/a\"; "
+				"networks = [ \"10.95.0.0/16\", \"10.30.0.0/16\" ]; } ); };");
+	begin(NULL);
+	run();
+	assert_int_equal(world.draft->error.code, 0);
+	assert_non_null(world.draft->terms);
+	assert_int_equal(world.draft->terms->peer_count, 1);
+	assert_int_equal(world.draft->terms->estate.peer_count, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_string_equal(prefix_text(&world.draft->terms->estate.peers[i], text),
+				    wanted[i]);
+	assert_string_equal(prefix_text(&world.draft->terms->estate.addresses[0], text),
+			    "10.90.0.1/16");
+}
+
 static void says_all_that_is_wrong(void **state)
 {
 	(void)state;
@@ -163,6 +185,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(has_all_that_the_files_say),
+		CASE(has_what_the_gateway_makes_of_it),
 		CASE(says_all_that_is_wrong),
 		CASE(makes_the_policy_of_another_one_again),
 		CASE(keeps_nobody_waiting_who_gives_up),
