@@ -156,7 +156,7 @@ static void set_slot(struct slots *slots, size_t at, const struct key *key, void
 	if (is_free && !value)
 		return;
 	atomic_store_explicit(&slot->value, value, memory_order_release);
-	if (own || slots->own[at])
+	if (own || !is_free)
 		slots->own[at] = own;
 	if (!is_free)
 		return;
@@ -278,22 +278,39 @@ static void count(struct lpm *lpm, const struct key *key, bool more)
 		set_used(lpm, family, host, more);
 }
 
-void lpm_set(struct lpm *lpm, const struct prefix *prefix, void *value, void *own)
+// `at`: where the key is, or may be.
+static void change(struct lpm *lpm, size_t at, const struct key *key, void *value, void *own)
 {
 	struct slots *slots = slots_of(lpm);
-	struct key key = key_of(prefix);
-	size_t at = find_slot(slots, lpm->seed, &key), taken = slots->taken;
+	size_t taken = slots->taken;
 	bool was = value_of(&slots->at[at]);
-	set_slot(slots, at, &key, value, own);
+	set_slot(slots, at, key, value, own);
 	if (lpm->next && at < lpm->moved)
-		set_next(lpm, &key, value, own);
+		set_next(lpm, key, value, own);
 	if (slots->taken != taken && lpm->room)
 		lpm->room--;
 	if (was != (value != NULL))
-		count(lpm, &key, value);
+		count(lpm, key, value);
 	if (!lpm->next && (is_full(slots) || (!value && is_sparse(lpm, slots))))
 		begin_next(lpm);
 	move_some(lpm, STEP);
+}
+
+void *lpm_add(struct lpm *lpm, const struct prefix *prefix, void *value)
+{
+	const struct slots *slots = slots_of(lpm);
+	struct key key = key_of(prefix);
+	size_t at = find_slot(slots, lpm->seed, &key);
+	void *there = value_of(&slots->at[at]);
+	if (!there)
+		change(lpm, at, &key, value, NULL);
+	return there ? there : value;
+}
+
+void lpm_set(struct lpm *lpm, const struct prefix *prefix, void *value, void *own)
+{
+	struct key key = key_of(prefix);
+	change(lpm, find_slot(slots_of(lpm), lpm->seed, &key), &key, value, own);
 }
 
 void *lpm_exact(const struct lpm *lpm, const struct prefix *prefix)
@@ -303,15 +320,6 @@ void *lpm_exact(const struct lpm *lpm, const struct prefix *prefix)
 	const struct slots *slots = slots_of(lpm);
 	struct key key = key_of(prefix);
 	return value_of(&slots->at[find_slot(slots, lpm->seed, &key)]);
-}
-
-void *lpm_add(struct lpm *lpm, const struct prefix *prefix, void *value)
-{
-	void *there = lpm_exact(lpm, prefix);
-	if (there)
-		return there;
-	lpm_set(lpm, prefix, value, NULL);
-	return value;
 }
 
 void *lpm_own(const struct lpm *lpm, const struct prefix *prefix)
