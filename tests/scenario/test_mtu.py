@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from lib.capture import Capture
 from lib.host import SLOW, wait_for
-from lib.traffic import LIB, PYTHON, Download
+from lib.traffic import Download
 
 
 def black_hole(world, size):
@@ -100,18 +101,10 @@ def test_segments_of_others(world):
     office = world.add_lan(gate.host, 20)
     alice = world.client("alice", gate)
     world.start(gate, alice)
-    server = office.start(PYTHON, LIB / "stream.py", "serve", office.inner4, 31999, 1)
-    time.sleep(0.5 * SLOW)
-    capture = world.directory / "syn.pcap"
-    sniffer = office.start("tcpdump", "-U", "-n", "-i", "lan", "-w", capture, "tcp[tcpflags] & tcp-syn != 0")
-    wait_for("the capture's start", capture.exists)
-    time.sleep(0.3)
-    client = alice.host.start(PYTHON, LIB / "stream.py", "fetch", office.inner4, 31999)
-    time.sleep(1)
-    for process in (client, server, sniffer):
-        process.terminate()
-        process.wait()
-    text = office.run("tcpdump", "-n", "-v", "-r", capture).stdout
+    with Capture(office, "lan", "tcp[tcpflags] & tcp-syn != 0", world.directory) as capture, \
+            Download(office, office.inner4, alice.host):
+        wait_for("bytes from the office", lambda: alice.session()["rx"]["bytes"] > 1e5)
+    text = office.run("tcpdump", "-n", "-v", "-r", capture.path).stdout
     sizes = [int(found) for found in re.findall(r"mss (\d+)", text)]
     # From the client, which knows its interface; and from the office, whose promise is lowered on its way out only.
     assert len(sizes) >= 2 and sizes[0] == 1380, text
