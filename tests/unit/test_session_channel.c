@@ -29,7 +29,7 @@ struct end {
 	struct tunnel_end *tunnel;
 	struct connection *connection;
 	bool open;
-	unsigned packets; // that came in the channel
+	unsigned packets; // that came in the channel, without what the ends ask each other
 };
 
 static struct tunnel *tunnel;
@@ -46,7 +46,7 @@ static void on_event(struct connection *connection, const struct channel_event *
 		session_channel_ready(end->tunnel->session);
 	if (happened->type != CHANNEL_PACKET)
 		return;
-	end->packets++;
+	end->packets += happened->packet_size > TUNNEL_PACKET;
 	session_channel_take(end->tunnel->session, happened->packet, happened->packet_size);
 }
 
