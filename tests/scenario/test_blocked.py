@@ -192,13 +192,14 @@ def test_a_peer_that_does_not_read(world):
     before = memory(gate)
     alice.process.send_signal(signal.SIGSTOP)  # the kernel acknowledges until its buffers are full, and nobody reads
     try:
-        with Probes((gate.host, gate.inner()), (alice.host, inner), rate=8000, size=1200):  # 40 MB
+        with Probes((gate.host, gate.inner()), (alice.host, inner), rate=int(8000 / SLOW), size=1200):  # 40 MB
             time.sleep(3)
             with Probes((bob.host, bob.inner()), (gate.host, gate.inner())) as probes:
                 time.sleep(1)
                 probes.expect_no_loss(100)
         assert gate.session(alice.identity)["drops"]["channel"] > 1000, gate.session(alice.identity)
-        assert memory(gate) < before + (8 << 20) * SLOW, (before, memory(gate))
+        if SLOW == 1:  # sanitizers keep what was freed
+            assert memory(gate) < before + (8 << 20), (before, memory(gate))
     finally:
         alice.process.send_signal(signal.SIGCONT)
 
