@@ -89,7 +89,9 @@ bool session_rests(const struct session *session)
 	for (unsigned i = 0; i < SESSION_EPOCHS; i++)
 		if (control->retire_ms[i] != CLOCK_NEVER)
 			return false;
-	return liveness_rests(&control->liveness) && mtu_rests(&control->mtu);
+	// In a channel nothing is asked about sizes.
+	return liveness_rests(&control->liveness) &&
+	       (mtu_rests(&control->mtu) || session_in_channel(session));
 }
 
 static uint64_t stirred_ms(const struct session *session)
