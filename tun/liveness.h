@@ -28,7 +28,8 @@ struct liveness {
 };
 
 struct liveness_facts {
-	uint64_t heard_ms;    // last authenticated packet
+	uint64_t
+		heard_ms; // last sign of life; to the initiator an answer or an inner packet, to the responder any packet
 	uint64_t spoke_ms;    // last inner packet sent
 	uint64_t received_ms; // last inner packet that came
 	uint64_t rtt_ns;      // 0: not measured yet

@@ -214,6 +214,7 @@ static void take_answer(struct session *session, const struct link_message *mess
 	struct path *path = find_path(session, token, &ns);
 	if (!path)
 		return;
+	atomic_store_explicit(&session->answered_ms, clock_ms(), memory_order_relaxed);
 	if (message->type == LINK_MTU_ANSWER)
 		take_mtu_answer(session, message, token ^ path->secret);
 	if (message->type == LINK_BATCH_ANSWER) {

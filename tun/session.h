@@ -68,6 +68,7 @@ struct session {
 	struct datagram_way way;
 	struct session_batch batch;
 	_Atomic uint64_t heard_ms;     // last authenticated packet
+	_Atomic uint64_t answered_ms;  // last answer to what was asked
 	_Atomic uint64_t spoke_ms;     // last inner packet sent
 	_Atomic uint64_t received_ms;  // last inner packet that came
 	_Atomic uint64_t large_ms;     // last inner packet of more than MTU_LEAST bytes sent

@@ -29,10 +29,20 @@ static void retire_drained(struct session *session, uint64_t now_ms)
 	}
 }
 
+// What shows that the path works. To the initiator, that its own packets arrive: what the peer asks on its own says nothing of those.
+static uint64_t heard_ms(const struct session *session)
+{
+	uint64_t answered = session_load(&session->answered_ms);
+	uint64_t received = session_load(&session->received_ms);
+	if (!session->initiator)
+		return session_load(&session->heard_ms);
+	return answered > received ? answered : received;
+}
+
 static enum session_event follow_liveness(struct session *session, uint64_t now_ms)
 {
 	struct liveness_facts facts = {
-		.heard_ms = session_load(&session->heard_ms),
+		.heard_ms = heard_ms(session),
 		.spoke_ms = session_load(&session->spoke_ms),
 		.received_ms = session_load(&session->received_ms),
 		.rtt_ns = session_load(&session->rtt_ns),

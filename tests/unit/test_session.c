@@ -375,6 +375,29 @@ static void a_dead_peer_far_away_has_more_time(void **state)
 	a_silent_gateway_is_dead(800, 3200);
 }
 
+// A network that lets nothing of ours through: what the peer asks meanwhile says nothing of that.
+static void a_peer_that_does_not_hear_us_is_dead(void **state)
+{
+	(void)state;
+	struct session *session = tunnel->client.session;
+	tunnel_renew(tunnel, 1, now);
+	session_free(take(tunnel->gateway.session));
+	atomic_store(&session->rtt_ns, MS_NS);
+	uint64_t start = now + 60000;
+	assert_int_equal(session_tick(session, start), SESSION_NOTHING);
+	atomic_store(&session->heard_ms, start + DEAD_AFTER_MS - 1);
+	assert_int_equal(session_tick(session, start + DEAD_AFTER_MS), SESSION_DEAD);
+	// Its answers do, and packets, which are answers mostly.
+	start += 60000;
+	assert_int_equal(session_tick(session, start), SESSION_NOTHING);
+	atomic_store(&session->answered_ms, start + 1);
+	assert_int_equal(session_tick(session, start + DEAD_AFTER_MS), SESSION_NOTHING);
+	start += 60000;
+	assert_int_equal(session_tick(session, start), SESSION_NOTHING);
+	atomic_store(&session->received_ms, start + 1);
+	assert_int_equal(session_tick(session, start + DEAD_AFTER_MS), SESSION_NOTHING);
+}
+
 static void a_living_peer_answers(void **state)
 {
 	struct session *session = tunnel->client.session;
@@ -419,6 +442,7 @@ int main(void)
 		CASE(a_dead_peer_is_noticed),
 		CASE(a_dead_peer_is_noticed_sooner_when_the_rtt_is_known),
 		CASE(a_dead_peer_far_away_has_more_time),
+		CASE(a_peer_that_does_not_hear_us_is_dead),
 		CASE(a_living_peer_answers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
