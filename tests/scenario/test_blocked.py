@@ -88,7 +88,7 @@ def test_blocked_and_unblocked_in_mid_transfer(world):
             unblock(world)
             wait_path(world, "udp", seconds=12)
             time.sleep(1)
-            probes.expect_no_loss(1000)
+            probes.expect_no_loss(500)
         download.finish()
     assert gate.session()["id"] == session and gate.session()["renewals"] == alice.session()["renewals"] == 0
     assert drops(gate, alice) == {"gateway": 0, "alice": 0}
