@@ -18,10 +18,10 @@
 #include "tun/worker.h"
 
 struct outlet {
-	_Alignas(64) _Atomic(struct parcel *) newest;
+	_Alignas(64) struct pile pushed;
 	_Atomic size_t bytes; // in here and in the queues of sessions
 	int wake;
-	struct parcel *oldest; // the control thread's, in order
+	struct pile_item *oldest; // the control thread's, in order
 };
 
 struct outlet *outlet_new(void)
@@ -34,12 +34,12 @@ struct outlet *outlet_new(void)
 	return outlet->wake < 0 ? outlet_free(outlet) : outlet;
 }
 
-static void free_all(struct parcel *parcel)
+static void free_all(struct pile_item *item)
 {
-	while (parcel) {
-		struct parcel *next = parcel->next;
+	while (item) {
+		struct pile_item *parcel = item;
+		item = item->next;
 		free(parcel);
-		parcel = next;
 	}
 }
 
@@ -47,7 +47,7 @@ struct outlet *outlet_free(struct outlet *outlet)
 {
 	if (!outlet)
 		return NULL;
-	free_all(atomic_load(&outlet->newest));
+	free_all(pile_take(&outlet->pushed));
 	free_all(outlet->oldest);
 	closep(&outlet->wake);
 	free(outlet);
@@ -74,18 +74,6 @@ static bool take_room(struct outlet *outlet, struct session *session, size_t siz
 	return false;
 }
 
-static void push(struct outlet *outlet, struct parcel *parcel)
-{
-	struct parcel *newest = atomic_load_explicit(&outlet->newest, memory_order_relaxed);
-	do
-		parcel->next = newest;
-	while (!atomic_compare_exchange_weak_explicit(&outlet->newest, &newest, parcel,
-						      memory_order_release, memory_order_relaxed));
-	// The parcel is the control thread's now. Who found others there knows that it was woken and has not come yet.
-	if (!newest)
-		(void)!eventfd_write(outlet->wake, 1);
-}
-
 static bool put_run(struct worker *worker, struct session *session, const uint8_t *data,
 		    const struct datagram_run *run)
 {
@@ -104,7 +92,8 @@ static bool put_run(struct worker *worker, struct session *session, const uint8_
 		.size = run->size,
 	};
 	memcpy(parcel->data, data, run->size);
-	push(outlet, parcel);
+	if (pile_put(&outlet->pushed, &parcel->item))
+		(void)!eventfd_write(outlet->wake, 1);
 	return true;
 }
 
@@ -123,21 +112,6 @@ void outlet_put(struct worker *worker, const struct datagram_out *out, unsigned 
 int outlet_fd(const struct outlet *outlet)
 {
 	return outlet->wake;
-}
-
-// What workers pushed, oldest first.
-static struct parcel *collect(struct outlet *outlet)
-{
-	struct parcel *newest =
-		atomic_exchange_explicit(&outlet->newest, NULL, memory_order_acquire);
-	struct parcel *oldest = NULL;
-	while (newest) {
-		struct parcel *next = newest->next;
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	return oldest;
 }
 
 // The session may have ended meanwhile; its share of the room went with it.
@@ -159,13 +133,13 @@ void outlet_run(struct outlet *outlet, struct dataplane *dataplane)
 	// Before looking, so that what comes meanwhile wakes us again.
 	(void)!eventfd_read(outlet->wake, &woken);
 	if (!outlet->oldest)
-		outlet->oldest = collect(outlet);
+		outlet->oldest = pile_take(&outlet->pushed);
 	while (outlet->oldest && clock_ns() < until) {
-		struct parcel *parcel = outlet->oldest;
-		outlet->oldest = parcel->next;
+		struct parcel *parcel = (struct parcel *)outlet->oldest;
+		outlet->oldest = parcel->item.next;
 		deliver(outlet, dataplane, parcel);
 	}
 	// What was pushed before the first line has not woken us again.
-	if (outlet->oldest || atomic_load_explicit(&outlet->newest, memory_order_relaxed))
+	if (outlet->oldest || !pile_is_empty(&outlet->pushed))
 		(void)!eventfd_write(outlet->wake, 1);
 }

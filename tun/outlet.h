@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/pile.h"
 
 struct dataplane;
 struct datagram_out;
@@ -24,9 +25,10 @@ struct worker;
 
 // A run of packets of `segment` bytes each, the last maybe fewer.
 struct parcel {
-	struct parcel *next;
-	uint32_t session; // in whose channel, by receiver index
-	uint64_t at_ms;	  // since when it waits, monotonic
+	struct pile_item item; // on its way to the control thread
+	struct parcel *next;   // in the queue of its session
+	uint32_t session;      // in whose channel, by receiver index
+	uint64_t at_ms;	       // since when it waits, monotonic
 	size_t segment;
 	size_t offset, size; // of what is left in `data`
 	uint8_t data[];

@@ -57,21 +57,12 @@ static void run_inbox(struct worker *worker)
 	uint64_t ignored;
 	if (read(worker->wake, &ignored, sizeof(ignored)) < 0)
 		return;
-	struct worker_task *newest =
-		atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire);
-	struct worker_task *oldest = NULL;
-	while (newest) {
-		struct worker_task *next = newest->next;
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	while (oldest) {
-		struct worker_task *next = oldest->next;
-		run_task(worker, oldest);
-		free(oldest);
+	for (struct pile_item *item = pile_take(&worker->inbox); item;) {
+		struct worker_task *task = (struct worker_task *)item;
+		item = item->next;
+		run_task(worker, task);
+		free(task);
 		atomic_fetch_sub_explicit(&worker->inbox_count, 1, memory_order_relaxed);
-		oldest = next;
 	}
 	ingress_flush(worker);
 	egress_flush(worker);
@@ -139,11 +130,10 @@ static int make(struct worker *worker)
 
 static struct worker *worker_free(struct worker *worker)
 {
-	struct worker_task *task = atomic_load(&worker->inbox);
-	while (task) {
-		struct worker_task *next = task->next;
+	for (struct pile_item *item = pile_take(&worker->inbox); item;) {
+		struct pile_item *task = item;
+		item = item->next;
 		free(task);
-		task = next;
 	}
 	for (unsigned i = 0; i < DATAPLANE_SLOTS; i++) {
 		int fd = atomic_load(&worker->sockets[i]);
@@ -254,13 +244,7 @@ bool worker_post(struct worker *worker, struct worker_task *task, unsigned max)
 		free(task);
 		return false;
 	}
-	struct worker_task *newest = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
-	do
-		task->next = newest;
-	while (!atomic_compare_exchange_weak_explicit(&worker->inbox, &newest, task,
-						      memory_order_release, memory_order_relaxed));
-	// Whoever found it empty wakes the worker, which takes all there is.
-	if (!newest)
+	if (pile_put(&worker->inbox, &task->item))
 		wake(worker);
 	return true;
 }

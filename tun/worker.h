@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/pile.h"
 #include "tun/backlog.h"
 #include "tun/datagram.h"
 #include "tun/dataplane.h"
@@ -18,7 +19,7 @@ struct notes;
 struct trace;
 
 struct worker_task {
-	struct worker_task *next;
+	struct pile_item item;
 	enum link_message_type
 		link; // to send to the session's peer; 0: `data` is a datagram that another worker received
 	uint32_t index; // receiver index of the session
@@ -51,11 +52,11 @@ struct worker {
 	uint64_t answered_ms;	// when a sender on this side was last told something
 	struct backlog backlog; // of the TUN queue
 	struct pass_memory passes;
-	struct join join;		     // on its way into the TUN queue
-	uint8_t *frame;			     // out of it: vnet header and packet or super-packet
-	struct notes *notes;		     // for the control thread (tun/note.h)
-	_Atomic(struct trace *) trace;	     // what to note of packets (tun/trace.h); NULL: nothing
-	_Atomic(struct worker_task *) inbox; // newest first
+	struct join join;	       // on its way into the TUN queue
+	uint8_t *frame;		       // out of it: vnet header and packet or super-packet
+	struct notes *notes;	       // for the control thread (tun/note.h)
+	_Atomic(struct trace *) trace; // what to note of packets (tun/trace.h); NULL: nothing
+	struct pile inbox;	       // of tasks
 	_Atomic unsigned inbox_count;
 	_Atomic uint64_t drops[DROP_LAST + 1]; // that belong to no session
 };
