@@ -63,8 +63,8 @@ void channel_output_done(struct channel *channel, size_t size); // `size` of the
 // -ENOMEM, and what message_encode() and frame_put() return.
 int channel_send(struct channel *channel, const struct message *message);
 int channel_send_packet(struct channel *channel, const void *packet, size_t size);
-// Packets of `segment` bytes each, the last maybe fewer, together at most CHANNEL_PACKETS_MAX bytes, in as few records as can be.
-#define CHANNEL_PACKETS_MAX (FRAME_MAX - 64 * FRAME_HEADER)
+// Packets of `segment` bytes each, the last maybe fewer, in as few records as can be. -ENOBUFS: with their headers they are more than
+// FRAME_HEADER + FRAME_MAX bytes; then none was sent.
 int channel_send_packets(struct channel *channel, const void *packets, size_t size, size_t segment);
 // On a channel that speaks HTTP, of at most FRAME_MAX bytes. As above.
 int channel_send_bytes(struct channel *channel, const void *data, size_t size);

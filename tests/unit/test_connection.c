@@ -22,6 +22,7 @@
 #include "pki/verify.h"
 #include "tun/connection.h"
 #include "unit/context_fixture.h"
+#include "unit/listen_fixture.h"
 
 #define PATIENCE_MS 20000u
 
@@ -115,22 +116,6 @@ static void on_event(struct connection *connection, const struct channel_event *
 	} else if (event->type == node->free_at) {
 		node->connection = connection_free(node->connection);
 	}
-}
-
-// A listening socket, blocking. `ret` gets where.
-static int listen_here(struct endpoint *ret)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_storage bound;
-	socklen_t size = sizeof(bound);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 16), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&bound, &size), 0);
-	assert_int_equal(endpoint_from_sockaddr(&bound, ret), 0);
-	return fd;
 }
 
 static void node_init(struct node *node)

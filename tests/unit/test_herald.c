@@ -22,6 +22,7 @@
 #include "tun/herald.h"
 #include "unit/context_fixture.h"
 #include "unit/denial_fixture.h"
+#include "unit/listen_fixture.h"
 
 #define DENY_A	      "deny identity spiffe://corp.example/a 0 keyCompromise"
 #define DENY_B	      "deny identity spiffe://corp.example/b 0 superseded"
@@ -131,20 +132,6 @@ static void on_event(struct connection *connection, const struct channel_event *
 static void spin(void)
 {
 	assert_true(sd_event_run(event, 1000) >= 0);
-}
-
-static int listen_here(struct endpoint *ret)
-{
-	struct sockaddr_in where = {.sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(where);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&where, size) == 0 &&
-		    listen(fd, 4) == 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&where, &size), 0);
-	*ret = (struct endpoint){.addr.family = AF_INET, .port = ntohs(where.sin_port)};
-	memcpy(ret->addr.bytes, &where.sin_addr, 4);
-	return fd;
 }
 
 // A channel between two nodes, both ends of which have said what they know. `speaks`: the second knows DENY.

@@ -19,6 +19,7 @@
 #include "tun/session_channel.h"
 #include "tun/session_control.h"
 #include "unit/context_fixture.h"
+#include "unit/listen_fixture.h"
 #include "unit/tunnel_fixture.h"
 
 #define WORKERS	    2u
@@ -48,21 +49,6 @@ static void on_event(struct connection *connection, const struct channel_event *
 		return;
 	end->packets += happened->packet_size > TUNNEL_PACKET;
 	session_channel_take(end->tunnel->session, happened->packet, happened->packet_size);
-}
-
-static int listen_here(struct endpoint *ret)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_storage bound;
-	socklen_t size = sizeof(bound);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&bound, &size), 0);
-	assert_int_equal(endpoint_from_sockaddr(&bound, ret), 0);
-	return fd;
 }
 
 // What the control thread does, for a moment.
